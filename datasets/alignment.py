@@ -1,0 +1,60 @@
+"""Face alignment: five points of the 68-point scheme to one 72x72 similarity transform.
+
+The paper asks for a similarity transform to 72x72 that keeps the facial shape (section 4.1). The
+geometry is the one of the authors' released code: five points (the mean of the six landmarks of
+each eye, the nose tip, both mouth corners) are turned until the eyes lie level; the crop is the
+square around the centre of their bounding box with 2.5 times its longer side; one `warpAffine`,
+linear, draws it, and what lies outside the frame is 128.
+
+Axes: p landmarks, xy = (column, row) in pixels, h w pixels, c channels.
+"""
+
+import cv2
+import numpy as np
+
+SIDE = 72  # pixels, of the aligned frames
+MARGIN = 2.5  # side of the crop over the longer side of the five points' bounding box
+BORDER = 128  # grey level of what lies outside the frame
+
+_LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)  # left and right as seen in the picture
+_NOSE_TIP, _LEFT_MOUTH, _RIGHT_MOUTH = 30, 48, 54
+
+
+def five_points(landmarks: np.ndarray) -> np.ndarray:
+    """Eye centres, nose tip and mouth corners, [5, 2] float64 pixels, of `landmarks` [68, 2].
+
+    Raises:
+      ValueError: the landmarks have another shape, or are not finite.
+    """
+    points = np.asarray(landmarks, np.float64)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise ValueError(f"landmarks must be 68 finite points, got shape {points.shape}")
+    eyes = [points[_LEFT_EYE].mean(axis=0), points[_RIGHT_EYE].mean(axis=0)]
+    return np.stack([*eyes, points[_NOSE_TIP], points[_LEFT_MOUTH], points[_RIGHT_MOUTH]])
+
+
+def similarity(landmarks: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """The matrix [2, 3] float64 from frame pixels to pixels of the aligned `side` x `side` frame.
+
+    Raises:
+      ValueError: malformed landmarks, or all five points on one place.
+    """
+    points = five_points(landmarks)
+    dx, dy = points[1] - points[0]
+    norm = np.hypot(dx, dy)
+    if norm == 0:
+        raise ValueError("the two eyes lie on one place")
+    # Turning about any centre does: the crop is centred on the turned points afterwards.
+    turn = np.array([[dx, dy], [-dy, dx]]) / norm
+    turned = points @ turn.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    half = 0.5 * MARGIN * (high - low).max()
+    scale = (side - 1) / (2 * half)
+    corner = (low + high) / 2 - half
+    return np.concatenate([scale * turn, -scale * corner[:, None]], axis=1)
+
+
+def align(frame: np.ndarray, matrix: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """`frame` uint8 [h, w] or [h, w, 3] drawn through `matrix` [2, 3]: [side, side(, 3)] uint8."""
+    border = (BORDER,) * 4
+    return cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=border)

@@ -1,0 +1,78 @@
+"""Command lines from dataclasses: one sentence for a mistake, the valid names beside it."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import tyro
+
+from datasets.errors import UserError
+
+Options = TypeVar("Options")
+
+
+def parse_options(
+    kind: type[Options], default: Options | None, arguments: Sequence[str], program: str, about: str
+) -> Options:
+    """Reads `--name=value` options; hyphen and underscore mean the same.
+
+    Args:
+      kind: a frozen dataclass, its fields documented for --help.
+      default: where options that are not given come from; None takes the fields' own defaults.
+      arguments: the command line without the program's name.
+      program: as the user types it.
+      about: shown above the options by --help.
+
+    Raises:
+      UserError: an option that does not exist.
+    """
+    parsed, unknown = tyro.cli(
+        kind,
+        prog=program,
+        description=about,
+        args=[_as_flag(kind, argument) for argument in arguments],
+        default=default,
+        return_unknown_args=True,
+        use_underscores=True,
+    )
+    if unknown:
+        valid = ", ".join(f"--{name}" for name in _names(kind))
+        raise UserError(f"there is no option {unknown[0]}; the options are {valid}")
+    return parsed
+
+
+def _as_flag(kind: type, argument: str) -> str:
+    """`--name=true` and `--name=false` of a yes-or-no option as `--name` and `--no_name`."""
+    name, _, value = argument.removeprefix("--").replace("-", "_").partition("=")
+    yes_or_no = {field.name for field in dataclasses.fields(kind) if field.type in (bool, "bool")}
+    if not argument.startswith("--") or name not in yes_or_no:
+        return argument
+    return {"true": f"--{name}", "false": f"--no_{name}"}.get(value.lower(), argument)
+
+
+def _names(kind: type, prefix: str = "") -> Iterator[str]:
+    for field in dataclasses.fields(kind):
+        inner = field.default_factory if dataclasses.is_dataclass(field.default_factory) else None
+        if inner is None:
+            yield prefix + field.name
+        else:  # the group named `config` is shown without its name
+            yield from _names(inner, prefix if field.name == "config" else f"{field.name}.")
+
+
+def main_with_clear_errors(main: Callable[[], None]) -> None:
+    """Runs a command; a user's mistake ends it with one sentence and status 1."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        sys.exit(f"error: the system refuses{where}: {error.strerror or error}")
