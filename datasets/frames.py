@@ -1,0 +1,87 @@
+"""Frames on disk: finding clip folders, numbering their files, reading one file safely.
+
+Corpora name their frames in many ways (`006_05562.jpg`, `img46.jpg`, `reg_img46.jpg`, `355.jpg`;
+padded with zeros, or not, or both within a corpus), so a folder is indexed by the last integer of
+each file's stem. Folders are found whatever their case, and one doubled level is accepted
+(`Cropped/Cropped/...`), as many archives unpack.
+"""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from datasets.errors import UserError
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+
+
+def find_folder(parent: Path, name: str) -> Path | None:
+    """The folder `name` in `parent`, whatever its case; its doubled inner level if there is one."""
+    exact = parent / name
+    found = exact if exact.is_dir() else None
+    if found is None and parent.is_dir():
+        same = sorted(
+            path for path in parent.iterdir() if path.name.lower() == name.lower() and path.is_dir()
+        )
+        found = same[0] if same else None
+    if found is not None:
+        inner = found / found.name
+        return inner if inner.is_dir() else found
+    return None
+
+
+def index_frames(folder: Path) -> dict[int, Path]:
+    """Frame number -> picture file of a clip folder, in the order of the numbers.
+
+    Raises:
+      UserError: two files have one number.
+    """
+    numbered: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()):
+        # Names with a leading dot are what some systems leave beside the files of others.
+        if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
+            continue
+        numbers = re.findall(r"\d+", path.stem)
+        if not numbers:
+            continue
+        number = int(numbers[-1])
+        if number in numbered:
+            raise UserError(
+                f"{numbered[number].name} and {path.name} in {folder} are both frame {number}; "
+                "keep one of them."
+            )
+        numbered[number] = path
+    return dict(sorted(numbered.items()))
+
+
+def read_frame(path: Path) -> np.ndarray:
+    """A picture file as uint8, [h, w] grey or [h, w, 3] blue-green-red.
+
+    Raises:
+      UserError: the file is missing, torn, or no picture.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"the frame {path} cannot be read ({error.strerror}); copy it from the corpus again."
+        ) from error
+    torn = path.suffix.lower() in {".jpg", ".jpeg"} and _is_torn(content)
+    frame = None
+    if content and not torn:
+        frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR)
+    if frame is None:
+        raise UserError(
+            f"the frame {path} is torn or no picture ({len(content)} bytes); copy it from the "
+            "corpus again."
+        )
+    return frame
+
+
+def _is_torn(content: bytes) -> bool:
+    # OpenCV reads a cut JPEG without a word and fills the rest with grey. A whole one has its
+    # end-of-image marker after its last scan (a thumbnail in the header has one before).
+    return content.rfind(_END_OF_IMAGE) < content.rfind(_START_OF_SCAN)

@@ -1,0 +1,125 @@
+"""Built corpora: where they lie, and their examples as a sequence."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets.errors import UserError
+from datasets.protocols import check_corpus
+
+VERSION = "1.0.0"  # of the examples' layout
+SPLIT = "clips"
+
+_NEEDS_FOLDER = {"synthetic": False}  # every other corpus has a folder to be built from
+
+
+def needs_manual_dir(name: str) -> bool:
+    """Whether the corpus is built from a folder that the user has to have."""
+    return _NEEDS_FOLDER.get(name, True)
+
+
+def corpus_directory(name: str, data_dir: Path) -> Path:
+    """Where the built corpus lies in `data_dir`."""
+    return Path(data_dir) / name / VERSION
+
+
+def is_built(name: str, data_dir: Path) -> bool:
+    """Whether the corpus lies whole in `data_dir`; a build that was killed leaves nothing here."""
+    directory = corpus_directory(name, data_dir)
+    # TFDS builds under another name and renames the whole directory at the end.
+    return all((directory / file).is_file() for file in ("dataset_info.json", "metadata.json"))
+
+
+def build_command(name: str, data_dir: Path) -> str:
+    """The command line that builds the corpus."""
+    folder = " --manual_dir=DIR" if needs_manual_dir(name) else ""
+    return f"python -m datasets.build {name}{folder} --data_dir={data_dir}"
+
+
+def read_metadata(name: str, data_dir: Path) -> dict[str, Any]:
+    """The metadata of a built corpus; see `Corpus`."""
+    return json.loads((corpus_directory(name, data_dir) / "metadata.json").read_text())
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus(Sequence):
+    """The examples of a built corpus, in the order of (subject, clip), read when asked for.
+
+    An example is a dict: `frames` uint8 [n, 72, 72, 3] red-green-blue, onset to offset;
+    `subject`, `clip`, `emotion`, `objective_class`, `action_units`, `label_version` str;
+    `onset`, `apex` (-1 where unknown), `offset` int; `fps` float.
+
+    Attributes:
+      source: the TFDS data source underneath, whose text is bytes.
+      directory: where the corpus lies.
+      metadata: `label_version`, `corrections` and `warnings` (sentences), `options`, `source`,
+        `counts` (clips, subjects, frames).
+    """
+
+    source: Sequence[Mapping[str, Any]]
+    directory: Path
+    metadata: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return {name: _plain(value) for name, value in self.source[index % len(self)].items()}
+
+    @property
+    def label_version(self) -> str:
+        """Which version of the annotation the corpus was built from."""
+        return self.metadata["label_version"]
+
+    @property
+    def corrections(self) -> list[str]:
+        """One sentence for each cell of the sheet that the build corrected."""
+        return self.metadata["corrections"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on what else is to be known of this build."""
+        return self.metadata["warnings"]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def open_corpus(name: str, data_dir: Path) -> Corpus:
+    """Opens a built corpus.
+
+    Raises:
+      UserError: there is no such corpus, or it is not built in `data_dir`, or is damaged.
+    """
+    check_corpus(name)
+    directory = corpus_directory(name, data_dir)
+    if not is_built(name, data_dir):
+        raise UserError(
+            f"the corpus {name} is not built in {data_dir}; build it with: "
+            f"{build_command(name, data_dir)}"
+        )
+    import tensorflow_datasets as tfds  # late: it takes a second
+
+    metadata = read_metadata(name, data_dir)
+    try:
+        source = tfds.builder_from_directory(directory).as_data_source(SPLIT)
+        stored = len(source)
+    except (OSError, ValueError, AssertionError, RuntimeError) as error:
+        stored, reason = -1, str(error)
+    else:
+        reason = f"{stored} examples instead of {metadata['counts']['clips']}"
+    if stored != metadata["counts"]["clips"]:
+        raise UserError(
+            f"the built corpus in {directory} is damaged ({reason}); build it again with: "
+            f"{build_command(name, data_dir)} --overwrite"
+        )
+    return Corpus(source, directory, metadata)
