@@ -1,0 +1,66 @@
+"""Atomic file writing: a reader sees the old file or the whole new one, never a torn one.
+
+Every file of a work directory (`design.md` section 9: "all files are written to a temporary name
+and renamed") goes through `write_atomically`.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from datasets.errors import UserError
+
+
+def write_atomically(
+    path: str | os.PathLike[str], content: str | bytes | Callable[[BinaryIO], object]
+) -> None:
+    """Writes `content` to `path`, through a temporary file in the same folder.
+
+    Folders that are missing are made. `content` is text (written as UTF-8, line ends as they are),
+    bytes, or a function that is called with the open binary file.
+
+    Raises:
+      UserError: the path cannot be written (read-only, disk full, a folder of that name, ...).
+    """
+    path = Path(path)
+    # The name carries a random part, so that two processes at the same file cannot mix their bytes.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "xb") as file:
+                _fill(file, content)
+                file.flush()
+                # Without it a power cut can leave the new name on a file of no bytes.
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): make room or give write"
+            " permission there, or name another folder."
+        ) from error
+
+
+def _fill(file: BinaryIO, content: str | bytes | Callable[[BinaryIO], object]) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename itself durable, so that `done.json` cannot outlive the files before it."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # Some network file systems refuse this on folders; the file itself is safe.
+    finally:
+        os.close(descriptor)

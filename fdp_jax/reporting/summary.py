@@ -1,0 +1,213 @@
+"""Runs -> the content of `report.json`: scores of the pooled tables, levels, missing folds.
+
+One seed: its numbers. Several seeds: the mean over the complete ones, with their sample standard
+deviation under `spread` and every seed under `runs`; a seed with missing folds enters the mean only
+when no seed is complete. Only runs of one selection rule are ever averaged.
+"""
+
+import math
+from collections import Counter
+from dataclasses import asdict
+
+import numpy as np
+
+from fdp_jax.metrics import SCORE_NAMES, score
+from fdp_jax.predictions import PredictionTable
+from fdp_jax.reporting.auxiliary import dynamic_image_levels, mean_levels, rank_levels
+from fdp_jax.reporting.workdir import LOSSES, Run
+
+
+def headline_runs(runs: list[Run]) -> list[Run]:
+    """The runs that the headline numbers come from (see the module docstring)."""
+    rule = runs[0].info["select"]
+    scored = [run for run in runs if run.folds and run.select == rule]
+    scored = scored or [run for run in runs if run.folds]
+    complete = [run for run in scored if not run.missing]
+    return complete or scored
+
+
+def summarise(config: dict, runs: list[Run]) -> dict:
+    """The content of `report.json`: plain numbers, texts, lists and dicts, no NaN.
+
+    Raises:
+      UserError: the folds' tables cannot be pooled.
+    """
+    chosen = headline_runs(runs)
+    info = chosen[0].info
+    entries = {id(run): _run_entry(run) for run in runs}
+    heads = [entries[id(run)] for run in chosen]
+    rule = chosen[0].select
+    same_rule = [run for run in runs if run.select == rule]
+    missing = [asdict(fold) for run in same_rule for fold in run.missing]
+    table = chosen[0].table
+    report = {
+        "dataset": info["dataset"],
+        "protocol": info["protocol"],
+        "select": rule,
+        "seeds": [run.seed for run in chosen],
+        "n_clips": heads[0]["n_clips"],
+        "n_subjects": heads[0]["n_subjects"],
+        "classes": list(info["classes"]),
+        **_headline_scores(heads),
+        "spread": _spread(heads),
+        "classes_without_clips": heads[0]["classes_without_clips"],
+        "dic_mse": _mean_or_none([head["dic_mse"] for head in heads]),
+        "chance": 1 / len(info["classes"]),
+        "largest_class_acc": max(Counter(table.label).values()) / len(table),
+        "complete": not missing,
+        "missing_folds": missing,
+        "n_folds": len(info["folds"]),
+        "folds_expected": sum(len(run.info["folds"]) for run in same_rule),
+        "folds_finished": sum(len(run.folds) for run in same_rule),
+        "seeds_left_out": [run.seed for run in same_rule if run not in chosen],
+        "auxiliary": _auxiliary(chosen),
+        "training_losses": _training_losses(chosen),
+        "per_subject": per_subject([run.table for run in chosen]),
+        **_costs_and_origin(config, info, heads),
+    }
+    if len(runs) > 1:
+        report["runs"] = [entries[id(run)] for run in runs]
+    return report
+
+
+def _run_entry(run: Run) -> dict:
+    """One seed under one selection rule; scores are None when no fold of it is finished."""
+    entry = {
+        "dataset": run.info["dataset"],
+        "protocol": run.info["protocol"],
+        "select": run.select,
+        "seed": run.seed,
+        "n_clips": 0,
+        "n_subjects": 0,
+        **dict.fromkeys(SCORE_NAMES),
+        "n_folds": len(run.info["folds"]),
+        "folds_finished": len(run.folds),
+        "complete": not run.missing,
+        "missing_folds": [asdict(fold) for fold in run.missing],
+    }
+    if not run.folds:
+        return entry
+    table = run.table
+    scores = score(table.label, table.prediction, run.info["classes"])
+    entry |= {name: getattr(scores, name) for name in SCORE_NAMES}
+    mse = table.dic_mse
+    peaks = [fold.done.get("peak_memory_bytes") for fold in run.folds]
+    return entry | {
+        "n_clips": len(table),
+        "n_subjects": len(subjects_of(table)),
+        "per_class_recall": scores.per_class_recall,
+        "confusion_matrix": scores.confusion_matrix.tolist(),
+        "classes_without_clips": list(scores.classes_without_clips),
+        "dic_mse": None if np.isnan(mse).any() else float(mse.mean()),
+        "seconds": float(sum(fold.done.get("seconds") or 0 for fold in run.folds)),
+        "peak_memory_bytes": max((peak for peak in peaks if peak), default=None),
+    }
+
+
+def _headline_scores(heads: list[dict]) -> dict:
+    """Means over the seeds; the confusion matrix is their sum."""
+    classes = heads[0]["per_class_recall"]
+    return {
+        **{name: float(np.mean([head[name] for head in heads])) for name in SCORE_NAMES},
+        "per_class_recall": {
+            name: _mean_or_none([head["per_class_recall"][name] for head in heads])
+            for name in classes
+        },
+        "confusion_matrix": np.sum([head["confusion_matrix"] for head in heads], axis=0).tolist(),
+    }
+
+
+def _spread(heads: list[dict]) -> dict | None:
+    """Sample standard deviation of each score over the seeds; None for a single seed."""
+    if len(heads) < 2:
+        return None
+    return {name: float(np.std([head[name] for head in heads], ddof=1)) for name in SCORE_NAMES}
+
+
+def _mean_or_none(values: list) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers else None
+
+
+def subjects_of(table: PredictionTable) -> list[tuple[str, str]]:
+    """The people of a table as (corpus, subject): two corpora may use the same number."""
+    return sorted(set(zip(table.dataset, table.subject, strict=True)))
+
+
+def per_subject(tables: list[PredictionTable]) -> list[dict]:
+    """For each person: clips, and the share that is right, averaged over the seeds' tables."""
+    people = sorted({person for table in tables for person in subjects_of(table)})
+    hits_by_table = [table.right for table in tables]
+    several_corpora = len({corpus for corpus, _ in people}) > 1
+    entries = []
+    for corpus, subject in people:
+        right, folds, clips = [], [], 0
+        for table, hits in zip(tables, hits_by_table, strict=True):
+            rows = [
+                row
+                for row in range(len(table))
+                if (table.dataset[row], table.subject[row]) == (corpus, subject)
+            ]
+            right.extend(hits[rows].tolist())
+            folds.extend(table.fold[row] for row in rows)
+            clips = max(clips, len(rows))
+        name = f"{corpus} {subject}" if several_corpora else subject
+        entries.append(
+            {
+                "subject": name,
+                "fold": folds[0],
+                "n_clips": clips,
+                "acc": float(np.mean(right)),
+            }
+        )
+    return entries
+
+
+def _auxiliary(chosen: list[Run]) -> dict:
+    """Levels of both auxiliary tasks, None where the module was ablated."""
+    images, ranks = [], []
+    for run in chosen:
+        outputs, mse = run.outputs, run.table.dic_mse
+        if outputs.dynamic_image is not None and not np.isnan(mse).any():
+            images.append(dynamic_image_levels(outputs.target, mse))
+        if outputs.rank_scores is not None:
+            ranks.append(rank_levels(outputs.rank_scores, run.info.get("rank_slope") or 1.0))
+    return {
+        "dynamic_image": asdict(mean_levels(images)) if images else None,
+        "rank": asdict(mean_levels(ranks)) if ranks else None,
+    }
+
+
+def _training_losses(chosen: list[Run]) -> dict:
+    """Means over the folds of the losses of the last logged training steps."""
+    finals = [fold.done.get("final_losses") or {} for run in chosen for fold in run.folds]
+    means = {}
+    for name in LOSSES:
+        values = [final[name] for final in finals if _is_number(final.get(name))]
+        means[name] = float(np.mean(values)) if values else None
+    return means
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _costs_and_origin(config: dict, info: dict, heads: list[dict]) -> dict:
+    """What it cost and where it comes from, copied from the run's own files."""
+    peaks = [head["peak_memory_bytes"] for head in heads if head["peak_memory_bytes"]]
+    return {
+        "parameters": info.get("parameters"),
+        "steps": info.get("steps", config.get("steps")),
+        "seconds": float(sum(head["seconds"] for head in heads)),
+        "peak_memory_bytes": max(peaks, default=None),
+        "preset": config.get("preset"),
+        "group_folds": info.get("group_folds"),
+        "label_version": info.get("label_version"),
+        "corrections": list(info.get("corrections") or []),
+        "warnings": list(info.get("warnings") or []),
+        "trained_on": info.get("trained_on"),
+        "rank_slope": info.get("rank_slope"),
+        "command": info.get("command"),
+        "versions": info.get("versions") or {},
+        "config": config,
+    }

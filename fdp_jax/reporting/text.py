@@ -1,0 +1,125 @@
+"""`report.md` and the summary that the terminal shows."""
+
+from pathlib import Path
+
+from fdp_jax.metrics import SCORE_NAMES
+from fdp_jax.reporting import words
+
+# Figure file -> (title, what it shows); those that could not be drawn are passed over.
+FIGURES = {
+    "confusion_matrix.png": ("Confusion matrix", "Rows are true classes; colour is the row share."),
+    "subject_accuracy.png": ("Accuracy by person", "Each person was left out of training."),
+    "training_curves.png": (
+        "Training curves",
+        "Losses on training clips, each fold thin and their mean thick, beside the level that a"
+        " network which learnt nothing would reach on the test clips.",
+    ),
+    "dynamic_images.png": (
+        "Dynamic images",
+        "For some test clips: the eight input frames, the ground truth and the construction. The"
+        " clips go round the classes, right and wrong by turns.",
+    ),
+    "rank_scores.png": (
+        "Rank scores",
+        "Scores of the test clips' frames; a scorer that tells early from late frames rises.",
+    ),
+}
+
+
+def terminal(report: dict, workdir: Path) -> str:
+    """The summary for the terminal, without a line feed at its end."""
+    lines = [
+        f"{report['dataset']} {report['protocol']}, selection rule {report['select']},"
+        f" {words.seeds_text(report)}",
+        words.counts_text(report),
+        "",
+    ]
+    width = max(map(len, words.SCORE_TITLES.values()))
+    lines += [
+        f"  {words.SCORE_TITLES[name]:<{width}}  {words.score_text(report, name):>8}"
+        for name in SCORE_NAMES
+    ]
+    lines += ["", words.chance_text(report)]
+    if report["select"] == "test-best":
+        lines.append(f"Selection rule test-best: {words.selection_text(report)}.")
+    lines += [text for text in [words.absent_text(report)] if text]
+    lines += words.auxiliary_sentences(report)
+    if missing := words.missing_text(report):
+        lines += ["", missing, *(f"  {line}" for line in words.missing_lines(report))]
+    lines += ["", f"Report: {workdir / 'report.html'}"]
+    return "\n".join(lines)
+
+
+def markdown(report: dict, figures: list[str]) -> str:
+    """`report.md`; `figures` are the names of the files in `figures/` that exist."""
+    parts = [
+        f"# FDP on {_cell(report['dataset'])}, {_cell(report['protocol'])}",
+        f"Selection rule `{_cell(report['select'])}`: {words.selection_text(report)}."
+        f" {words.seeds_text(report).capitalize()}. {words.counts_text(report)}.",
+    ]
+    if missing := words.missing_text(report):
+        parts += [f"**{missing}**", _bullets(words.missing_lines(report))]
+    scores = [(words.SCORE_TITLES[n], words.score_text(report, n)) for n in SCORE_NAMES]
+    parts += [_table(("Score, pooled over all folds", ""), scores), words.chance_text(report)]
+    if absent := words.absent_text(report):
+        parts.append(_cell(absent))
+    recalls = [(name, words.percent(value)) for name, value in report["per_class_recall"].items()]
+    parts += ["## Recall by class", _table(("Class", "Recall"), recalls)]
+    parts += ["## Confusion matrix", "Rows are true classes, columns are predictions."
+              + (" Counts are summed over the seeds." if report["spread"] else "")]  # fmt: skip
+    matrix = zip(report["classes"], report["confusion_matrix"], strict=True)
+    parts.append(_table(("", *report["classes"]), [(name, *row) for name, row in matrix]))
+    parts += ["## What the auxiliary tasks learnt"]
+    rows = words.auxiliary_rows(report)
+    if rows:
+        cells = [(f"**{what}**" if own else what, value) for what, value, own in rows]
+        parts.append(_table(("", "Value"), cells, raw=True))
+    parts.append(_bullets(words.auxiliary_sentences(report)))
+    parts += ["## By person", _table(("Person", "Fold", "Clips", "Right"), [
+        (p["subject"], p["fold"], p["n_clips"], words.percent(p["acc"]))
+        for p in report["per_subject"]
+    ])]  # fmt: skip
+    if "runs" in report:
+        parts += ["## Every run", runs_table(report)]
+    for name in figures:
+        title, caption = FIGURES[name]
+        parts += [f"## Figure: {title}", caption, f"![{title}](figures/{name})"]
+    parts += ["## What was run", _table(("", ""), words.fact_rows(report))]
+    for title in ("corrections", "warnings"):
+        if report[title]:
+            parts += [f"## {title.capitalize()}", _bullets(report[title])]
+    return "\n\n".join(parts) + "\n"
+
+
+def runs_table(report: dict) -> str:
+    """One row per seed and selection rule."""
+    head = ("Selection rule", "Seed", "Folds", *(words.SCORE_TITLES[n] for n in SCORE_NAMES))
+    rows = [
+        (
+            run["select"],
+            run["seed"],
+            f"{run['folds_finished']} of {run['n_folds']}",
+            *(words.percent(run[name]) for name in SCORE_NAMES),
+        )
+        for run in report["runs"]
+    ]
+    return _table(head, rows)
+
+
+def _table(head: tuple, rows: list[tuple], raw: bool = False) -> str:
+    cell = str if raw else _cell
+    lines = [" | ".join(cell(value) for value in row) for row in [head, *rows]]
+    lines.insert(1, " | ".join(["---"] * len(head)))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _bullets(lines: list) -> str:
+    return "\n".join(f"- {_cell(line)}" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Text that Markdown leaves alone: no tag, no cell border, no line end."""
+    text = " ".join(str(value).split())
+    for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "\\`")):
+        text = text.replace(sign, safe)
+    return text

@@ -1,0 +1,197 @@
+"""The wording that terminal, Markdown and HTML share, so that all three say the same."""
+
+import math
+from collections.abc import Iterable
+
+SCORE_TITLES = {
+    "acc": "Acc",
+    "uf1": "UF1 (macro F1)",
+    "weighted_f1": "weighted F1",
+    "uar": "UAR",
+    "war": "WAR",
+}
+_SELECTION = {
+    "last": "every fold is scored at its last step; no test clip was looked at before",
+    "val": "every fold is scored at its best step on held-out people of its training part",
+    "test-best": "OPTIMISTIC: every fold is scored at its best step on the test subject itself;"
+    " only for comparison with published tables that did the same",
+}
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage with two decimals."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def score_text(report: dict, name: str) -> str:
+    """A headline score, with its spread where several seeds were averaged."""
+    text = percent(report[name])
+    if report["spread"]:
+        text += f" (sd {100 * report['spread'][name]:.2f})"
+    return text
+
+
+def small(value: float | None) -> str:
+    """A loss with four significant digits."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as text a person reads."""
+    if not seconds:
+        return "-"
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def memory(size: float | None) -> str:
+    """Bytes as text a person reads."""
+    return f"{size / 1e9:.2f} GB" if size else "-"
+
+
+def seeds_text(report: dict) -> str:
+    """`seed 0`, or `mean over seeds 0, 1 and 2`."""
+    seeds = [str(seed) for seed in report["seeds"]]
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"mean over seeds {listing(seeds)}"
+
+
+def listing(words: Iterable[str]) -> str:
+    """a, b and c."""
+    words = list(words)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def selection_text(report: dict) -> str:
+    """What the selection rule means."""
+    return _SELECTION.get(report["select"], "")
+
+
+def counts_text(report: dict) -> str:
+    """How much the headline rests on: clips, people, folds."""
+    return (
+        f"{report['n_clips']} clips of {report['n_subjects']} people,"
+        f" {report['folds_finished']} of {report['folds_expected']} folds"
+        + (f" ({len(report['seeds'])} seeds averaged)" if len(report["seeds"]) > 1 else "")
+    )
+
+
+def chance_text(report: dict) -> str:
+    """What guessing reaches."""
+    m = len(report["classes"])
+    return (
+        f"Guessing at random among the {m} classes reaches {percent(report['chance'])} (1/{m});"
+        f" always naming the largest class reaches Acc {percent(report['largest_class_acc'])}."
+    )
+
+
+def absent_text(report: dict) -> str | None:
+    """Which classes UF1 and UAR leave out, or None."""
+    absent = report["classes_without_clips"]
+    if not absent:
+        return None
+    return (
+        f"Left out of UF1 and UAR, having no true clip among the pooled ones: {', '.join(absent)}."
+    )
+
+
+def missing_text(report: dict) -> str | None:
+    """That folds are missing, or None; the list itself is `missing_lines`."""
+    if report["complete"]:
+        return None
+    n = len(report["missing_folds"])
+    text = (
+        f"INCOMPLETE: {n} of {report['folds_expected']} folds {'is' if n == 1 else 'are'} missing"
+    )
+    if report["seeds_left_out"]:
+        seeds = listing(str(seed) for seed in report["seeds_left_out"])
+        text += f"; unfinished and left out of the headline numbers: seed {seeds}"
+    if {fold["seed"] for fold in report["missing_folds"]} & set(report["seeds"]):
+        text += "; the numbers here do not speak for the people in the missing folds"
+    return text + "."
+
+
+def missing_lines(report: dict) -> list[str]:
+    """One line a missing fold, with its reason."""
+    return [
+        f"fold {fold['fold']} of seed {fold['seed']}: {fold['reason']}"
+        for fold in report["missing_folds"]
+    ]
+
+
+def auxiliary_rows(report: dict) -> list[tuple[str, str, bool]]:
+    """(what, value, whether it is this model's own) for the table of the auxiliary tasks."""
+    rows = []
+    image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
+    training = report["training_losses"]
+    if image:
+        rows += [
+            ("Dynamic image, MSE on the test clips", small(image["mse"]), True),
+            ("best constant image", small(image["best_constant_image"]), False),
+            ("best constant value", small(image["best_constant_value"]), False),
+            ("each clip's own mean", small(image["own_mean"]), False),
+            ("end of training, training clips", small(training["dynamic_image"]), False),
+        ]
+    if rank:
+        rows += [
+            ("Rank loss on the test clips", small(rank["loss"]), True),
+            ("best constant scores", small(rank["best_constant"]), False),
+            ("end of training, training clips", small(training["rank"]), False),
+            ("Kendall's tau of the scores with time", f"{rank['kendall_tau']:.3f}", True),
+        ]
+    return rows
+
+
+def auxiliary_sentences(report: dict) -> list[str]:
+    """What each auxiliary task learnt, or that it was switched off."""
+    off = {
+        "dynamic_image": "The dynamic-image module was switched off in this run.",
+        "rank": "The rank loss or scorer was switched off in this run.",
+    }
+    return [
+        levels["words"] if (levels := report["auxiliary"][name]) else text
+        for name, text in off.items()
+    ]
+
+
+def fact_rows(report: dict) -> list[tuple[str, str]]:
+    """What was run, for the table of facts."""
+    parameters = report["parameters"] or {}
+    counts = [f"{value:,} ({name})" for name, value in parameters.items() if value is not None]
+    folds = f"{report['n_folds']}" + (
+        f" groups of people, each left out once (group_folds={report['group_folds']})"
+        if report["group_folds"]
+        else ", each leaving one subject or part out"
+    )
+    rows = [
+        ("Corpus", str(report["dataset"])),
+        ("Protocol", str(report["protocol"])),
+        ("Preset", report["preset"]),
+        ("Selection rule", f"{report['select']}: {selection_text(report)}".strip(" :")),
+        ("Seeds", ", ".join(str(seed) for seed in report["seeds"])),
+        ("Folds", folds),
+        ("Steps per fold", report["steps"]),
+        ("Parameters", "; ".join(counts)),
+        ("Time, all folds", duration(report["seconds"])),
+        ("Peak memory", memory(report["peak_memory_bytes"])),
+        ("Trained on", report["trained_on"]),
+        ("Label version", report["label_version"]),
+        ("Versions", ", ".join(f"{name} {value}" for name, value in report["versions"].items())),
+        ("Command", report["command"]),
+    ]
+    return [(name, str(value)) for name, value in rows if value not in (None, "")]
+
+
+def loss_levels(report: dict) -> dict[str, list[tuple[str, float]]]:
+    """Loss name -> (what, level) of the trivial levels that its training curve is drawn beside."""
+    image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
+    levels = {"cross_entropy": [("uniform guess", math.log(len(report["classes"])))]}
+    if image:
+        levels["dynamic_image"] = [
+            ("best constant image", image["best_constant_image"]),
+            ("each clip's own mean", image["own_mean"]),
+        ]
+    if rank:
+        levels["rank"] = [("best constant scores", rank["best_constant"])]
+    return levels

@@ -1,0 +1,259 @@
+"""Reads a work directory (`design.md` section 9) into one `Run` per seed and selection rule.
+
+    WORKDIR/config.json
+    WORKDIR/seed_<n>/run.json
+    WORKDIR/seed_<n>/folds/<fold>/{predictions.csv, outputs.npz, log.jsonl, done.json}
+
+A fold counts only when all four files are there, whole, and fit `run.json`; otherwise it is listed
+as missing with its reason. Array axes: n clips, t frames, h rows, w columns.
+"""
+
+import json
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.errors import UserError
+from fdp_jax.predictions import PredictionTable, pool
+
+LOSSES = ("total", "cross_entropy", "dynamic_image", "rank")
+_RUN_KEYS = ("dataset", "protocol", "select", "seed", "folds", "classes")
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What the network made of n test clips; None where a module was ablated."""
+
+    frames: np.ndarray  # uint8 [n, t, h, w], grey input frames
+    target: np.ndarray  # float32 [n, h, w] in [0, 1], ground-truth dynamic image
+    dynamic_image: np.ndarray | None  # float32 [n, h, w], construction
+    rank_scores: np.ndarray | None  # float32 [n, t]
+
+    def take(self, rows: np.ndarray) -> "Outputs":
+        """The outputs of the clips with these indices."""
+        arrays = (self.frames, self.target, self.dynamic_image, self.rank_scores)
+        return Outputs(*(None if array is None else array[rows] for array in arrays))
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedFold:
+    """The files of one finished fold."""
+
+    name: str
+    table: PredictionTable
+    outputs: Outputs
+    log: tuple[dict, ...]  # one object a logged step, steps rising
+    done: dict
+
+
+@dataclass(frozen=True)
+class MissingFold:
+    """A fold that has no result, and why."""
+
+    seed: int
+    fold: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """All that one seed reached under one selection rule."""
+
+    seed: int
+    select: str
+    info: dict  # run.json
+    folds: tuple[FinishedFold, ...]
+    missing: tuple[MissingFold, ...]
+
+    @property
+    def table(self) -> PredictionTable:
+        """The pooled predictions; raises UserError without a finished fold or with doubles."""
+        return pool(fold.table for fold in self.folds)
+
+    @property
+    def outputs(self) -> Outputs:
+        """The outputs of all folds, rows as in `table`; an array some fold lacks is None."""
+        merged = []
+        for name in ("frames", "target", "dynamic_image", "rank_scores"):
+            parts = [getattr(fold.outputs, name) for fold in self.folds]
+            whole = all(part is not None for part in parts)
+            merged.append(np.concatenate(parts) if whole else None)
+        return Outputs(*merged)
+
+
+def read_workdir(workdir: Path) -> tuple[dict, list[Run]]:
+    """Reads `workdir`: its configuration, and its runs by seed.
+
+    Raises:
+      UserError: it is no work directory, its configuration or a `run.json` cannot be read, or no
+        fold is finished.
+    """
+    if not workdir.is_dir():
+        raise UserError(
+            f"{workdir} is not a folder: name the work directory of a training"
+            " (python -m fdp_jax.train --workdir=DIR makes one)."
+        )
+    seeds = {}
+    for folder in workdir.glob("seed_*"):
+        if folder.is_dir() and re.fullmatch(r"seed_-?\d+", folder.name):
+            seeds[int(folder.name.removeprefix("seed_"))] = folder
+    if not (workdir / "config.json").exists() or not seeds:
+        raise UserError(
+            f"{workdir} is not a work directory (no config.json or no seed folder in it): name the"
+            " --workdir of a training."
+        )
+    config = _read_json(workdir / "config.json")
+    runs = [run for seed in sorted(seeds) for run in _read_seed(workdir, seeds[seed], seed)]
+    if not any(run.folds for run in runs):
+        reason = next((f" ({m.fold}: {m.reason})" for run in runs for m in run.missing), "")
+        raise UserError(
+            f"{workdir} has no finished fold yet{reason}: run the same training command again to"
+            " finish one."
+        )
+    first = runs[0].info
+    for run in runs:
+        if any(run.info[key] != first[key] for key in ("dataset", "protocol", "classes")):
+            raise UserError(
+                f"{workdir}/seed_{run.seed}/run.json has another dataset, protocol or classes than"
+                f" seed_{runs[0].seed}: use one work directory per configuration."
+            )
+    return config, runs
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is missing or torn ({_short(error)}): run the same training command again, or"
+            " take a fresh work directory."
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object: take a fresh work directory.")
+    return content
+
+
+def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
+    """The runs of one seed folder: one for each selection rule with predictions in it."""
+    info = _read_json(folder / "run.json")
+    lacking = [key for key in _RUN_KEYS if key not in info]
+    if lacking:
+        raise UserError(
+            f"{folder / 'run.json'} lacks {', '.join(lacking)}: take a fresh work directory."
+        )
+    found: dict[str, list[FinishedFold]] = {info["select"]: []}
+    missing = []
+    for expected in info["folds"]:
+        try:
+            parts = _read_fold(folder / "folds" / str(expected["name"]), expected, info)
+        except (_UnusableError, UserError) as error:
+            reason = str(error).replace(f"{workdir}/", "").rstrip(".")
+            missing.append(MissingFold(seed, str(expected["name"]), reason))
+            continue
+        for part in parts:
+            found.setdefault(part.table.select[0], []).append(part)
+    runs = []
+    for select, folds in found.items():
+        names = {fold.name for fold in folds} | {fold.fold for fold in missing}
+        unseen = [
+            MissingFold(seed, str(fold["name"]), f"no predictions with --select={select}")
+            for fold in info["folds"]
+            if str(fold["name"]) not in names
+        ]
+        runs.append(Run(seed, select, info, tuple(folds), (*missing, *unseen)))
+    return runs
+
+
+class _UnusableError(Exception):
+    """Why a fold cannot be counted."""
+
+
+def _read_fold(folder: Path, expected: dict, info: dict) -> list[FinishedFold]:
+    """One fold, split by selection rule; raises _UnusableError or UserError with the reason."""
+    if not folder.is_dir():
+        raise _UnusableError("not started")
+    if not (folder / "done.json").exists():
+        raise _UnusableError("not finished: it has no done.json")
+    done = _torn_is_unusable(folder / "done.json", lambda p: dict(json.loads(p.read_text("utf-8"))))
+    log = _torn_is_unusable(folder / "log.jsonl", _read_log)
+    outputs = _torn_is_unusable(folder / "outputs.npz", _read_outputs)
+    table = PredictionTable.read(folder / "predictions.csv")
+    if not len(table) == len(outputs.target):
+        raise _UnusableError(
+            f"predictions.csv has {len(table)} rows but outputs.npz {len(outputs.target)} clips:"
+            " remove this folder and train the fold again"
+        )
+    rules = list(dict.fromkeys(table.select)) or [info["select"]]
+    parts = []
+    for rule in rules:
+        rows = np.array([row for row in range(len(table)) if table.select[row] == rule], int)
+        part = table.take(rows)
+        _check_fits(part, expected, info)
+        parts.append(FinishedFold(str(expected["name"]), part, outputs.take(rows), log, done))
+    return parts
+
+
+def _check_fits(table: PredictionTable, expected: dict, info: dict) -> None:
+    """Refuses predictions that are not those of this fold of this run."""
+    wrong = None
+    if table.classes != tuple(info["classes"]):
+        wrong = "other classes than run.json"
+    elif len(table) != expected["n_clips"]:
+        wrong = f"{len(table)} clips where run.json expects {expected['n_clips']}"
+    elif set(table.subject) != set(map(str, expected["subjects"])):
+        wrong = "other subjects than run.json"
+    elif set(table.fold) != {str(expected["name"])} or set(table.seed) != {info["seed"]}:
+        wrong = "rows of another fold or seed"
+    if wrong:
+        raise _UnusableError(
+            f"predictions.csv has {wrong}: remove this folder and train the fold again"
+        )
+
+
+def _torn_is_unusable(path: Path, read):
+    """`read(path)`, with every way in which a torn file can fail told as the fold's reason."""
+    try:
+        return read(path)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError,
+            zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
+        raise _UnusableError(
+            f"{path.name} is missing or torn ({_short(error)}): remove this folder and train the"
+            " fold again"
+        ) from error
+
+
+def _short(error: Exception) -> str:
+    """The cause in a few words, without the path that strerror-less texts repeat."""
+    words = getattr(error, "strerror", None) or str(error).split("\n")[0]
+    return words[:80] or type(error).__name__
+
+
+def _read_log(path: Path) -> tuple[dict, ...]:
+    """The log by step; after a resume the later line of a step is the one that counts."""
+    by_step = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip():
+            entry = json.loads(line)
+            by_step[int(entry["step"])] = entry
+    return tuple(by_step[step] for step in sorted(by_step))
+
+
+def _read_outputs(path: Path) -> Outputs:
+    with np.load(path, allow_pickle=False) as stored:
+        outputs = Outputs(
+            frames=stored["frames"],
+            target=stored["target"],
+            dynamic_image=stored.get("dynamic_image"),
+            rank_scores=stored.get("rank_scores"),
+        )
+    n, t, h, w = outputs.frames.shape
+    expected = {"target": (n, h, w), "dynamic_image": (n, h, w), "rank_scores": (n, t)}
+    for name, shape in expected.items():
+        array = getattr(outputs, name)
+        if array is not None and array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}, not {shape}")
+    return outputs
