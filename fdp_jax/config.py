@@ -1,0 +1,225 @@
+"""Every option that changes a number, as frozen dataclasses, and the presets built from them.
+
+Defaults are the paper's (section 4.1.3, Table 10); where the paper is silent the field says so.
+Nothing heavy is imported here, so that a command line can be checked before jax is loaded.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from tyro.constructors import PrimitiveConstructorSpec
+
+from datasets.errors import UserError
+
+
+def _comma_separated(kind: type, metavar: str) -> PrimitiveConstructorSpec:
+    """How the command line reads and shows a tuple: one word, commas between the entries."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: tuple(kind(part) for part in words[0].split(",") if part),
+        is_instance=lambda value: (
+            isinstance(value, tuple) and all(isinstance(part, kind) for part in value)
+        ),
+        str_from_instance=lambda value: [",".join(str(part) for part in value)],
+    )
+
+
+Ints = Annotated[tuple[int, ...], _comma_separated(int, "INT,INT,...")]
+Names = Annotated[tuple[str, ...], _comma_separated(str, "NAME,NAME,...")]
+
+STORED_SIDE = 72  # pixels of a frame as the corpora are built
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the network. One entry a stage where a field is a list (N_S = its length)."""
+
+    stem_channels: int = 32
+    """Channels of the vanilla convolution before the first stage."""
+    local_channels: Ints = (96, 192, 384, 768)
+    """Channels of the local relational aggregators."""
+    attention_channels: Ints = (96, 192, 384, 768)
+    """Channels of the self-attention inside the global relational aggregators."""
+    output_channels: Ints = (128, 256, 512, 1024)
+    """Channels a stage hands on; the last is the width of the frame feature."""
+    key_value_windows: Ints = (8, 4, 2, 1)
+    """Side of the windows that keys and values are averaged over (1: no pooling)."""
+    local_blocks: int = 2
+    """N_L, local relational aggregators in a stage."""
+    global_blocks: int = 1
+    """N_G, global relational aggregators in a stage."""
+    head_channels: int = 8
+    """Channels of one head, in attention and in the multi-head convolution."""
+    local_mlp_ratio: int = 2
+    """Hidden over outer width of the MLP in a local relational aggregator."""
+    global_mlp_ratio: int = 1
+    """The same in a global relational aggregator."""
+    stochastic_depth: float = 0.1
+    """Probability that the last block's branches are skipped in training; rises linearly from 0."""
+    dropout: float = 0.0
+    """Dropout after the attention's output and in the MLPs."""
+    pooled_channels: int = 8
+    """Channels of the dynamic representation F^(d), the filters of the 3D convolution."""
+    recognition_units: int = 256
+    """Width of the recognition head's first dense layer."""
+    construction_channels: Ints = (32, 64, 128, 256)
+    """Widths of the four encoder blocks of the dynamic image head."""
+    leaky_slope: float = 0.01
+    """Slope of the leaky ReLU below zero."""
+    initial_std: float = 0.02
+    """Standard deviation of the truncated normal that kernels start from."""
+    batch_norm_momentum: float = 0.9
+    """Share of the old running statistics that is kept at each step."""
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """How a stored clip becomes the network's input (section 4.1.3)."""
+
+    frames: int = 8
+    """t, frames sampled from a clip, uniformly spaced."""
+    crop: int = 64
+    """Side of the square crop of the stored 72 x 72 frames, in pixels."""
+    flip_probability: float = 0.5
+    """Chance of a horizontal flip in training, one draw for all frames of a clip."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of Eq. 8."""
+
+    recognition_weight: float = 1.0
+    """Weight of the cross-entropy (Eq. 7)."""
+    dynamic_image_weight: float = 100.0
+    """lambda_d, weight of the dynamic image's mean squared error (Eq. 6)."""
+    rank_weight: float = 0.1
+    """lambda_r, weight of the rank loss (Eq. 5)."""
+    rank_slope: float = 1.0
+    """a in the rank target K(k) = a k."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam, and what goes around it."""
+
+    learning_rate: float = 1e-4
+    """The largest learning rate of the schedule."""
+    weight_decay: float = 1e-3
+    """L2 penalty added to the gradient before Adam sees it (the paper is silent)."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises linearly from 0."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """What the learning rate does after the warm-up; cosine falls to 0 at the last step."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Options of a training; together with the corpus they determine every number."""
+
+    steps: int = 2000
+    """Optimiser steps a fold (the paper is silent)."""
+    batch_size: int = 36
+    """Clips a step."""
+    select: Literal["last"] = "last"
+    """Which step's weights predict: `last`, after the fixed number of steps."""
+    group_folds: int = 0
+    """Leave out K groups of people in turn instead of one person at a time; 0 means LOSO."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+
+PRESETS: dict[str, TrainConfig] = {
+    # The paper's sizes and optimiser.
+    "paper": TrainConfig(),
+    # A quarter of the widths, for laptops and tests.
+    "small": TrainConfig(
+        steps=400,
+        batch_size=24,
+        model=ModelConfig(
+            stem_channels=16,
+            local_channels=(24, 48, 96, 192),
+            attention_channels=(24, 48, 96, 192),
+            output_channels=(32, 64, 128, 256),
+            construction_channels=(8, 16, 32, 64),
+            recognition_units=128,
+        ),
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=50, schedule="cosine"),
+    ),
+}
+
+
+def preset(name: str) -> TrainConfig:
+    """The preset of that name; `UserError` naming the valid ones otherwise."""
+    if name not in PRESETS:
+        raise UserError(f"there is no preset '{name}'; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def as_dict(config: TrainConfig) -> dict:
+    """The options as nested dictionaries of plain values, lists for tuples, for JSON."""
+    return {
+        key: list(value)
+        if isinstance(value, tuple)
+        else as_dict(value)
+        if dataclasses.is_dataclass(value)
+        else value
+        for key, value in ((f.name, getattr(config, f.name)) for f in dataclasses.fields(config))
+    }
+
+
+def check(config: TrainConfig) -> None:
+    """Refuses sizes that cannot work, before anything is built or compiled.
+
+    Raises:
+      UserError: names the option and what it must be.
+    """
+    for text, holds in _conditions(config):
+        if not holds:
+            raise UserError(text)
+
+
+def _conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
+    """(what must hold, whether it does), in an order in which each may rely on those before."""
+    model, clip, optimizer = config.model, config.clip, config.optimizer
+    stages = len(model.output_channels)
+    yield "--steps and --batch_size must be at least 1", min(config.steps, config.batch_size) >= 1
+    yield "--clip.frames must be at least 2", clip.frames >= 2
+    halvings = 2 ** max(stages + 1, len(model.construction_channels))
+    yield (
+        f"--clip.crop must be a multiple of {halvings}, at most {STORED_SIDE} pixels",
+        0 < clip.crop <= STORED_SIDE and clip.crop % halvings == 0,
+    )
+    per_stage = (model.local_channels, model.attention_channels, model.key_value_windows)
+    yield (
+        "--model.local_channels, attention_channels, output_channels and key_value_windows "
+        "must have one entry a stage",
+        stages > 0 and all(len(sizes) == stages for sizes in per_stage),
+    )
+    pairs = list(zip(model.attention_channels, model.output_channels, strict=True))
+    widths = (*model.local_channels, *model.attention_channels, *(o - a for a, o in pairs))
+    yield (
+        f"--model.local_channels, attention_channels and output_channels less attention_channels "
+        f"must be multiples of --model.head_channels={model.head_channels}",
+        model.head_channels > 0 and all(w > 0 and w % model.head_channels == 0 for w in widths),
+    )
+    sides = [clip.crop // 4 // 2**stage for stage in range(stages)]
+    windows = zip(sides, model.key_value_windows, strict=True)
+    yield (
+        f"--model.key_value_windows must divide the maps' sides {sides}",
+        all(window > 0 and side % window == 0 for side, window in windows),
+    )
+    yield (
+        "--model.stochastic_depth and --model.dropout must be at least 0 and less than 1",
+        all(0 <= rate < 1 for rate in (model.stochastic_depth, model.dropout)),
+    )
+    yield "--clip.flip_probability must be from 0 to 1", 0 <= clip.flip_probability <= 1
+    yield "--optimizer.learning_rate must be more than 0", optimizer.learning_rate > 0
+    yield (
+        "--optimizer.warmup_steps must be at least 0 and less than --steps",
+        0 <= optimizer.warmup_steps < config.steps,
+    )

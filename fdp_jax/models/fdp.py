@@ -1,0 +1,70 @@
+"""FDP: the whole network (section 3.1, Algorithm 1).
+
+Axes: b = clips, t = frames, h w = pixels, c = channels, f = frame feature, m = categories.
+"""
+
+import flax.linen as nn
+import flax.struct
+import jax
+
+from fdp_jax.config import ModelConfig
+from fdp_jax.models.dynamic_image_head import DynamicImageHead
+from fdp_jax.models.rank_scorer import RankScorer
+from fdp_jax.models.recognition_head import RecognitionHead
+from fdp_jax.models.temporal_pooling import TemporalPooling
+from fdp_jax.models.transformer import LocalGlobalTransformer
+
+
+@flax.struct.dataclass
+class Outputs:
+    """What the network says about a batch of clips, all float32.
+
+    Attributes:
+      logits: [b, m], before the softmax.
+      dynamic_image: [b, h, w], the construction, in (0, 1).
+      rank_scores: [b, t], S(F_k).
+      features: [b, t, f], F_k.
+    """
+
+    logits: jax.Array
+    dynamic_image: jax.Array
+    rank_scores: jax.Array
+    features: jax.Array
+
+
+class FDP(nn.Module):
+    """Frames -> features -> rank scores; features -> F^(d) -> category and dynamic image.
+
+    Attributes:
+      config: sizes of the network.
+      classes: m, categories of the protocol.
+    """
+
+    config: ModelConfig
+    classes: int
+
+    @nn.compact
+    def __call__(self, clips: jax.Array, *, train: bool) -> Outputs:
+        """float32 [b, t, h, w, 3] in [-1, 1] -> Outputs."""
+        cfg = self.config
+        b, t, h, w, c = clips.shape
+        frames = clips.reshape(b * t, h, w, c)
+        pooled = LocalGlobalTransformer(cfg, frames=t, name="LocalGlobalTransformer")(
+            frames, train=train
+        )
+        features = nn.Dense(h * w, name="FrameFeature")(pooled)
+        features = features.reshape(b, t, h * w)
+        rank_scores = RankScorer(name="RankScorer")(features)
+        dynamic = TemporalPooling(cfg.pooled_channels, name="TemporalPooling")(
+            features.reshape(b, t, h, w)
+        )  # each feature seen as a map of the crop's size
+        logits = RecognitionHead(self.classes, cfg.recognition_units, name="RecognitionHead")(
+            dynamic
+        )
+        dynamic_image = DynamicImageHead(
+            tuple(cfg.construction_channels),
+            cfg.leaky_slope,
+            cfg.batch_norm_momentum,
+            name="DynamicImageHead",
+        )(dynamic, train=train)
+        return Outputs(logits, dynamic_image, rank_scores, features)

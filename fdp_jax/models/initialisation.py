@@ -1,0 +1,42 @@
+"""The weights a training starts from: truncated normal kernels, zero biases, unit scales."""
+
+import jax
+import jax.numpy as jnp
+
+from fdp_jax.config import ModelConfig
+from fdp_jax.models.fdp import FDP
+
+
+def initial_variables(model: FDP, key: jax.Array, example: jax.Array) -> dict:
+    """Fresh variables of the model.
+
+    All kernels are cut from one draw: a draw for each, as `model.init` makes, takes XLA some
+    twenty times longer to compile, and no two kernels share a number either way.
+
+    Args:
+      model: the network.
+      key: of the draw.
+      example: clips of the right shape [1, t, h, w, 3]; only the shape is read.
+
+    Returns:
+      {"params": ..., "batch_stats": ...}; kernels normal with `config.initial_std`, cut at two
+      standard deviations.
+    """
+    config: ModelConfig = model.config
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), example, train=False))
+    leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
+    kernels = sum(leaf.size for path, leaf in leaves if path[-1].key == "kernel")
+    draw = config.initial_std * jax.random.truncated_normal(key, -2.0, 2.0, (kernels,))
+    filled, used = [], 0
+    for path, leaf in leaves:
+        match path[-1].key:
+            case "kernel":
+                filled.append(draw[used : used + leaf.size].reshape(leaf.shape))
+                used += leaf.size
+            case "scale" | "var":
+                filled.append(jnp.ones(leaf.shape))
+            case "bias" | "mean":
+                filled.append(jnp.zeros(leaf.shape))
+            case unknown:
+                raise ValueError(f"no rule for starting '{unknown}'")
+    return jax.tree_util.tree_unflatten(structure, filled)
