@@ -1,0 +1,105 @@
+"""What a fold needs to go on after a crash, and the weights it ends with, kept by Orbax."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+
+from datasets.errors import UserError
+from fdp_jax.steps import TrainState
+
+FINAL = "final"
+KEPT = 2  # one more than needed, in case the newest cannot be read
+
+
+class FoldCheckpoints:
+    """The folder `checkpoints` of one fold.
+
+    While the fold trains it holds `<step>/` with the whole state; once it is finished, `final/`
+    with the parameters and running statistics alone.
+    """
+
+    def __init__(self, directory: Path):
+        """Args: directory: made when the first checkpoint is saved."""
+        self._directory = directory.absolute()
+        self._manager: ocp.CheckpointManager | None = None
+
+    def _open(self) -> ocp.CheckpointManager:
+        if self._manager is None:
+            self._manager = ocp.CheckpointManager(
+                self._directory,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=KEPT, create=True, enable_async_checkpointing=False
+                ),
+            )
+        return self._manager
+
+    def save(self, state: TrainState) -> None:
+        """Saves the state under its step; a kill in the middle leaves the one before."""
+        self._open().save(int(state.step), args=ocp.args.StandardSave(state))
+
+    def restore(self, fresh: TrainState) -> TrainState:
+        """The newest state saved, or `fresh` where there is none.
+
+        Raises:
+          UserError: the newest checkpoint cannot be read.
+        """
+        manager = self._open()
+        step = manager.latest_step()
+        if step is None:
+            return fresh
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, fresh)
+        with _readable(self._directory / str(step)):
+            return manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+    def finish(self, state: TrainState) -> None:
+        """Saves what prediction needs."""
+        final = {"params": state.params, "batch_stats": state.batch_stats}
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(self._directory / FINAL, final, force=True)
+
+    def drop_training_states(self) -> None:
+        """Removes the states with the optimiser's moments; the final weights stay."""
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None
+        for path in self._directory.iterdir() if self._directory.exists() else ():
+            if path.name != FINAL:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns any failure to read a checkpoint into one sentence that names its folder."""
+    try:
+        yield
+    except Exception as error:  # Orbax and its storage raise many kinds
+        raise UserError(
+            f"the checkpoint {path} cannot be read, it was cut short or altered; "
+            f"delete that folder to go on from what was saved before it"
+        ) from error
+
+
+def load_final(directory: Path, fresh: TrainState) -> TrainState:
+    """The weights a finished fold ended with, put into a fresh state of the same model.
+
+    Args:
+      directory: the fold's `checkpoints` folder.
+      fresh: gives the shapes.
+
+    Raises:
+      UserError: there are none, or they cannot be read.
+    """
+    path = directory.absolute() / FINAL
+    if not path.exists():
+        raise UserError(f"there are no final weights in {path}; train the fold to its end first")
+    abstract = jax.tree.map(
+        ocp.utils.to_shape_dtype_struct,
+        {"params": fresh.params, "batch_stats": fresh.batch_stats},
+    )
+    with _readable(path), ocp.StandardCheckpointer() as checkpointer:
+        final = checkpointer.restore(path, abstract)
+    return fresh.replace(params=final["params"], batch_stats=final["batch_stats"])

@@ -1,0 +1,147 @@
+"""Trains FDP and evaluates it by leave-one-subject-out, then writes the report.
+
+    python -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=3
+    python -m fdp_jax.train --dataset=samm --manual_dir=DIR_OF_SAMM
+
+A run that was stopped goes on where it was when the same command is given again; finished folds
+are kept. The corpus is built first where that is still to do.
+"""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from datasets.command_line import main_with_clear_errors, parse_options
+from datasets.errors import UserError
+from datasets.protocols import Protocol, get_protocol
+from fdp_jax.config import PRESETS, Names, TrainConfig, check, preset
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `python -m fdp_jax.train` takes."""
+
+    dataset: str
+    """The corpus: synthetic (builds itself) or samm."""
+    protocol: str = ""
+    """Categories, as 5class or 3class; the corpus' first one when not given."""
+    preset: str = "paper"
+    """Where the options below start from: paper, or small for a laptop."""
+    folds: Names = ()
+    """Names of the folds to train now, as 006,007; all when not given."""
+    seed: int = 0
+    """Of initial weights, data order and augmentation."""
+    data_dir: Path = Path("data")
+    """Where built corpora are kept."""
+    manual_dir: Path | None = None
+    """Where the corpus was unpacked; needed only until it is built."""
+    workdir: Path | None = None
+    """Where results go; runs/<dataset>_<protocol>_<preset> when not given."""
+    log_every: int = 20
+    """Steps between two lines of the log."""
+    checkpoint_every: int = 100
+    """Steps between two checkpoints, the work that a kill can cost."""
+    compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
+    """Where compiled programs are kept between runs."""
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+
+
+def options_from(arguments: list[str]) -> tuple[Options, Protocol]:
+    """The command line, checked as far as that goes without loading anything heavy.
+
+    Raises:
+      UserError: unknown option, corpus, protocol or preset, or sizes that cannot work.
+    """
+    chosen = _preset_name(arguments)
+    start = Options(dataset="", preset=chosen, config=preset(chosen))
+    options = parse_options(Options, start, arguments, "python -m fdp_jax.train", __doc__)
+    protocol = get_protocol(options.dataset, options.protocol or None)
+    check(options.config)
+    if options.log_every < 1 or options.checkpoint_every < 1:
+        raise UserError("--log_every and --checkpoint_every must be at least 1")
+    return options, protocol
+
+
+def _preset_name(arguments: list[str]) -> str:
+    """The preset must be known before the rest is read: it gives the other options' defaults."""
+    for number, argument in enumerate(arguments):
+        if argument == "--preset" and number + 1 < len(arguments):
+            return arguments[number + 1]
+        if argument.startswith("--preset="):
+            return argument.removeprefix("--preset=")
+    return next(iter(PRESETS))
+
+
+def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None) -> None:
+    """Builds the corpus unless it is there; `synthetic` needs no folder of its own.
+
+    Raises:
+      UserError: it is not built, and there is nothing to build it from.
+    """
+    from datasets.build import build_corpus
+    from datasets.reading import is_built
+
+    if is_built(protocol.dataset, data_dir):
+        return
+    if manual_dir is None and protocol.dataset != "synthetic":
+        raise UserError(
+            f"{protocol.dataset} is not built in {data_dir}; give --manual_dir=DIR here, or build "
+            f"it with: python -m datasets.build {protocol.dataset} --manual_dir=DIR "
+            f"--data_dir={data_dir}"
+        )
+    build_corpus(protocol.dataset, data_dir, manual_dir)
+
+
+def train(options: Options, protocol: Protocol, command: str) -> dict:
+    """Builds, trains and reports; returns the content of `report.json`."""
+    from fdp_jax.work_directory import check_writable
+
+    workdir = options.workdir or Path(f"runs/{protocol.dataset}_{protocol.name}_{options.preset}")
+    check_writable(workdir)
+    ensure_built(protocol, options.data_dir, options.manual_dir)
+
+    from fdp_jax.clips import load_clips
+    from fdp_jax.fold_training import Cadence
+    from fdp_jax.report import print_summary, write_report
+    from fdp_jax.training_run import Run, run_folds
+
+    _keep_compiled_programs(options.compilation_cache.expanduser())
+    clips = load_clips(protocol, options.data_dir)
+    for warning in clips.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    cadence = Cadence(options.log_every, options.checkpoint_every)
+    run_folds(
+        Run(options.config, options.preset, options.seed, options.folds, workdir, cadence, command),
+        clips,
+    )
+    report = write_report(workdir)
+    print_summary(report, workdir)
+    return report
+
+
+def _keep_compiled_programs(directory: Path) -> None:
+    """Lets a second run start at once; a folder that cannot be written to is no error."""
+    import jax
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return
+    if os.access(directory, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(directory))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options, protocol = options_from(arguments)
+    train(options, protocol, "python -m fdp_jax.train " + " ".join(arguments))
+
+
+if __name__ == "__main__":
+    main_with_clear_errors(main)

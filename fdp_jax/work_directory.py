@@ -1,0 +1,124 @@
+"""The folder of a run: its identity, its seeds and its folds (no jax needed).
+
+config.json                            what determines every number, seeds apart
+seed_<n>/run.json                      folds, classes and versions of one seed
+seed_<n>/folds/<fold>/checkpoints/     Orbax
+seed_<n>/folds/<fold>/log.jsonl        losses
+seed_<n>/folds/<fold>/tensorboard/     the same as events
+seed_<n>/folds/<fold>/predictions.csv, outputs.npz, done.json (last)
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.errors import UserError
+from fdp_jax.files import write_atomically
+
+
+@dataclass(frozen=True)
+class FoldDirectory:
+    """The folder of one fold."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Orbax's folder."""
+        return self.path / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        """Losses, one JSON object a line."""
+        return self.path / "log.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The same as events."""
+        return self.path / "tensorboard"
+
+    @property
+    def predictions(self) -> Path:
+        """The fold's prediction table."""
+        return self.path / "predictions.csv"
+
+    @property
+    def outputs(self) -> Path:
+        """What the report draws."""
+        return self.path / "outputs.npz"
+
+    @property
+    def done(self) -> Path:
+        """Written last; a fold without it is unfinished."""
+        return self.path / "done.json"
+
+    def is_finished(self) -> bool:
+        """Whether everything that the report reads is there."""
+        return all(path.exists() for path in (self.done, self.predictions, self.outputs))
+
+
+def fold_directory(workdir: Path, seed: int, fold: str) -> FoldDirectory:
+    """Where a fold of a seed lives."""
+    return FoldDirectory(workdir / f"seed_{seed}" / "folds" / fold)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Indented JSON, atomically."""
+    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_writable(workdir: Path) -> None:
+    """Finds out before any work whether results can be kept.
+
+    Raises:
+      UserError: the folder cannot be made or written to.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"the work directory {workdir} cannot be written to ({error.strerror}); "
+            f"name another with --workdir=DIR"
+        ) from error
+
+
+def claim(workdir: Path, identity: dict) -> None:
+    """Makes the folder this run's own, or checks that it already is.
+
+    Args:
+      workdir: of the run.
+      identity: everything that determines its numbers, as plain JSON values.
+
+    Raises:
+      UserError: it holds a run with other options.
+    """
+    check_writable(workdir)
+    path = workdir / "config.json"
+    if not path.exists():
+        write_json(path, identity)
+        return
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); name another --workdir, or delete that folder"
+        ) from error
+    differences = list(_differences(held, json.loads(json.dumps(identity))))
+    if differences:
+        raise UserError(
+            f"the work directory {workdir} holds another run: {'; '.join(differences)}; "
+            f"name another --workdir, or give the options of {path}"
+        )
+
+
+def _differences(held: dict, asked: dict, prefix: str = "") -> Iterator[str]:
+    for key in {**held, **asked}:
+        old, new = held.get(key), asked.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key} is {json.dumps(old)} there and {json.dumps(new)} here"
