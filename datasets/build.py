@@ -30,6 +30,9 @@ def build_corpus(
 ) -> Path:
     """Builds a corpus, unless it is there already from the same folder with the same options.
 
+    Worker processes are spawned, so a script of one's own that calls this needs the usual
+    `if __name__ == "__main__":`, or `workers=1`.
+
     Args:
       name: of the corpus.
       data_dir: where TFDS keeps built corpora; the corpus comes to `data_dir/name/version`.
@@ -85,9 +88,10 @@ def _check_same(name: str, data_dir: Path, manual_dir: Path | None, options: Bui
     if manual_dir is not None:
         source = metadata["source"]
         sheet = manual_dir / source["sheet"]
-        changed = sheet.is_file() and _digest(sheet) != source["sheet_sha256"]
-        if str(manual_dir) != source["manual_dir"] or changed:
-            other.append(f"manual_dir={source['manual_dir']}" + (" (changed since)" * changed))
+        if str(manual_dir) != source["manual_dir"]:
+            other.append(f"manual_dir={source['manual_dir']}")
+        elif sheet.is_file() and _digest(sheet) != source["sheet_sha256"]:
+            other.append(f"from {source['sheet']}, which has changed since")
     if other:
         raise UserError(
             f"{data_dir} holds a {name} that was built otherwise ({', '.join(other)}); build it "

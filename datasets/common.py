@@ -8,6 +8,7 @@ Adding a corpus: a package `datasets/<name>/` with `<name>_dataset_builder.py` t
 subclass `Builder` with a `plan`, and its protocols in `datasets.protocols`.
 """
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator
@@ -114,16 +115,17 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if twice := {name for name in names if names.count(name) > 1}:
             raise UserError(f"clip {min(twice)} of {self.name} is there twice; keep one of them.")
         options, skipped = self.build_options, []
-        clips = build_clips(tasks, models, options.per_frame, options.workers)
         subjects, frames, stored = set(), 0, 0
-        for clip in tqdm(clips, f"building {self.name}", len(tasks), unit="clip", mininterval=0.5):
-            if clip.frames is None:
-                _no_face(clip, options.on_no_face)
-                skipped.append(clip.annotation.clip)
-                continue
-            yield stored, _example(clip, plan.label_version)
-            subjects.add(clip.annotation.subject)
-            frames, stored = frames + len(clip.frames), stored + 1
+        built = build_clips(tasks, models, options.per_frame, options.workers)
+        with contextlib.closing(built) as clips:
+            for clip in tqdm(clips, f"building {self.name}", len(tasks), unit="clip"):
+                if clip.frames is None:
+                    _no_face(clip, options.on_no_face)
+                    skipped.append(clip.annotation.clip)
+                    continue
+                yield stored, _example(clip, plan.label_version)
+                subjects.add(clip.annotation.subject)
+                frames, stored = frames + len(clip.frames), stored + 1
         if not stored:
             raise UserError(f"no clip of {self.name} is left: no face was found in any of them.")
         warnings = list(plan.warnings)

@@ -1,6 +1,7 @@
 """Built corpora: where they lie, and their examples as a sequence."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -111,15 +112,17 @@ def open_corpus(name: str, data_dir: Path) -> Corpus:
 
     metadata = read_metadata(name, data_dir)
     try:
-        source = tfds.builder_from_directory(directory).as_data_source(SPLIT)
-        stored = len(source)
-    except (OSError, ValueError, AssertionError, RuntimeError) as error:
-        stored, reason = -1, str(error)
-    else:
-        reason = f"{stored} examples instead of {metadata['counts']['clips']}"
-    if stored != metadata["counts"]["clips"]:
+        builder = tfds.builder_from_directory(directory)
+        source = builder.as_data_source(SPLIT)
+        if len(source) != metadata["counts"]["clips"]:
+            raise ValueError(f"{len(source)} clips, not {metadata['counts']['clips']}")
+        # A file is opened only when an example of it is read; a cut one tells itself then.
+        shards = builder.info.splits[SPLIT].shard_lengths
+        for last in itertools.accumulate(shards):
+            source[last - 1]
+    except (OSError, ValueError, IndexError, RuntimeError) as error:
         raise UserError(
-            f"the built corpus in {directory} is damaged ({reason}); build it again with: "
-            f"{build_command(name, data_dir)} --overwrite"
-        )
+            f"the built corpus in {directory} is damaged ({' '.join(str(error).split())}); build "
+            f"it again with: {build_command(name, data_dir)} --overwrite"
+        ) from error
     return Corpus(source, directory, metadata)
