@@ -109,6 +109,8 @@ class OptimizerConfig:
     """The largest learning rate of the schedule."""
     weight_decay: float = 1e-3
     """L2 penalty added to the gradient before Adam sees it (the paper is silent)."""
+    second_moment_decay: float = 0.999
+    """Adam's beta_2: the share of its running mean of squared gradients kept at each step."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from 0."""
     schedule: Literal["constant", "cosine"] = "constant"

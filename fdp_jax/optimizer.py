@@ -21,9 +21,9 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedul
 
 
 def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Adam (betas 0.9 and 0.999, eps 1e-8) on gradients to which weight_decay * w was added."""
+    """Adam (beta_1 0.9, eps 1e-8) on gradients to which weight_decay * w was added."""
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay),
-        optax.scale_by_adam(),
+        optax.scale_by_adam(b2=config.second_moment_decay),
         optax.scale_by_learning_rate(learning_rate_schedule(config, steps)),
     )

@@ -57,8 +57,10 @@ def frame_numbers(lengths: jax.Array, offset: jax.Array, frames: int) -> jax.Arr
     Returns:
       int32 [b, t], each in 0 .. n-1, never falling.
     """
-    position = (jnp.arange(frames) + offset[:, None]) * lengths[:, None] / frames
-    return jnp.minimum(jnp.floor(position).astype(jnp.int32), lengths[:, None] - 1)
+    k, n = jnp.arange(frames), lengths[:, None]
+    position = jnp.floor((k + offset[:, None]) * n / frames).astype(jnp.int32)
+    # An offset just under 1 may be rounded into the next slice of time.
+    return jnp.minimum(position, ((k + 1) * n - 1) // frames)
 
 
 def crop_clips(clips: jax.Array, corners: jax.Array, side: int) -> jax.Array:

@@ -1,0 +1,41 @@
+# make demo    fresh machine to finished report, on drawn faces
+# make test    fresh machine to tested
+# make parity  the network against its PyTorch twin
+# make lint    style
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+DEMO := runs/demo
+
+.PHONY: demo test parity lint clean
+
+$(VENV)/runtime: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q -r requirements.txt
+	touch $@
+
+$(VENV)/dev: requirements-dev.txt requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q -r requirements-dev.txt
+	touch $@ $(VENV)/runtime
+
+$(VENV)/parity: requirements-parity.txt $(VENV)/dev
+	$(RUN) -m pip install -q -r requirements-parity.txt
+	touch $@
+
+demo: $(VENV)/runtime
+	$(RUN) -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=2 --workdir=$(DEMO)
+
+test: $(VENV)/dev
+	$(RUN) -m pytest tests --ignore=tests/parity
+
+parity: $(VENV)/parity
+	$(RUN) -m pytest tests/parity
+
+lint: $(VENV)/dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV)

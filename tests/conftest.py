@@ -1,0 +1,38 @@
+"""CPU, one shared cache of compiled programs, and one tiny built corpus for all tests."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CACHE = Path(tempfile.gettempdir()) / f"fdp_jax_tests_compiled_{os.getuid()}"
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+
+def run_module(module: str, *arguments: str, check: bool = True, **options):
+    """`python -m module arguments` as a user runs it; output as text."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT, text=True, capture_output=True, timeout=300, **options,
+    )  # fmt: skip
+    if check and done.returncode != 0:
+        raise AssertionError(f"{module} exits {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> Path:
+    """A folder that holds the synthetic corpus in its smallest useful size, built by the command."""
+    folder = tmp_path_factory.mktemp("data")
+    run_module(
+        "datasets.build", "synthetic", f"--data_dir={folder}", "--people=6",
+        "--clips_per_category=1",
+    )  # fmt: skip
+    return folder

@@ -1,0 +1,73 @@
+"""The one-way flow of the code, read from its import statements."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
+TORCH_ALLOWED = {"fdp_jax/twin.py"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names of everything a file imports, also inside its functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def files(*patterns: str) -> list[Path]:
+    found = [path for pattern in patterns for path in ROOT.glob(pattern)]
+    assert found or patterns[0].startswith("launch")
+    return found
+
+
+def tops(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports_of(path)}
+
+
+@pytest.mark.parametrize("path", files("datasets/**/*.py"), ids=str)
+def test_datasets_never_import_jax_or_fdp_jax(path):
+    assert not tops(path) & (JAX | {"fdp_jax", "launch", "tensorflow", "torch"})
+
+
+@pytest.mark.parametrize(
+    "path",
+    files(
+        "fdp_jax/metrics.py", "fdp_jax/report.py", "fdp_jax/predictions.py", "fdp_jax/files.py",
+        "fdp_jax/config.py", "fdp_jax/folds.py", "fdp_jax/batching.py",
+        "fdp_jax/work_directory.py", "fdp_jax/reporting/*.py", "launch/**/*.py",
+    ),
+    ids=str,
+)  # fmt: skip
+def test_what_must_run_without_jax_imports_none(path):
+    assert not tops(path) & JAX
+    heavy = {"fdp_jax.steps", "fdp_jax.models", "fdp_jax.sampling", "fdp_jax.fold_training"}
+    assert not {name for name in imports_of(path) if name.startswith(tuple(heavy))}
+
+
+@pytest.mark.parametrize("path", files("fdp_jax/**/*.py"), ids=str)
+def test_torch_and_the_twin_stay_apart_from_the_product(path):
+    if path.relative_to(ROOT).as_posix() not in TORCH_ALLOWED:
+        assert not tops(path) & {"torch", "tensorflow"}
+        assert "fdp_jax.twin" not in imports_of(path)
+
+
+@pytest.mark.parametrize("path", files("fdp_jax/models/*.py", "fdp_jax/losses.py"), ids=str)
+def test_the_network_knows_neither_data_nor_training(path):
+    allowed = ("fdp_jax.config", "fdp_jax.models")
+    own = {name for name in imports_of(path) if name.startswith(("fdp_jax.", "datasets"))}
+    assert all(name.startswith(allowed) for name in own)
+
+
+def test_nothing_is_unpickled():
+    for path in files("fdp_jax/**/*.py", "datasets/**/*.py"):
+        assert not tops(path) & {"pickle", "dill", "joblib", "shelve"}, path
+        text = path.read_text(encoding="utf-8")
+        assert "allow_pickle=True" not in text and "torch.load" not in text, path
