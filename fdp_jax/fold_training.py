@@ -116,7 +116,9 @@ def _optimise(
     began = time.monotonic()
     for step in range(int(state.step), config.steps):
         numbers = batch_numbers(fold.train, config.batch_size, seed, fold.name, step)
-        state, report = steps.train(state, corpus, jax.device_put(numbers), key)
+        batch = jax.device_put(numbers)
+        with jax.transfer_guard("disallow"):  # the corpus must never travel again
+            state, report = steps.train(state, corpus, batch, key)
         since_log.append(report)
         done = step + 1
         if not cadence.logs(done, config.steps):

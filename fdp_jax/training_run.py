@@ -80,8 +80,7 @@ def run_folds(run: Run, clips: Clips) -> None:
                     )
 
             directory = fold_directory(run.workdir, run.seed, fold.name)
-            with jax.transfer_guard("disallow"):
-                train_fold(steps, clips, corpus, fold, run.seed, directory, run.cadence, progress)
+            train_fold(steps, clips, corpus, fold, run.seed, directory, run.cadence, progress)
 
 
 def identity(run: Run, clips: Clips) -> dict:

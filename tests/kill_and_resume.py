@@ -1,0 +1,112 @@
+"""Kills a training at random moments until it is through, and compares it with one left alone.
+
+    python tests/kill_and_resume.py --kills=10 [--seed=0]
+
+Every kill is a SIGKILL to the whole process group. Both trainings are the real command on a tiny
+synthetic corpus. Exits 0 only if `predictions.csv` and the final weights have the same bits.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.tiny import TINY_OPTIONS  # noqa: E402
+
+FOLDS = ["s01", "s02"]
+
+
+def command(data_dir: Path, workdir: Path, steps: int) -> list[str]:
+    """The training that is killed: two folds, a checkpoint every few steps."""
+    return [
+        sys.executable, "-m", "fdp_jax.train", "--dataset=synthetic", f"--data_dir={data_dir}",
+        f"--workdir={workdir}", f"--folds={','.join(FOLDS)}", *TINY_OPTIONS, f"--steps={steps}",
+        "--checkpoint_every=10", "--log_every=5",
+    ]  # fmt: skip
+
+
+def run(arguments: list[str], kill_after: float | None = None) -> bool:
+    """Runs the command, or kills it after so many seconds; whether it came to its end."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, env=environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        output, _ = process.communicate(timeout=kill_after)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return False
+    if process.returncode != 0:
+        sys.exit(f"the training failed by itself:\n{output}")
+    return True
+
+
+def weights(workdir: Path) -> dict[str, np.ndarray]:
+    """The final weights of all folds, by fold and name."""
+    import orbax.checkpoint as ocp
+
+    found = {}
+    for fold in FOLDS:
+        path = workdir / "seed_0" / "folds" / fold / "checkpoints" / "final"
+        with ocp.StandardCheckpointer() as checkpointer:
+            restored = checkpointer.restore(path.absolute())
+        import jax
+
+        for name, leaf in jax.tree_util.tree_leaves_with_path(restored):
+            found[f"{fold}{jax.tree_util.keystr(name)}"] = np.asarray(leaf)
+    return found
+
+
+def compare(data_dir: Path, folder: Path, kills: int, seed: int, steps: int) -> str:
+    """Both trainings; what was done, as a sentence. Exits non-zero when a bit differs."""
+    alone, killed = folder / "alone", folder / "killed"
+    run(command(data_dir, alone, steps))  # also fills the cache of compiled programs
+    started = time.monotonic()
+    run(command(data_dir, folder / "timed", steps))
+    length = time.monotonic() - started
+
+    chance, done = random.Random(seed), 0
+    while done < kills:
+        if run(command(data_dir, killed, steps), chance.uniform(0.2, 1.0) * length):
+            break
+        done += 1
+    run(command(data_dir, killed, steps))
+    first, second = ((path / "predictions.csv").read_bytes() for path in (alone, killed))
+    a, b = weights(alone), weights(killed)
+    same = first == second and a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+    if not same:
+        sys.exit(f"bits differ after {done} kills")
+    return f"{done} kills, {len(a)} arrays and {len(first)} bytes of predictions the same"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=400)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data_dir = Path(folder) / "data"
+        build = [
+            sys.executable, "-m", "datasets.build", "synthetic", f"--data_dir={data_dir}",
+            "--people=6", "--clips_per_category=1",
+        ]  # fmt: skip
+        subprocess.run(build, cwd=ROOT, check=True)
+        print(compare(data_dir, Path(folder), options.kills, options.seed, options.steps))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""`python -m fdp_jax.train` as a user runs it, on a tiny corpus and a tiny network."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from tests.conftest import run_module
+from tests.kill_and_resume import compare
+from tests.tiny import TINY_OPTIONS
+
+
+def train(data_dir, workdir, *options, check=True):
+    return run_module(
+        "fdp_jax.train", "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={workdir}",
+        *TINY_OPTIONS, *options, check=check,
+    )  # fmt: skip
+
+
+def refused(*arguments) -> str:
+    """The one sentence that a command ends with; fails on a traceback or on success."""
+    done = run_module("fdp_jax.train", *arguments, check=False)
+    assert done.returncode != 0, done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+    sentences = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(sentences) == 1, done.stderr
+    return sentences[0]
+
+
+@pytest.fixture(scope="module")
+def two_folds(data_dir, tmp_path_factory):
+    """A run of which two folds of six are trained."""
+    workdir = tmp_path_factory.mktemp("run")
+    done = train(data_dir, workdir, "--folds=s02,s01")
+    return workdir, done
+
+
+def report_of(workdir) -> dict:
+    return json.loads((workdir / "report.json").read_text())
+
+
+def test_missing_folds_are_said_and_not_averaged_over(two_folds):
+    workdir, done = two_folds
+    report = report_of(workdir)
+    assert report["complete"] is False
+    assert report["n_clips"] == 10 and report["n_subjects"] == 2
+    assert len(report["missing_folds"]) == 4
+    for text in (done.stdout, (workdir / "report.md").read_text()):
+        assert "s06" in text
+
+
+def test_the_rest_is_trained_later_and_what_is_finished_is_kept(two_folds, data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(two_folds[0], workdir)
+    finished = workdir / "seed_0" / "folds" / "s01" / "done.json"
+    before = finished.stat().st_mtime_ns
+    done = train(data_dir, workdir)
+    assert "2 of 6 folds are finished already" in done.stdout
+    assert finished.stat().st_mtime_ns == before
+    report = report_of(workdir)
+    assert report["complete"] is True and report["n_clips"] == 30
+    assert report["select"] == "last"
+    with (workdir / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["clip"] for row in rows}) == 30
+    right = sum(row["label"] == row["prediction"] for row in rows)
+    assert report["acc"] == pytest.approx(right / 30)
+    assert (workdir / "report.html").stat().st_size > 10_000
+    for figure in ("confusion_matrix", "subject_accuracy", "training_curves", "dynamic_images"):
+        assert (workdir / "figures" / f"{figure}.png").exists()
+    again = train(data_dir, workdir)
+    assert "6 of 6 folds are finished already" in again.stdout
+
+
+def test_another_seed_has_its_own_folder_in_the_same_run(two_folds, data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(two_folds[0], workdir)
+    train(data_dir, workdir, "--folds=s01", "--seed=1")
+    tables = [
+        (workdir / f"seed_{seed}" / "folds" / "s01" / "predictions.csv").read_text()
+        for seed in (0, 1)
+    ]
+    assert tables[0].replace(",0,s01", ",1,s01") != tables[1]
+
+
+def test_group_folds_leave_groups_of_people_out(data_dir, tmp_path):
+    train(data_dir, tmp_path, "--group_folds=2", "--steps=1")
+    report = report_of(tmp_path)
+    assert report["complete"] and report["n_subjects"] == 6
+    assert sorted(p.name for p in (tmp_path / "seed_0" / "folds").iterdir()) == [
+        "group_1", "group_2",
+    ]  # fmt: skip
+
+
+def test_run_of_other_options_is_refused(two_folds, data_dir):
+    workdir, _ = two_folds
+    sentence = refused(
+        "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={workdir}", *TINY_OPTIONS,
+        "--steps=7",
+    )  # fmt: skip
+    assert "steps is 6 there and 7 here" in sentence and "--workdir" in sentence
+
+
+def test_torn_checkpoint_is_one_sentence(data_dir, tmp_path):
+    fold = tmp_path / "seed_0" / "folds" / "s01"
+    train(data_dir, tmp_path, "--folds=s01", "--checkpoint_every=3", "--steps=4")
+    (fold / "done.json").unlink()
+    (fold / "checkpoints" / "3").mkdir()
+    sentence = refused(
+        "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}", *TINY_OPTIONS,
+        "--folds=s01", "--checkpoint_every=3", "--steps=4",
+    )  # fmt: skip
+    assert "checkpoints/3 cannot be read" in sentence
+
+
+def test_work_directory_that_cannot_be_written_is_one_sentence(data_dir, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    sentence = refused(
+        "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}/file/run"
+    )
+    assert "cannot be written to" in sentence and "--workdir" in sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dataset=sam"], ["no corpus", "sam", "samm", "synthetic"]),
+        ([], ["corpus", "samm", "synthetic"]),
+        (["--dataset=samm", "--protocol=7class"], ["7class", "5class", "3class"]),
+        (["--dataset=samm", "--preset=huge"], ["huge", "paper", "small"]),
+        (["--dataset=samm", "--stepz=3"], ["--stepz", "--steps", "--model.stem_channels"]),
+        (["--dataset=samm", "--steps=0"], ["--steps", "at least 1"]),
+        (["--dataset=samm", "--log_every=0"], ["--log_every", "at least 1"]),
+        (["--dataset=samm", "--clip.crop=50"], ["--clip.crop", "multiple of 32"]),
+        (["--dataset=samm", "--model.local_channels=12,24"], ["one entry a stage"]),
+        (["--dataset=samm", "--model.head_channels=7"], ["multiples", "head_channels=7"]),
+        (["--dataset=samm", "--model.key_value_windows=5,4,2,1"], ["must divide", "[16, 8, 4, 2]"]),
+        (["--dataset=samm", "--data_dir=/nowhere"], ["datasets.build samm", "--manual_dir"]),
+        (["--dataset=samm", "--manual_dir=/nowhere"], ["/nowhere"]),
+    ],
+)
+def test_mistakes_are_one_sentence_that_shows_the_way_out(arguments, words, tmp_path):
+    arguments = [*arguments, f"--workdir={tmp_path}/run"]
+    if not any(a.startswith("--data_dir") for a in arguments):
+        arguments.append(f"--data_dir={tmp_path}/data")
+    sentence = refused(*arguments)
+    for word in words:
+        assert word in sentence
+
+
+def test_unknown_fold_and_impossible_groups_are_refused(data_dir, tmp_path):
+    common = ["--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}/run"]
+    assert "the folds are s01, s02" in refused(*common, "--folds=s99")
+    assert "choose 2 to 6 groups" in refused(*common, "--group_folds=7")
+
+
+def test_killed_training_ends_with_the_same_bits(data_dir, tmp_path):
+    told = compare(data_dir, tmp_path, kills=3, seed=0, steps=150)
+    assert int(told.split()[0]) >= 1, told
+
+
+def test_help_teaches_and_shows_the_defaults_of_the_preset():
+    text = run_module("fdp_jax.train", "--preset=small", "--help").stdout
+    assert "python -m fdp_jax.train --dataset=synthetic" in text
+    assert "24,48,96,192" in text
+    assert "--optimizer.learning_rate" in text

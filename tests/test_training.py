@@ -1,0 +1,223 @@
+"""One fold's training: options are obeyed, the left-out person is never seen, resuming is exact."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from datasets.errors import UserError
+from fdp_jax.checkpoints import FINAL, FoldCheckpoints, load_final
+from fdp_jax.config import TrainConfig
+from fdp_jax.fold_training import Cadence, device_corpus, train_fold
+from fdp_jax.folds import make_folds
+from fdp_jax.random_streams import fold_key
+from fdp_jax.steps import Steps
+from fdp_jax.training_log import read_log
+from fdp_jax.work_directory import FoldDirectory
+from tests.tiny import TINY, random_clips
+
+STEPS = Steps(TINY, classes=2)
+
+
+def replaced(config: TrainConfig, option: str, value) -> TrainConfig:
+    group, _, name = option.rpartition(".")
+    if not group:
+        return dataclasses.replace(config, **{name: value})
+    inner = dataclasses.replace(getattr(config, group), **{name: value})
+    return dataclasses.replace(config, **{group: inner})
+
+
+def train(clips, path, fold_number=0, steps=STEPS, seed=0, cadence=None, progress=None):
+    fold = make_folds(clips.subjects)[fold_number]
+    directory = FoldDirectory(path)
+    cadence = cadence or Cadence(log_every=2, checkpoint_every=3)
+    progress = progress or (lambda steps_done, scalars: None)
+    corpus = device_corpus(clips)
+    train_fold(steps, clips, corpus, fold, seed, directory, cadence, progress)
+    return directory
+
+
+def final_weights(directory, steps=STEPS):
+    fresh = jax.eval_shape(steps.initial_state, fold_key(0, "any"))
+    return load_final(directory.checkpoints, fresh).params
+
+
+def same_bits(first, second) -> bool:
+    return all(jax.tree.leaves(jax.tree.map(np.array_equal, first, second)))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(random_clips(), tmp_path_factory.mktemp("fold") / "p0")
+
+
+def program(config: TrainConfig) -> str:
+    """What a training computes, from the first weights on, as a text of its operations."""
+    steps, corpus, key = Steps(config, 2), device_corpus(random_clips()), fold_key(0, "p0")
+    start = jax.make_jaxpr(steps.initial_state)(key)
+    numbers = np.zeros(config.batch_size, np.int32)
+    state = jax.eval_shape(steps.initial_state, key)
+    step = jax.make_jaxpr(steps.train)(state, corpus, numbers, key)
+    return "\n".join(str(part) for part in (start, start.consts, step, step.consts))
+
+
+CHANGES = {
+    "batch_size": 5,
+    "model.stochastic_depth": 0.6,
+    "model.dropout": 0.5,
+    "model.leaky_slope": 0.5,
+    "model.initial_std": 0.05,
+    "model.batch_norm_momentum": 0.5,
+    "clip.frames": 3,
+    "clip.crop": 8,
+    "clip.flip_probability": 0.1,
+    "loss.recognition_weight": 0.5,
+    "loss.dynamic_image_weight": 3.0,
+    "loss.rank_weight": 0.7,
+    "loss.rank_slope": 3.0,
+    "optimizer.learning_rate": 0.02,
+    "optimizer.weight_decay": 1.0,
+    "optimizer.second_moment_decay": 0.5,
+    "optimizer.warmup_steps": 3,
+    "optimizer.schedule": "cosine",
+}
+
+
+@pytest.fixture(scope="module")
+def unchanged():
+    return program(TINY)
+
+
+@pytest.mark.parametrize("option", CHANGES)
+def test_option_changes_what_is_computed(option, unchanged):
+    assert program(replaced(TINY, option, CHANGES[option])) != unchanged
+
+
+def test_cosine_falls_over_the_steps_asked_for():
+    cosine = replaced(TINY, "optimizer.schedule", "cosine")
+    assert program(cosine) != program(replaced(cosine, "steps", 50))
+
+
+def test_every_option_of_the_training_has_a_test():
+    groups = ("loss", "optimizer", "clip")
+    tested = {option for option in CHANGES if option.split(".")[0] in groups}
+    assert tested == {
+        f"{group}.{field.name}"
+        for group in groups
+        for field in dataclasses.fields(getattr(TINY, group))
+    }
+
+
+def test_same_seed_same_bits_and_another_seed_or_fold_other_bits(trained, tmp_path):
+    again = train(random_clips(), tmp_path / "again")
+    assert same_bits(final_weights(trained), final_weights(again))
+    assert trained.predictions.read_bytes() == again.predictions.read_bytes()
+    for name, changed in {"seed": {"seed": 1}, "fold": {"fold_number": 1}}.items():
+        other = train(random_clips(), tmp_path / name, **changed)
+        assert not same_bits(final_weights(trained), final_weights(other))
+
+
+def test_left_out_person_never_touches_training(trained, tmp_path):
+    clips = random_clips()
+    frames, labels = clips.frames.copy(), clips.labels.copy()
+    for number, subject in enumerate(clips.subjects):
+        if subject == "p0":
+            start, length = clips.starts[number], clips.lengths[number]
+            noise = np.random.default_rng(9).integers(0, 256, frames[start : start + length].shape)
+            frames[start : start + length] = noise
+            labels[number] = 1 - labels[number]
+    replaced_clips = dataclasses.replace(clips, frames=frames, labels=labels)
+    other = train(replaced_clips, tmp_path / "p0")
+    assert same_bits(final_weights(trained), final_weights(other))
+    assert trained.predictions.read_bytes() != other.predictions.read_bytes()
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_stopped_training_goes_on_to_the_same_bits(trained, tmp_path):
+    path = tmp_path / "p0"
+
+    def stop_after_five(steps_done, scalars, seen=[]):  # noqa: B006 (counts over calls)
+        seen.append(steps_done)
+        if sum(seen) >= 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(random_clips(), path, progress=stop_after_five)
+    assert not FoldDirectory(path).is_finished()
+    seen = []
+    resumed = train(random_clips(), path, progress=lambda n, scalars: seen.append(n))
+    assert seen[0] == 3 and sum(seen) == TINY.steps  # from the checkpoint of step 3
+    assert same_bits(final_weights(trained), final_weights(resumed))
+    assert trained.predictions.read_bytes() == resumed.predictions.read_bytes()
+    losses = [[(row["step"], row["total"]) for row in read_log(d.log)] for d in (trained, resumed)]
+    assert losses[0] == losses[1]
+    assert json.loads(resumed.done.read_text())["resumed_from_step"] == 3
+
+
+def test_finished_fold_leaves_what_the_contract_says(trained):
+    assert trained.is_finished()
+    assert [path.name for path in trained.checkpoints.iterdir()] == [FINAL]
+    assert [row["step"] for row in read_log(trained.log)] == [2, 3, 4, 6]
+    assert any(trained.tensorboard.iterdir())
+    with np.load(trained.outputs, allow_pickle=False) as outputs:
+        assert outputs["frames"].shape == (3, 4, 16, 16) and outputs["frames"].dtype == np.uint8
+        assert outputs["target"].shape == outputs["dynamic_image"].shape == (3, 16, 16)
+        assert outputs["rank_scores"].shape == (3, 4)
+    done = json.loads(trained.done.read_text())
+    assert (done["fold"], done["n_clips"], done["steps"]) == ("p0", 3, TINY.steps)
+    assert done["seconds"] > 0 and done["peak_memory_bytes"] > 0
+
+
+def test_log_every_is_obeyed(tmp_path):
+    directory = train(random_clips(), tmp_path / "p0", cadence=Cadence(6, 100))
+    assert [row["step"] for row in read_log(directory.log)] == [6]
+
+
+def test_log_averages_the_steps_since_the_last_line(trained, tmp_path):
+    every = train(random_clips(), tmp_path / "p0", cadence=Cadence(1, 100))
+    single = [row["cross_entropy"] for row in read_log(every.log)]
+    rows = read_log(trained.log)
+    expected = [np.mean(single[:2]), single[2], single[3], np.mean(single[4:])]
+    np.testing.assert_allclose([row["cross_entropy"] for row in rows], expected, rtol=1e-6)
+
+
+def test_checkpoint_cut_short_is_one_sentence(tmp_path):
+    checkpoints = FoldCheckpoints(tmp_path)
+    state = STEPS.initial_state(fold_key(0, "p0"))
+    checkpoints.save(state.replace(step=state.step + 3))
+    for path in (tmp_path / "3").rglob("*"):
+        if path.is_file() and path.stat().st_size > 1000:
+            path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match=r"checkpoint .*/3 cannot be read.*delete that folder"):
+        FoldCheckpoints(tmp_path).restore(state)
+
+
+def test_final_weights_that_are_missing_are_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="no final weights"):
+        load_final(tmp_path, STEPS.initial_state(fold_key(0, "p0")))
+
+
+def test_diverging_loss_is_one_sentence(tmp_path):
+    steps = Steps(replaced(TINY, "optimizer.learning_rate", 1e30), 2)
+    with pytest.raises(UserError, match=r"fold p0 is no longer finite.*learning_rate"):
+        train(random_clips(), tmp_path / "p0", steps=steps)
+
+
+def test_it_learns_which_way_the_light_changes(tmp_path):
+    clips = random_clips(people=2, each=4)
+    frames = np.zeros_like(clips.frames)
+    for start, length, label in zip(clips.starts, clips.lengths, clips.labels, strict=True):
+        light = np.linspace(60, 180, length)[:: 1 if label else -1]
+        ramp = np.arange(72)[:, None] / 2  # a clip that is flat has no dynamic image
+        frames[start : start + length] = (light[:, None, None] + ramp)[..., None]
+    clips = dataclasses.replace(clips, frames=frames)
+    steps = Steps(replaced(TINY, "steps", 150), 2)
+    directory = train(clips, tmp_path / "p0", steps=steps, cadence=Cadence(10, 1000))
+    rows = read_log(directory.log)
+    assert rows[0]["cross_entropy"] > 0.4
+    assert rows[-1]["cross_entropy"] < 0.1

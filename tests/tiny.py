@@ -1,0 +1,53 @@
+"""The smallest FDP that is still one: compiles in seconds, for tests of everything around it."""
+
+import dataclasses
+
+import numpy as np
+
+from datasets.protocols import Protocol
+from fdp_jax.clips import Clips
+from fdp_jax.config import ClipConfig, ModelConfig, OptimizerConfig, TrainConfig
+
+TINY = TrainConfig(
+    steps=6,
+    batch_size=4,
+    model=ModelConfig(
+        stem_channels=8, local_channels=(8,), attention_channels=(8,), output_channels=(16,),
+        key_value_windows=(2,), local_blocks=1, construction_channels=(4,), pooled_channels=2,
+        recognition_units=8,
+    ),
+    clip=ClipConfig(frames=4, crop=16),
+    optimizer=OptimizerConfig(learning_rate=1e-2),
+)  # fmt: skip
+
+# The same for a command line.
+TINY_OPTIONS = [
+    f"--{group}.{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    for group in ("model", "clip", "optimizer")
+    for name, value in dataclasses.asdict(getattr(TINY, group)).items()
+] + [f"--steps={TINY.steps}", f"--batch_size={TINY.batch_size}"]
+
+
+def random_clips(people: int = 3, each: int = 3, classes: int = 2, seed: int = 0) -> Clips:
+    """Clips of noise, of 5 to 9 frames of 72 x 72 grey pixels."""
+    rng = np.random.default_rng(seed)
+    count = people * each
+    lengths = rng.integers(5, 10, count).astype(np.int32)
+    names = tuple(f"class{k}" for k in range(classes))
+    protocol = Protocol(
+        dataset="noise", name="2class", label_field="emotion", classes=names,
+        class_of={name: name for name in names}, expected_clips=None, expected_subjects=None,
+        expected_per_class=None,
+    )  # fmt: skip
+    return Clips(
+        protocol=protocol,
+        frames=rng.integers(0, 256, (lengths.sum(), 72, 72, 1), np.uint8),
+        starts=(np.cumsum(lengths) - lengths).astype(np.int32),
+        lengths=lengths,
+        labels=np.resize(np.arange(classes, dtype=np.int32), count),
+        subjects=tuple(f"p{i // each}" for i in range(count)),
+        names=tuple(f"p{i // each}_{i % each}" for i in range(count)),
+        label_version="made up",
+        corrections=(),
+        warnings=(),
+    )
