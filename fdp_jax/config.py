@@ -71,6 +71,8 @@ class ModelConfig:
     """Slope of the leaky ReLU below zero."""
     initial_std: float = 0.02
     """Standard deviation of the truncated normal that kernels start from."""
+    temporal_initial_std: float = 1.0
+    """The same for the temporal pooling, whose kernel starts blind to what does not change."""
     batch_norm_momentum: float = 0.9
     """Share of the old running statistics that is kept at each step."""
 
@@ -140,8 +142,8 @@ PRESETS: dict[str, TrainConfig] = {
     "paper": TrainConfig(),
     # A quarter of the widths, for laptops and tests.
     "small": TrainConfig(
-        steps=400,
-        batch_size=24,
+        steps=700,
+        batch_size=12,
         model=ModelConfig(
             stem_channels=16,
             local_channels=(24, 48, 96, 192),
@@ -149,8 +151,12 @@ PRESETS: dict[str, TrainConfig] = {
             output_channels=(32, 64, 128, 256),
             construction_channels=(8, 16, 32, 64),
             recognition_units=128,
+            stochastic_depth=0.0,
+            initial_std=0.06,
         ),
-        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=50, schedule="cosine"),
+        optimizer=OptimizerConfig(
+            learning_rate=1e-3, weight_decay=0.0, warmup_steps=50, schedule="cosine"
+        ),
     ),
 }
 

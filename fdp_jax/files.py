@@ -1,7 +1,6 @@
 """Atomic file writing: a reader sees the old file or the whole new one, never a torn one.
 
-Every file of a work directory (`design.md` section 9: "all files are written to a temporary name
-and renamed") goes through `write_atomically`.
+Every file of a work directory goes through `write_atomically`: a temporary name, then a rename.
 """
 
 import os

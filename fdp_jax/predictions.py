@@ -1,6 +1,6 @@
 """The prediction table: one row per test clip, the only thing that scores are computed from.
 
-Columns (`design.md` section 9): dataset, protocol, select, seed, fold, subject, clip, label,
+Columns: dataset, protocol, select, seed, fold, subject, clip, label,
 prediction, one `p_<class>` per class, dic_mse. `label` and `prediction` are class names, `dic_mse`
 is empty where the dynamic-image module is ablated. Floats are written with `repr`, the shortest
 text that reads back to the same bits.

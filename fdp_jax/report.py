@@ -1,8 +1,8 @@
 """The report of a work directory, made from its files alone: `python -m fdp_jax.report WORKDIR`.
 
 Writes `predictions.csv` (all folds pooled), `report.json`, `report.md`, `report.html` and
-`figures/*.png` into WORKDIR (`design.md` section 9). No jax is needed, and nothing outside WORKDIR
-is read, so it works on any machine that the folder was copied to.
+`figures/*.png` into WORKDIR. No jax is needed, and nothing outside WORKDIR is read, so it works on
+any machine that the folder was copied to.
 """
 
 import argparse

@@ -79,13 +79,16 @@ def _preset_name(arguments: list[str]) -> str:
 def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None) -> None:
     """Builds the corpus unless it is there; `synthetic` needs no folder of its own.
 
+    A folder that is named must be the one it was built from.
+
     Raises:
-      UserError: it is not built, and there is nothing to build it from.
+      UserError: it is not built and there is nothing to build it from, or it was built from
+        another folder.
     """
     from datasets.build import build_corpus
     from datasets.reading import is_built
 
-    if is_built(protocol.dataset, data_dir):
+    if is_built(protocol.dataset, data_dir) and manual_dir is None:
         return
     if manual_dir is None and protocol.dataset != "synthetic":
         raise UserError(

@@ -29,7 +29,7 @@ def run_module(module: str, *arguments: str, check: bool = True, **options):
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory) -> Path:
-    """A folder that holds the synthetic corpus in its smallest useful size, built by the command."""
+    """A folder that holds a small synthetic corpus, built by the command."""
     folder = tmp_path_factory.mktemp("data")
     run_module(
         "datasets.build", "synthetic", f"--data_dir={folder}", "--people=6",

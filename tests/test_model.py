@@ -32,6 +32,17 @@ def variables(config=TINY, seed=0, clips=CLIPS):
     return initial_variables(FDP(config, 5), jax.random.key(seed), jnp.asarray(clips[:1]))
 
 
+def random_weights():
+    """As after some training: every kernel, bias and statistic at work."""
+    rng = np.random.default_rng(5)
+
+    def fill(leaf):
+        value = rng.uniform(0.05, 0.3, leaf.shape).astype(np.float32)
+        return value * rng.choice([-1.0, 1.0], leaf.shape) if leaf.ndim > 1 else value
+
+    return jax.tree.map(fill, variables())
+
+
 def outputs(config, weights, clips, **options):
     return jax.jit(lambda v, x: FDP(config, 5).apply(v, x, train=False))(weights, clips)
 
@@ -67,18 +78,19 @@ def test_outputs_of_every_preset_have_their_shapes(name):
 
 
 def test_identical_clips_give_identical_outputs_wherever_they_stand():
-    weights = variables()
+    weights = random_weights()
     batch = np.stack([CLIPS[0], CLIPS[1], CLIPS[0], CLIPS[0]])
     out = outputs(TINY, weights, batch)
     for name in ("logits", "dynamic_image", "rank_scores", "features"):
         values = np.asarray(getattr(out, name))
-        np.testing.assert_array_equal(values[0], values[2])
-        np.testing.assert_array_equal(values[0], values[3])
-        assert not np.array_equal(values[0], values[1])
+        # To the last bit but for one product of a matrix and a vector, which XLA cuts in lanes.
+        np.testing.assert_allclose(values[2], values[0], rtol=1e-6)
+        np.testing.assert_allclose(values[3], values[0], rtol=1e-6)
+        assert np.abs(values[1] - values[0]).max() > 1e-4
 
 
 def test_a_clip_does_not_see_its_neighbours_in_evaluation():
-    weights = variables()
+    weights = random_weights()
     alone = outputs(TINY, weights, CLIPS[:1])
     among = outputs(TINY, weights, CLIPS)
     np.testing.assert_allclose(alone.logits[0], among.logits[0], rtol=1e-4, atol=1e-6)
@@ -108,8 +120,8 @@ def test_two_layers_two_seeds_and_two_streams_differ():
     ]
     starts = {tuple(kernel[:8]) for kernel in kernels}
     assert len(starts) == len(kernels)
-    first, second = (variables(seed=seed)["params"]["RankScorer"] for seed in (0, 1))
-    assert not np.array_equal(*(jax.tree.leaves(part)[0] for part in (first, second)))
+    first, second = (variables(seed=seed)["params"]["FrameFeature"] for seed in (0, 1))
+    assert not np.array_equal(*(part["kernel"] for part in (first, second)))
     keys = {
         jax.random.key_data(stream(fold_key(seed, fold), purpose, step)).tobytes()
         for seed in (0, 1)
@@ -160,8 +172,18 @@ def test_stochastic_depth_skips_whole_clips_and_keeps_the_mean():
     np.testing.assert_array_equal(module.apply({}, branch, train=False), branch)
 
 
-def test_frames_are_told_apart_by_their_order():
+def test_training_starts_blind_to_what_does_not_change():
     weights = variables()
+    kernel = np.asarray(weights["params"]["TemporalPooling"]["Convolution3D"]["kernel"])
+    assert kernel.std() > 0.5
+    np.testing.assert_allclose(kernel.mean(axis=2), 0.0, atol=1e-6)
+    still = outputs(TINY, weights, np.repeat(CLIPS[:, :1], 3, axis=1))
+    np.testing.assert_allclose(still.logits, 0.0, atol=1e-9)
+    np.testing.assert_array_equal(still.rank_scores, 0.0)
+
+
+def test_frames_are_told_apart_by_their_order():
+    weights = random_weights()
     forward, backward = (outputs(TINY, weights, c).logits for c in (CLIPS, CLIPS[:, ::-1]))
     assert not np.allclose(forward, backward, rtol=1e-5, atol=0)
 
@@ -184,7 +206,8 @@ def test_every_size_is_obeyed(name):
 
 def test_every_option_of_the_model_has_a_test():
     elsewhere = {
-        "stochastic_depth", "dropout", "leaky_slope", "initial_std", "batch_norm_momentum",
+        "stochastic_depth", "dropout", "leaky_slope", "initial_std", "temporal_initial_std",
+        "batch_norm_momentum",
         *(set(as_dict(TrainConfig())["model"]) - {f.name for f in dataclasses.fields(ModelConfig)}),
     }  # fmt: skip
     assert {f.name for f in dataclasses.fields(ModelConfig)} == set(SIZES) | elsewhere

@@ -69,6 +69,7 @@ CHANGES = {
     "model.dropout": 0.5,
     "model.leaky_slope": 0.5,
     "model.initial_std": 0.05,
+    "model.temporal_initial_std": 0.1,
     "model.batch_norm_momentum": 0.5,
     "clip.frames": 3,
     "clip.crop": 8,

@@ -1,4 +1,13 @@
-"""The weights a training starts from: truncated normal kernels, zero biases, unit scales."""
+"""The weights a training starts from: truncated normal kernels, zero biases, unit scales.
+
+Two kernels start in their own way, without which a small network stays at chance for hundreds of
+steps (the paper is silent on both):
+
+- The temporal pooling has zero mean over time, as the weights of rank pooling have. People differ
+  far more than the frames of a clip do; so the heads see change alone from the first step on.
+- The rank scorer u is zero. Its loss is by far the largest at first and finds its best constant
+  whatever the features are; with u = 0 it does so without pushing them about.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +29,7 @@ def initial_variables(model: FDP, key: jax.Array, example: jax.Array) -> dict:
 
     Returns:
       {"params": ..., "batch_stats": ...}; kernels normal with `config.initial_std`, cut at two
-      standard deviations.
+      standard deviations, but for the two above.
     """
     config: ModelConfig = model.config
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), example, train=False))
@@ -39,4 +48,16 @@ def initial_variables(model: FDP, key: jax.Array, example: jax.Array) -> dict:
                 filled.append(jnp.zeros(leaf.shape))
             case unknown:
                 raise ValueError(f"no rule for starting '{unknown}'")
-    return jax.tree_util.tree_unflatten(structure, filled)
+    variables = jax.tree_util.tree_unflatten(structure, filled)
+    params = variables["params"]
+    params["RankScorer"] = jax.tree.map(jnp.zeros_like, params["RankScorer"])
+    pooling = params["TemporalPooling"]["Convolution3D"]
+    pooling["kernel"] = _blind_to_constants(
+        pooling["kernel"] * (config.temporal_initial_std / config.initial_std)
+    )
+    return variables
+
+
+def _blind_to_constants(kernel: jax.Array) -> jax.Array:
+    """[3, 3, t, channels] -> the same without its mean over time."""
+    return kernel - kernel.mean(axis=2, keepdims=True)

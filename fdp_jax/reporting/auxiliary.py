@@ -1,8 +1,8 @@
 """What the two auxiliary tasks learnt, beside what a network that learnt nothing would reach.
 
-Both losses look small on their own (`design.md` section 8b): the best constant image already has a
-mean squared error near 1e-2, and constant scores have a rank loss of 16 at a = 1, t = 8. So each
-is printed beside its trivial levels, and in words. Axes: n clips, t frames, h rows, w columns.
+Both losses look small on their own: the best constant image already has a mean squared error near
+1e-2, and constant scores have a rank loss of 16 at a = 1, t = 8. So each is printed beside its
+trivial levels, and in words. Axes: n clips, t frames, h rows, w columns.
 
 The constant levels are fitted on the test clips themselves, which favours them: beating them means
 something, missing them narrowly does not mean much.

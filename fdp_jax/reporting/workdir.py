@@ -1,4 +1,4 @@
-"""Reads a work directory (`design.md` section 9) into one `Run` per seed and selection rule.
+"""Reads a work directory into one `Run` per seed and selection rule.
 
     WORKDIR/config.json
     WORKDIR/seed_<n>/run.json
