@@ -155,7 +155,7 @@ PRESETS: dict[str, TrainConfig] = {
             initial_std=0.06,
         ),
         optimizer=OptimizerConfig(
-            learning_rate=1e-3, weight_decay=0.0, warmup_steps=50, schedule="cosine"
+            learning_rate=1.5e-3, weight_decay=0.0, warmup_steps=50, schedule="cosine"
         ),
     ),
 }
