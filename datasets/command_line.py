@@ -1,6 +1,10 @@
 """Command lines from dataclasses: one sentence for a mistake, the valid names beside it."""
 
+import contextlib
 import dataclasses
+import difflib
+import io
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -26,21 +30,40 @@ def parse_options(
       about: shown above the options by --help.
 
     Raises:
-      UserError: an option that does not exist.
+      UserError: an option that does not exist, or a value that it cannot take.
     """
-    parsed, unknown = tyro.cli(
-        kind,
-        prog=program,
-        description=about,
-        args=[_as_flag(kind, argument) for argument in arguments],
-        default=default,
-        return_unknown_args=True,
-        use_underscores=True,
-    )
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            parsed, unknown = tyro.cli(
+                kind,
+                prog=program,
+                description=about,
+                args=[_as_flag(kind, argument) for argument in arguments],
+                default=default,
+                return_unknown_args=True,
+                use_underscores=True,
+            )
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        raise UserError(f"{_first_sentence(told.getvalue())}; see {program} --help") from None
     if unknown:
-        valid = ", ".join(f"--{name}" for name in _names(kind))
-        raise UserError(f"there is no option {unknown[0]}; the options are {valid}")
+        names = [f"--{name}" for name in _names(kind)]
+        close = difflib.get_close_matches(unknown[0].partition("=")[0].replace("-", "_"),
+                                          [name.replace("-", "_") for name in names], n=1)
+        hint = f" (did you mean --{close[0].lstrip('_')}?)" if close else ""
+        raise UserError(
+            f"there is no option {unknown[0]}{hint}; the options are {', '.join(names)}"
+        )
     return parsed
+
+
+def _first_sentence(box: str) -> str:
+    """What a framed message says above its ruler, on one line."""
+    lines = [line.strip("│ ") for line in box.splitlines() if "╭" not in line]
+    upper = itertools.takewhile(lambda line: not line.startswith(("─", "╰")), lines)
+    return " ".join(" ".join(upper).split()) or "the options cannot be read"
 
 
 def _as_flag(kind: type, argument: str) -> str:

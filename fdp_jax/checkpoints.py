@@ -10,8 +10,8 @@ import orbax.checkpoint as ocp
 
 from datasets.errors import UserError
 from fdp_jax.steps import TrainState
+from fdp_jax.work_directory import FINAL_WEIGHTS
 
-FINAL = "final"
 KEPT = 2  # one more than needed, in case the newest cannot be read
 
 
@@ -38,8 +38,13 @@ class FoldCheckpoints:
         return self._manager
 
     def save(self, state: TrainState) -> None:
-        """Saves the state under its step; a kill in the middle leaves the one before."""
-        self._open().save(int(state.step), args=ocp.args.StandardSave(state))
+        """Saves the state under its step; a kill in the middle leaves the one before.
+
+        Raises:
+          UserError: it cannot be written.
+        """
+        with _writable(self._directory):
+            self._open().save(int(state.step), args=ocp.args.StandardSave(state))
 
     def restore(self, fresh: TrainState) -> TrainState:
         """The newest state saved, or `fresh` where there is none.
@@ -56,10 +61,14 @@ class FoldCheckpoints:
             return manager.restore(step, args=ocp.args.StandardRestore(abstract))
 
     def finish(self, state: TrainState) -> None:
-        """Saves what prediction needs."""
+        """Saves what prediction needs.
+
+        Raises:
+          UserError: it cannot be written.
+        """
         final = {"params": state.params, "batch_stats": state.batch_stats}
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(self._directory / FINAL, final, force=True)
+        with _writable(self._directory), ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(self._directory / FINAL_WEIGHTS, final, force=True)
 
     def drop_training_states(self) -> None:
         """Removes the states with the optimiser's moments; the final weights stay."""
@@ -67,8 +76,20 @@ class FoldCheckpoints:
             self._manager.close()
             self._manager = None
         for path in self._directory.iterdir() if self._directory.exists() else ():
-            if path.name != FINAL:
+            if path.name != FINAL_WEIGHTS:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Turns any failure to write a checkpoint into one sentence; what was saved before stays."""
+    try:
+        yield
+    except Exception as error:  # a full disk is no OSError here, but whatever the storage raises
+        raise UserError(
+            f"a checkpoint cannot be written to {path} ({str(error).splitlines()[0][:120]}); make "
+            f"room or give write permission there, and give the same command to go on"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -93,7 +114,7 @@ def load_final(directory: Path, fresh: TrainState) -> TrainState:
     Raises:
       UserError: there are none, or they cannot be read.
     """
-    path = directory.absolute() / FINAL
+    path = directory.absolute() / FINAL_WEIGHTS
     if not path.exists():
         raise UserError(f"there are no final weights in {path}; train the fold to its end first")
     abstract = jax.tree.map(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.errors import UserError
 from datasets.protocols import Protocol
 from datasets.reading import open_corpus
 
@@ -51,16 +52,22 @@ def load_clips(protocol: Protocol, data_dir: Path) -> Clips:
     """Reads the corpus of a protocol from where it was built.
 
     Raises:
-      UserError: the corpus is not built there.
+      UserError: the corpus is not built there, or none of its clips belongs to the protocol.
     """
     corpus = open_corpus(protocol.dataset, data_dir)
-    rows = []
+    rows, emotions = [], set()
     for example in corpus:
+        emotions.add(example[protocol.label_field])
         category = protocol.class_of.get(example[protocol.label_field].lower())
         if category is not None:
             frames = example["frames"]
             grey = (frames == frames[..., :1]).all()
             rows.append((example["subject"], example["clip"], category, frames, grey))
+    if not rows:
+        raise UserError(
+            f"no clip of {protocol.dataset} in {data_dir} belongs to the protocol {protocol.name}: "
+            f"its emotions are {', '.join(sorted(emotions))}"
+        )
     rows.sort(key=lambda row: row[:2])
     channels = 1 if all(row[4] for row in rows) else 3
     lengths = np.array([len(row[3]) for row in rows], np.int32)

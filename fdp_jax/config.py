@@ -191,11 +191,34 @@ def check(config: TrainConfig) -> None:
             raise UserError(text)
 
 
+def _numbers(options: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number among the options, with its name on the command line."""
+    for name, value in options.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{name}.")
+        elif not isinstance(value, str):
+            for number in value if isinstance(value, list) else [value]:
+                yield prefix + name, number
+
+
 def _conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
     """(what must hold, whether it does), in an order in which each may rely on those before."""
     model, clip, optimizer = config.model, config.clip, config.optimizer
     stages = len(model.output_channels)
-    yield "--steps and --batch_size must be at least 1", min(config.steps, config.batch_size) >= 1
+    for name, value in _numbers(as_dict(config)):
+        yield f"--{name}={value} must be finite and not negative", 0 <= value < float("inf")
+    counts = (config.steps, config.batch_size)
+    yield "--steps and --batch_size must be at least 1", min(counts) >= 1
+    sizes = [
+        *(model.stem_channels, model.local_blocks, model.global_blocks, model.head_channels),
+        *(model.local_mlp_ratio, model.global_mlp_ratio, model.pooled_channels),
+        *(model.recognition_units, *model.construction_channels),
+    ]
+    yield (
+        "the channels, blocks, ratios and units of --model must be at least 1",
+        min(sizes) >= 1 and len(model.construction_channels) >= 1,
+    )
+    yield "--model.initial_std must be more than 0", model.initial_std > 0
     yield "--clip.frames must be at least 2", clip.frames >= 2
     halvings = 2 ** max(stages + 1, len(model.construction_channels))
     yield (
@@ -222,12 +245,17 @@ def _conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
         all(window > 0 and side % window == 0 for side, window in windows),
     )
     yield (
-        "--model.stochastic_depth and --model.dropout must be at least 0 and less than 1",
-        all(0 <= rate < 1 for rate in (model.stochastic_depth, model.dropout)),
+        "--model.stochastic_depth, --model.dropout, --model.batch_norm_momentum and "
+        "--optimizer.second_moment_decay must be less than 1",
+        max(
+            *(model.stochastic_depth, model.dropout),
+            *(model.batch_norm_momentum, optimizer.second_moment_decay),
+        )
+        < 1,
     )
-    yield "--clip.flip_probability must be from 0 to 1", 0 <= clip.flip_probability <= 1
+    yield "--clip.flip_probability must be from 0 to 1", clip.flip_probability <= 1
     yield "--optimizer.learning_rate must be more than 0", optimizer.learning_rate > 0
     yield (
-        "--optimizer.warmup_steps must be at least 0 and less than --steps",
-        0 <= optimizer.warmup_steps < config.steps,
+        "--optimizer.warmup_steps must be less than --steps",
+        optimizer.warmup_steps < config.steps,
     )

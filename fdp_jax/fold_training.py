@@ -1,13 +1,16 @@
 """One fold from its first step to its predictions."""
 
+import contextlib
 import io
 import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from datasets.errors import UserError
@@ -17,10 +20,11 @@ from fdp_jax.clips import Clips
 from fdp_jax.files import write_atomically
 from fdp_jax.folds import Fold
 from fdp_jax.losses import dynamic_image_loss
+from fdp_jax.models.fdp import Outputs
 from fdp_jax.optimizer import learning_rate_schedule
 from fdp_jax.predictions import PredictionTable
 from fdp_jax.random_streams import fold_key
-from fdp_jax.sampling import DeviceCorpus
+from fdp_jax.sampling import GREY_WEIGHTS, Batch, DeviceCorpus
 from fdp_jax.steps import StepReport, Steps, TrainState
 from fdp_jax.training_log import TrainingLog, read_log
 from fdp_jax.work_directory import FoldDirectory, write_json
@@ -54,19 +58,11 @@ def device_corpus(clips: Clips) -> DeviceCorpus:
     return jax.device_put(DeviceCorpus(clips.frames, clips.starts, clips.lengths, clips.labels))
 
 
-def train_fold(
-    steps: Steps,
-    clips: Clips,
-    corpus: DeviceCorpus,
-    fold: Fold,
-    seed: int,
-    directory: FoldDirectory,
-    cadence: Cadence,
-    progress: Progress,
-) -> None:
-    """Trains a fold, going on from its newest checkpoint, and writes what the report reads.
+@dataclass(frozen=True)
+class FoldJob:
+    """One fold to train and where its results go.
 
-    Args:
+    Attributes:
       steps: compiled functions; shared by all folds.
       clips: the corpus on the host, for names.
       corpus: the same on the device.
@@ -75,53 +71,64 @@ def train_fold(
       directory: of the fold.
       cadence: of log and checkpoints.
       progress: called with (steps done since the last call, latest losses).
+    """
+
+    steps: Steps
+    clips: Clips
+    corpus: DeviceCorpus
+    fold: Fold
+    seed: int
+    directory: FoldDirectory
+    cadence: Cadence
+    progress: Progress
+
+    @property
+    def key(self) -> jax.Array:
+        """The key that all random streams of this training derive from."""
+        return fold_key(self.seed, self.fold.name)
+
+
+def train_fold(job: FoldJob) -> None:
+    """Trains a fold, going on from its newest checkpoint, and writes what the report reads.
+
+    `done.json` comes last, so that a fold that has one is whole.
 
     Raises:
-      UserError: a checkpoint cannot be read, a file cannot be written, or the loss is no longer
-        finite.
+      UserError: a checkpoint cannot be read, a file cannot be written, another process trains
+        this fold, or the network's numbers are no longer finite.
     """
-    checkpoints = FoldCheckpoints(directory.checkpoints)
-    key = fold_key(seed, fold.name)
-    state = checkpoints.restore(steps.initial_state(key))
-    restored = int(state.step)
-    log = TrainingLog(directory, restored)
-    progress(restored, {})
-    started = time.monotonic()
-    state = _optimise(steps, state, corpus, fold, seed, key, cadence, checkpoints, log, progress)
-    log.close()
-    table, outputs = predict_fold(steps, state, clips, corpus, fold, seed)
-    table.write(directory.predictions)
-    write_atomically(directory.outputs, _npz(outputs))
-    checkpoints.finish(state)
-    _write_done(directory, fold, state, restored, time.monotonic() - started)
-    checkpoints.drop_training_states()
+    directory = job.directory
+    with directory.locked():
+        checkpoints = FoldCheckpoints(directory.checkpoints)
+        state = checkpoints.restore(job.steps.initial_state(job.key))
+        restored = int(state.step)
+        job.progress(restored, {})
+        with contextlib.closing(TrainingLog(directory, restored)) as log:
+            state = _optimise(job, state, checkpoints, log)
+        table, outputs = predict_fold(job, state)
+        table.write(directory.predictions)
+        write_atomically(directory.outputs, _npz(outputs))
+        checkpoints.finish(state)
+        _write_done(job, state, restored)
+        checkpoints.drop_training_states()
 
 
 def _optimise(
-    steps: Steps,
-    state: TrainState,
-    corpus: DeviceCorpus,
-    fold: Fold,
-    seed: int,
-    key: jax.Array,
-    cadence: Cadence,
-    checkpoints: FoldCheckpoints,
-    log: TrainingLog,
-    progress: Progress,
+    job: FoldJob, state: TrainState, checkpoints: FoldCheckpoints, log: TrainingLog
 ) -> TrainState:
     """All remaining steps, with their log lines and checkpoints."""
-    config = steps.config
+    config, fold, key = job.steps.config, job.fold, job.key
     schedule = learning_rate_schedule(config.optimizer, config.steps)
     since_log: list[StepReport] = []
     began = time.monotonic()
     for step in range(int(state.step), config.steps):
-        numbers = batch_numbers(fold.train, config.batch_size, seed, fold.name, step)
+        numbers = batch_numbers(fold.train, config.batch_size, job.seed, fold.name, step)
         batch = jax.device_put(numbers)
         with jax.transfer_guard("disallow"):  # the corpus must never travel again
-            state, report = steps.train(state, corpus, batch, key)
+            state, report = job.steps.train(state, job.corpus, batch, key)
         since_log.append(report)
         done = step + 1
-        if not cadence.logs(done, config.steps):
+        if not job.cadence.logs(done, config.steps):
             continue
         scalars = _averages(since_log)
         if not np.isfinite(scalars["total"]):
@@ -133,9 +140,9 @@ def _optimise(
         scalars["learning_rate"] = float(schedule(step))
         scalars["seconds"] = now - began
         log.write(done, scalars)
-        progress(len(since_log), scalars)
+        job.progress(len(since_log), scalars)
         since_log, began = [], now
-        if cadence.saves(done) and done < config.steps:
+        if job.cadence.saves(done) and done < config.steps:
             checkpoints.save(state)
     return state
 
@@ -149,41 +156,39 @@ def _averages(reports: list[StepReport]) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in columns.items()}
 
 
-def predict_fold(
-    steps: Steps, state: TrainState, clips: Clips, corpus: DeviceCorpus, fold: Fold, seed: int
-) -> tuple[PredictionTable, dict[str, np.ndarray]]:
+def predict_fold(job: FoldJob, state: TrainState) -> tuple[PredictionTable, dict[str, np.ndarray]]:
     """What the network says of the people left out.
 
     Returns:
       The fold's prediction table, and the arrays of `outputs.npz`, rows in the table's order:
-      frames uint8 [clip, t, h, w], target and dynamic_image float32 [clip, h, w], rank_scores
-      float32 [clip, t].
+      frames uint8 [clip, t, h, w] grey, target and dynamic_image float32 [clip, h, w],
+      rank_scores float32 [clip, t].
+
+    Raises:
+      UserError: the network's outputs are not finite.
     """
+    steps, fold, clips = job.steps, job.fold, job.clips
     size = steps.config.batch_size
     parts = []
     for start in range(0, len(fold.test), size):
         numbers = fold.test[start : start + size]
         # Always a full batch, so that one compiled program serves every fold.
-        padded = np.resize(numbers, size)
-        batch, outputs = steps.evaluate(
-            state.params, state.batch_stats, corpus, jax.device_put(padded)
-        )
-        part = {
-            "frames": ((batch.clips.mean(axis=-1) + 1.0) * 127.5).round().astype(np.uint8),
-            "target": batch.target,
-            "dynamic_image": outputs.dynamic_image,
-            "rank_scores": outputs.rank_scores,
-            "probabilities": jax.nn.softmax(outputs.logits),
-            "dic_mse": dynamic_image_loss(outputs.dynamic_image, batch.target),
-        }
-        parts.append({name: np.asarray(v)[: len(numbers)] for name, v in part.items()})
+        padded = jax.device_put(np.resize(numbers, size))
+        batch, outputs = steps.evaluate(state.params, state.batch_stats, job.corpus, padded)
+        part = _as_arrays(batch, outputs)
+        parts.append({name: array[: len(numbers)] for name, array in part.items()})
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise UserError(
+            f"the outputs of fold {fold.name} are not finite after its last step; delete "
+            f"{job.directory.path} and try a lower --optimizer.learning_rate"
+        )
     protocol = clips.protocol
     table = PredictionTable.of_fold(
         dataset=protocol.dataset,
         protocol=protocol.name,
         select=steps.config.select,
-        seed=seed,
+        seed=job.seed,
         fold=fold.name,
         classes=protocol.classes,
         subjects=[clips.subjects[number] for number in fold.test],
@@ -195,30 +200,56 @@ def predict_fold(
     return table, arrays
 
 
+def _as_arrays(batch: Batch, outputs: Outputs) -> dict[str, np.ndarray]:
+    """One evaluated batch on the host, under the names of `outputs.npz` and of the table."""
+    grey = (batch.clips @ jnp.array(GREY_WEIGHTS) + 1.0) * 127.5
+    return jax.device_get(
+        {
+            "frames": jnp.clip(grey.round(), 0, 255).astype(np.uint8),
+            "target": batch.target,
+            "dynamic_image": outputs.dynamic_image,
+            "rank_scores": outputs.rank_scores,
+            "probabilities": jax.nn.softmax(outputs.logits),
+            "dic_mse": dynamic_image_loss(outputs.dynamic_image, batch.target),
+        }
+    )
+
+
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
-def _write_done(
-    directory: FoldDirectory, fold: Fold, state: TrainState, restored: int, seconds: float
-) -> None:
-    """The marker that the fold is finished, with what it cost."""
-    last = read_log(directory.log)[-1]
+def _write_done(job: FoldJob, state: TrainState, restored: int) -> None:
+    """The marker that the fold is finished, with what it cost and where it ran."""
+    rows = read_log(job.directory.log)
     names = ("total", "cross_entropy", "dynamic_image", "rank")
+    device = jax.local_devices()[0]
     write_json(
-        directory.done,
+        job.directory.done,
         {
-            "fold": fold.name,
-            "n_clips": len(fold.test),
+            "fold": job.fold.name,
+            "n_clips": len(job.fold.test),
             "steps": int(state.step),
             "resumed_from_step": restored,
-            "seconds": seconds,
+            "seconds": sum(row["seconds"] for row in rows),  # over all sessions
             "peak_memory_bytes": peak_memory_bytes(),
-            "final_losses": {name: last[name] for name in names},
+            "final_losses": {name: rows[-1][name] for name in names},
+            "trained_on": f"{device.device_kind} ({device.platform})",
+            "versions": installed_versions(),
         },
     )
+
+
+def installed_versions() -> dict[str, str]:
+    """The packages that a number may depend on."""
+    packages = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python-headless")
+    versions = {}
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def peak_memory_bytes() -> int:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 # Only what is light: wrong arguments and --help are answered before anything heavy is loaded.
-from datasets.errors import UserError
+from datasets.command_line import main_with_clear_errors
 
 
 def write_report(workdir: str | Path) -> dict:
@@ -82,8 +82,8 @@ def _draw(report: dict, runs: list) -> tuple[dict[str, bytes], list]:
     return drawn, clips
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m fdp_jax.report",
         description="Makes the report of a training again from the files in its work directory.",
@@ -95,17 +95,12 @@ def main(arguments: list[str] | None = None) -> int:
     # Names of people and clips may have letters that an old terminal cannot show.
     sys.stdout.reconfigure(errors="replace")
     sys.stderr.reconfigure(errors="replace")
-    try:
-        report = write_report(options.workdir)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    report = write_report(options.workdir)
     if options.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         print_summary(report, options.workdir)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main_with_clear_errors(main)

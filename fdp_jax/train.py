@@ -7,7 +7,10 @@ A run that was stopped goes on where it was when the same command is given again
 are kept. The corpus is built first where that is still to do.
 """
 
+import dataclasses
+import logging
 import os
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,19 +64,31 @@ def options_from(arguments: list[str]) -> tuple[Options, Protocol]:
     options = parse_options(Options, start, arguments, "python -m fdp_jax.train", __doc__)
     protocol = get_protocol(options.dataset, options.protocol or None)
     check(options.config)
+    for name in ("data_dir", "workdir", "manual_dir", "compilation_cache"):
+        if getattr(options, name) == Path("."):
+            raise UserError(f"--{name} needs a folder's name")
+    if not 0 <= options.seed < 2**32:
+        raise UserError("--seed must be at least 0 and less than 4294967296")
     if options.log_every < 1 or options.checkpoint_every < 1:
         raise UserError("--log_every and --checkpoint_every must be at least 1")
-    return options, protocol
+    return _with_home_expanded(options), protocol
+
+
+def _with_home_expanded(options: Options) -> Options:
+    """A shell leaves the ~ of `--data_dir=~/x` alone."""
+    paths = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
+    expanded = {k: path.expanduser() for k, path in paths.items() if isinstance(path, Path)}
+    return dataclasses.replace(options, **expanded)
 
 
 def _preset_name(arguments: list[str]) -> str:
     """The preset must be known before the rest is read: it gives the other options' defaults."""
-    for number, argument in enumerate(arguments):
-        if argument == "--preset" and number + 1 < len(arguments):
-            return arguments[number + 1]
-        if argument.startswith("--preset="):
-            return argument.removeprefix("--preset=")
-    return next(iter(PRESETS))
+    chosen = next(iter(PRESETS))
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, given, value = argument.partition("=")
+        if name == "--preset":
+            chosen = value if given else following
+    return chosen
 
 
 def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None) -> None:
@@ -86,7 +101,7 @@ def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None) ->
         another folder.
     """
     from datasets.build import build_corpus
-    from datasets.reading import is_built
+    from datasets.reading import build_command, is_built
 
     if is_built(protocol.dataset, data_dir) and manual_dir is None:
         return
@@ -96,7 +111,12 @@ def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None) ->
             f"it with: python -m datasets.build {protocol.dataset} --manual_dir=DIR "
             f"--data_dir={data_dir}"
         )
-    build_corpus(protocol.dataset, data_dir, manual_dir)
+    try:
+        build_corpus(protocol.dataset, data_dir, manual_dir)
+    except UserError as error:
+        raise UserError(
+            f"{error} (options of the build belong to: {build_command(protocol.dataset, data_dir)})"
+        ) from error
 
 
 def train(options: Options, protocol: Protocol, command: str) -> dict:
@@ -112,7 +132,7 @@ def train(options: Options, protocol: Protocol, command: str) -> dict:
     from fdp_jax.report import print_summary, write_report
     from fdp_jax.training_run import Run, run_folds
 
-    _keep_compiled_programs(options.compilation_cache.expanduser())
+    _keep_compiled_programs(options.compilation_cache)
     clips = load_clips(protocol, options.data_dir)
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -143,7 +163,17 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options, protocol = options_from(arguments)
-    train(options, protocol, "python -m fdp_jax.train " + " ".join(arguments))
+    # Orbax prints a page of tracebacks for what ends as one sentence here.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    try:
+        train(options, protocol, "python -m fdp_jax.train " + shlex.join(arguments))
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) and "Out of memory" not in str(error):
+            raise
+        raise UserError(
+            f"the device has not enough memory for this training "
+            f"({str(error).splitlines()[0][:120]}); try a smaller --batch_size or --preset=small"
+        ) from error
 
 
 if __name__ == "__main__":

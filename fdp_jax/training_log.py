@@ -1,6 +1,7 @@
 """Losses over a training: JSON lines and TensorBoard events, the same numbers in both."""
 
 import json
+import shutil
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -16,15 +17,26 @@ class TrainingLog:
         """Opens the log of a fold that goes on from `restored_step`."""
         directory.path.mkdir(parents=True, exist_ok=True)
         self._path = directory.log
-        _cut_after(self._path, restored_step)
-        self._events = SummaryWriter(str(directory.tensorboard), purge_step=restored_step + 1)
+        kept = [row for row in read_log(self._path) if row["step"] <= restored_step]
+        write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+        # Events are written behind our back, so a kill may lose some: they are made again from
+        # the log. The queue never fills, or a full disk would block instead of being told.
+        shutil.rmtree(directory.tensorboard, ignore_errors=True)
+        self._events = SummaryWriter(str(directory.tensorboard), max_queue=10**6, flush_secs=10)
+        for row in kept:
+            self._add_events(row)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         """One line: step, then the scalars."""
+        row = {"step": step, **scalars}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **scalars}) + "\n")
-        for name, value in scalars.items():
-            self._events.add_scalar(name, value, step)
+            file.write(json.dumps(row) + "\n")
+        self._add_events(row)
+
+    def _add_events(self, row: dict) -> None:
+        for name, value in row.items():
+            if name != "step":
+                self._events.add_scalar(name, value, row["step"])
 
     def close(self) -> None:
         """Flushes the events."""
@@ -40,9 +52,3 @@ def read_log(path: Path) -> list[dict]:
         except ValueError:
             continue
     return rows
-
-
-def _cut_after(path: Path, step: int) -> None:
-    if path.exists():
-        kept = [row for row in read_log(path) if row["step"] <= step]
-        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))

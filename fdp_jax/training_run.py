@@ -1,24 +1,26 @@
 """All folds of a run, in turn on one device, then the report."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import jax
 from tqdm import tqdm
 
-from datasets.errors import UserError
+from fdp_jax.checkpoints import FoldCheckpoints
 from fdp_jax.clips import Clips
 from fdp_jax.config import TrainConfig, as_dict
-from fdp_jax.fold_training import Cadence, device_corpus, train_fold
+from fdp_jax.fold_training import (
+    Cadence,
+    FoldJob,
+    device_corpus,
+    installed_versions,
+    train_fold,
+)
 from fdp_jax.folds import Fold, choose_folds, make_folds
 from fdp_jax.random_streams import fold_key
 from fdp_jax.steps import Steps
 from fdp_jax.work_directory import claim, fold_directory, write_json
-
-PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,13 @@ def run_folds(run: Run, clips: Clips) -> None:
     steps = Steps(run.config, len(clips.protocol.classes))
     _write_seed(run, clips, folds, steps)
 
-    pending = [
-        fold for fold in wanted
-        if not fold_directory(run.workdir, run.seed, fold.name).is_finished()
-    ]  # fmt: skip
+    pending = []
+    for fold in wanted:
+        directory = fold_directory(run.workdir, run.seed, fold.name)
+        if directory.is_finished():  # a kill may have come before the last tidying up
+            FoldCheckpoints(directory.checkpoints).drop_training_states()
+        else:
+            pending.append(fold)
     if len(pending) < len(wanted):
         print(f"{len(wanted) - len(pending)} of {len(wanted)} folds are finished already")
     if not pending:
@@ -80,7 +85,9 @@ def run_folds(run: Run, clips: Clips) -> None:
                     )
 
             directory = fold_directory(run.workdir, run.seed, fold.name)
-            train_fold(steps, clips, corpus, fold, run.seed, directory, run.cadence, progress)
+            train_fold(
+                FoldJob(steps, clips, corpus, fold, run.seed, directory, run.cadence, progress)
+            )
 
 
 def identity(run: Run, clips: Clips) -> dict:
@@ -96,7 +103,10 @@ def identity(run: Run, clips: Clips) -> dict:
 
 
 def _write_seed(run: Run, clips: Clips, folds: Sequence[Fold], steps: Steps) -> None:
-    """`run.json` of the seed: what the report says about it."""
+    """`run.json` of the seed: what the report says about it; the first command's stays."""
+    path = run.workdir / f"seed_{run.seed}" / "run.json"
+    if path.exists():
+        return
     shapes = jax.eval_shape(steps.initial_state, fold_key(run.seed, folds[0].name)).params
     count = {
         name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in shapes.items()
@@ -120,14 +130,8 @@ def _write_seed(run: Run, clips: Clips, folds: Sequence[Fold], steps: Steps) -> 
         "corrections": list(clips.corrections),
         "warnings": list(clips.warnings),
         "trained_on": f"{device.device_kind} ({device.platform})",
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": installed_versions(),
         "rank_slope": run.config.loss.rank_slope,
         "command": run.command,
     }
-    path = run.workdir / f"seed_{run.seed}" / "run.json"
-    if path.exists():
-        try:
-            content["command"] = json.loads(path.read_text(encoding="utf-8"))["command"]
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path} cannot be read ({error}); delete it and go on") from error
     write_json(path, content)

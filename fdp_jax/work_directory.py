@@ -8,6 +8,8 @@ seed_<n>/folds/<fold>/tensorboard/     the same as events
 seed_<n>/folds/<fold>/predictions.csv, outputs.npz, done.json (last)
 """
 
+import contextlib
+import fcntl
 import json
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +18,8 @@ from pathlib import Path
 
 from datasets.errors import UserError
 from fdp_jax.files import write_atomically
+
+FINAL_WEIGHTS = "final"  # folder beside the training states
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,31 @@ class FoldDirectory:
         return self.path / "done.json"
 
     def is_finished(self) -> bool:
-        """Whether everything that the report reads is there."""
-        return all(path.exists() for path in (self.done, self.predictions, self.outputs))
+        """Whether everything that the report and a later prediction read is there."""
+        weights = self.checkpoints / FINAL_WEIGHTS
+        needed = (self.done, self.predictions, self.outputs, self.log, weights)
+        return all(path.exists() for path in needed)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process off this fold; a crash leaves no lock behind.
+
+        Raises:
+          UserError: another process trains this fold.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be written to ({error.strerror})") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(
+                    f"another process trains the fold {self.path}; wait for it, or stop it"
+                ) from error
+            yield
 
 
 def fold_directory(workdir: Path, seed: int, fold: str) -> FoldDirectory:

@@ -71,24 +71,31 @@ def weights(workdir: Path) -> dict[str, np.ndarray]:
 
 def compare(data_dir: Path, folder: Path, kills: int, seed: int, steps: int) -> str:
     """Both trainings; what was done, as a sentence. Exits non-zero when a bit differs."""
-    alone, killed = folder / "alone", folder / "killed"
+    alone = folder / "alone"
     run(command(data_dir, alone, steps))  # also fills the cache of compiled programs
     started = time.monotonic()
     run(command(data_dir, folder / "timed", steps))
     length = time.monotonic() - started
 
-    chance, done = random.Random(seed), 0
-    while done < kills:
-        if run(command(data_dir, killed, steps), chance.uniform(0.2, 1.0) * length):
-            break
-        done += 1
-    run(command(data_dir, killed, steps))
+    chance, done, runs = random.Random(seed), 0, 0
+    while done < kills:  # a run that gets through in spite of them is compared, and another begun
+        killed = folder / f"killed_{runs}"
+        while done < kills and not run(
+            command(data_dir, killed, steps), chance.uniform(0.1, 1.0) * length
+        ):
+            done += 1
+        run(command(data_dir, killed, steps))
+        check_same(alone, killed, done)
+        runs += 1
+    return f"{done} kills in {runs} trainings: predictions and final weights the same to the bit"
+
+
+def check_same(alone: Path, killed: Path, kills: int) -> None:
+    """Exits non-zero when a prediction or a weight differs."""
     first, second = ((path / "predictions.csv").read_bytes() for path in (alone, killed))
     a, b = weights(alone), weights(killed)
-    same = first == second and a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
-    if not same:
-        sys.exit(f"bits differ after {done} kills")
-    return f"{done} kills, {len(a)} arrays and {len(first)} bytes of predictions the same"
+    if first != second or a.keys() != b.keys() or not all(np.array_equal(a[k], b[k]) for k in a):
+        sys.exit(f"bits differ after {kills} kills")
 
 
 def main() -> None:

@@ -23,8 +23,11 @@ def imports_of(path: Path) -> set[str]:
 
 
 def files(*patterns: str) -> list[Path]:
-    found = [path for pattern in patterns for path in ROOT.glob(pattern)]
-    assert found or patterns[0].startswith("launch")
+    found = []
+    for pattern in patterns:
+        matches = list(ROOT.glob(pattern))
+        assert matches or pattern.startswith("launch"), pattern  # a renamed file must not drop out
+        found += matches
     return found
 
 

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.checkpoints import FINAL, FoldCheckpoints, load_final
+from fdp_jax import fold_training
+from fdp_jax.checkpoints import FoldCheckpoints, load_final
 from fdp_jax.config import TrainConfig
-from fdp_jax.fold_training import Cadence, device_corpus, train_fold
+from fdp_jax.fold_training import Cadence, FoldJob, device_corpus, train_fold
 from fdp_jax.folds import make_folds
 from fdp_jax.random_streams import fold_key
 from fdp_jax.steps import Steps
 from fdp_jax.training_log import read_log
-from fdp_jax.work_directory import FoldDirectory
-from tests.tiny import TINY, random_clips
+from fdp_jax.work_directory import FINAL_WEIGHTS, FoldDirectory
+from tests.tiny import CHANGES, TINY, random_clips
 
 STEPS = Steps(TINY, classes=2)
 
@@ -35,7 +36,7 @@ def train(clips, path, fold_number=0, steps=STEPS, seed=0, cadence=None, progres
     cadence = cadence or Cadence(log_every=2, checkpoint_every=3)
     progress = progress or (lambda steps_done, scalars: None)
     corpus = device_corpus(clips)
-    train_fold(steps, clips, corpus, fold, seed, directory, cadence, progress)
+    train_fold(FoldJob(steps, clips, corpus, fold, seed, directory, cadence, progress))
     return directory
 
 
@@ -61,29 +62,6 @@ def program(config: TrainConfig) -> str:
     state = jax.eval_shape(steps.initial_state, key)
     step = jax.make_jaxpr(steps.train)(state, corpus, numbers, key)
     return "\n".join(str(part) for part in (start, start.consts, step, step.consts))
-
-
-CHANGES = {
-    "batch_size": 5,
-    "model.stochastic_depth": 0.6,
-    "model.dropout": 0.5,
-    "model.leaky_slope": 0.5,
-    "model.initial_std": 0.05,
-    "model.temporal_initial_std": 0.1,
-    "model.batch_norm_momentum": 0.5,
-    "clip.frames": 3,
-    "clip.crop": 8,
-    "clip.flip_probability": 0.1,
-    "loss.recognition_weight": 0.5,
-    "loss.dynamic_image_weight": 3.0,
-    "loss.rank_weight": 0.7,
-    "loss.rank_slope": 3.0,
-    "optimizer.learning_rate": 0.02,
-    "optimizer.weight_decay": 1.0,
-    "optimizer.second_moment_decay": 0.5,
-    "optimizer.warmup_steps": 3,
-    "optimizer.schedule": "cosine",
-}
 
 
 @pytest.fixture(scope="module")
@@ -140,29 +118,81 @@ class Stopped(Exception):
 
 
 def test_stopped_training_goes_on_to_the_same_bits(trained, tmp_path):
-    path = tmp_path / "p0"
+    path, seen = tmp_path / "p0", []
 
-    def stop_after_five(steps_done, scalars, seen=[]):  # noqa: B006 (counts over calls)
+    def stop_after_four(steps_done, scalars):
         seen.append(steps_done)
         if sum(seen) >= 4:
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(random_clips(), path, progress=stop_after_five)
+        train(random_clips(), path, progress=stop_after_four)
     assert not FoldDirectory(path).is_finished()
-    seen = []
+    seen.clear()
     resumed = train(random_clips(), path, progress=lambda n, scalars: seen.append(n))
     assert seen[0] == 3 and sum(seen) == TINY.steps  # from the checkpoint of step 3
-    assert same_bits(final_weights(trained), final_weights(resumed))
-    assert trained.predictions.read_bytes() == resumed.predictions.read_bytes()
-    losses = [[(row["step"], row["total"]) for row in read_log(d.log)] for d in (trained, resumed)]
-    assert losses[0] == losses[1]
+    assert_same_results(trained, resumed)
     assert json.loads(resumed.done.read_text())["resumed_from_step"] == 3
+
+
+def assert_same_results(first, second):
+    assert same_bits(final_weights(first), final_weights(second))
+    assert first.predictions.read_bytes() == second.predictions.read_bytes()
+    losses = [[(row["step"], row["total"]) for row in read_log(d.log)] for d in (first, second)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["predict_fold", "write_atomically", "_write_done", "finish", "drop_training_states"],
+)
+def test_stopped_between_two_files_at_the_end_goes_on_to_the_same_bits(
+    broken, trained, tmp_path, monkeypatch
+):
+    def stop(*arguments, **options):
+        raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        owner = fold_training if hasattr(fold_training, broken) else FoldCheckpoints
+        patch.setattr(owner, broken, stop)
+        train(random_clips(), tmp_path / "p0")
+    finished = FoldDirectory(tmp_path / "p0").is_finished()
+    assert finished == (broken == "drop_training_states")  # all that is read is there by then
+    if not finished:
+        assert_same_results(trained, train(random_clips(), tmp_path / "p0"))
+
+
+def test_fold_that_another_process_trains_is_refused(tmp_path):
+    with (
+        FoldDirectory(tmp_path / "p0").locked(),
+        pytest.raises(UserError, match=r"another process trains the fold .*p0"),
+    ):
+        train(random_clips(), tmp_path / "p0")
+    train(random_clips(), tmp_path / "p0")  # nothing of the lock is left
+
+
+def test_outputs_that_are_not_finite_leave_no_prediction(tmp_path, monkeypatch):
+    real = fold_training._as_arrays
+
+    def torn(batch, outputs):
+        return {**real(batch, outputs), "rank_scores": np.full((4, 4), np.nan)}
+
+    monkeypatch.setattr(fold_training, "_as_arrays", torn)
+    with pytest.raises(UserError, match="outputs of fold p0 are not finite"):
+        train(random_clips(), tmp_path / "p0")
+    assert not FoldDirectory(tmp_path / "p0").predictions.exists()
+
+
+def test_checkpoint_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "checkpoints").write_text("a file where a folder should be")
+    checkpoints = FoldCheckpoints(tmp_path / "checkpoints")
+    with pytest.raises(UserError, match=r"checkpoint cannot be written to .*checkpoints"):
+        checkpoints.save(STEPS.initial_state(fold_key(0, "p0")))
 
 
 def test_finished_fold_leaves_what_the_contract_says(trained):
     assert trained.is_finished()
-    assert [path.name for path in trained.checkpoints.iterdir()] == [FINAL]
+    assert [path.name for path in trained.checkpoints.iterdir()] == [FINAL_WEIGHTS]
     assert [row["step"] for row in read_log(trained.log)] == [2, 3, 4, 6]
     assert any(trained.tensorboard.iterdir())
     with np.load(trained.outputs, allow_pickle=False) as outputs:

@@ -20,7 +20,30 @@ TINY = TrainConfig(
     optimizer=OptimizerConfig(learning_rate=1e-2),
 )  # fmt: skip
 
-# The same for a command line.
+# For each option of which only its effect on the computation matters, another value than TINY's.
+CHANGES = {
+    "batch_size": 5,
+    "model.stochastic_depth": 0.6,
+    "model.dropout": 0.5,
+    "model.leaky_slope": 0.5,
+    "model.initial_std": 0.05,
+    "model.temporal_initial_std": 0.1,
+    "model.batch_norm_momentum": 0.5,
+    "clip.frames": 3,
+    "clip.crop": 8,
+    "clip.flip_probability": 0.1,
+    "loss.recognition_weight": 0.5,
+    "loss.dynamic_image_weight": 3.0,
+    "loss.rank_weight": 0.7,
+    "loss.rank_slope": 3.0,
+    "optimizer.learning_rate": 0.02,
+    "optimizer.weight_decay": 1.0,
+    "optimizer.second_moment_decay": 0.5,
+    "optimizer.warmup_steps": 3,
+    "optimizer.schedule": "cosine",
+}
+
+# TINY for a command line.
 TINY_OPTIONS = [
     f"--{group}.{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
     for group in ("model", "clip", "optimizer")

@@ -171,7 +171,7 @@ def _auxiliary(chosen: list[Run]) -> dict:
         if outputs.dynamic_image is not None and not np.isnan(mse).any():
             images.append(dynamic_image_levels(outputs.target, mse))
         if outputs.rank_scores is not None:
-            ranks.append(rank_levels(outputs.rank_scores, run.info.get("rank_slope") or 1.0))
+            ranks.append(rank_levels(outputs.rank_scores, run.info.get("rank_slope", 1.0)))
     return {
         "dynamic_image": asdict(mean_levels(images)) if images else None,
         "rank": asdict(mean_levels(ranks)) if ranks else None,
