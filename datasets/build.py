@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import importlib
 import io
 import os
+import re
 import shutil
 import socket
 import sys
@@ -44,8 +46,9 @@ def build_corpus(
       The directory of the built corpus.
 
     Raises:
-      UserError: no such corpus; options that do not apply; another build is there; the folder
-        does not hold the corpus; a clip cannot be read or shows no face.
+      UserError: no such corpus; options that do not apply; another build is there, or a damaged
+        one; the folder does not hold the corpus; a clip cannot be read or shows no face; the
+        corpus cannot be written.
     """
     check_corpus(name)
     options = options.resolved(name)
@@ -55,6 +58,7 @@ def build_corpus(
             raise UserError(f"{name} needs no folder to be built from; leave out --manual_dir.")
         manual_dir = Path(manual_dir).expanduser().resolve()
     directory = corpus_directory(name, data_dir)
+    _remove_leftovers(name, data_dir)
     if is_built(name, data_dir) and not overwrite:
         _check_same(name, data_dir, manual_dir, options)
         print(f"{name} is built already in {directory}", file=sys.stderr)
@@ -87,11 +91,15 @@ def _check_same(name: str, data_dir: Path, manual_dir: Path | None, options: Bui
     other = [f"{key}={built.get(key)}" for key in asked if built.get(key) != asked[key]]
     if manual_dir is not None:
         source = metadata["source"]
+        same_folder = str(manual_dir) == source["manual_dir"]
         sheet = manual_dir / source["sheet"]
-        if str(manual_dir) != source["manual_dir"]:
-            other.append(f"manual_dir={source['manual_dir']}")
-        elif sheet.is_file() and _digest(sheet) != source["sheet_sha256"]:
-            other.append(f"from {source['sheet']}, which has changed since")
+        if not sheet.is_file() and not same_folder:
+            _check_folder(name, manual_dir)
+            sheet = _builders(name).find_sheet(manual_dir)
+        # By content: the folder may have moved. One that has gone since leaves nothing to compare.
+        if sheet.is_file() and _digest(sheet) != source["sheet_sha256"]:
+            told = ", which has changed since" if same_folder else f" of {source['manual_dir']}"
+            other.append(f"from the sheet {source['sheet']}{told}")
     if other:
         raise UserError(
             f"{data_dir} holds a {name} that was built otherwise ({', '.join(other)}); build it "
@@ -99,12 +107,17 @@ def _check_same(name: str, data_dir: Path, manual_dir: Path | None, options: Bui
         )
 
 
+def _builders(name: str) -> Any:
+    """The module of the corpus' builder."""
+    return importlib.import_module(f"datasets.{name}.{name}_dataset_builder")
+
+
 def _run(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOptions) -> None:
     # Late, since TFDS and OpenCV take their time; a mistake in the options is told before.
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()  # the build has its own
-    builders = importlib.import_module(f"datasets.{name}.{name}_dataset_builder")
+    builders = _builders(name)
     source = {}
     if manual_dir is not None:
         sheet = builders.find_sheet(manual_dir)
@@ -114,33 +127,50 @@ def _run(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOptio
             "sheet_sha256": _digest(sheet),
         }
     directory = corpus_directory(name, data_dir)
-    # The old corpus goes only once the new one is whole.
-    fresh = data_dir / f".{name}.building.{socket.gethostname()}.{os.getpid()}"
+    fresh, old = (
+        data_dir / f".{name}.{what}.{socket.gethostname()}.{os.getpid()}" for what in _LEFTOVERS
+    )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(name, data_dir)
         builder = builders.Builder(
             options=options, manual_dir=manual_dir, source=source, data_dir=str(fresh)
         )
         _prepare(builder)
-        if directory.exists():
-            shutil.rmtree(directory)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        Path(builder.data_dir).rename(directory)
+        _put_in_place(Path(builder.data_dir), directory, old)
     except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
         raise UserError(
-            f"the corpus cannot be written to {data_dir} ({error.strerror or error}); name "
+            f"the corpus cannot be written to {data_dir} ({reason}); make room there or name "
             "another --data_dir."
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        if is_built(name, data_dir):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_in_place(fresh: Path, directory: Path, old: Path) -> None:
+    """Renames the new corpus to `directory`, and what is there to `old`."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # Deleting takes its time, and a kill in it would leave neither corpus; renaming does not.
+    if directory.exists():
+        directory.rename(old)
+    try:
+        fresh.rename(directory)
+    except BaseException:
+        if old.exists():
+            old.rename(directory)
+        raise
+
+
+_LEFTOVERS = ("building", "replaced")  # hidden folders beside the corpora
 
 
 def _remove_leftovers(name: str, data_dir: Path) -> None:
     """Removes what killed builds of this machine left; one that still runs is left alone."""
-    prefix = f".{name}.building.{socket.gethostname()}."
-    for path in data_dir.glob(f"{prefix}*"):
-        process = path.name.removeprefix(prefix)
+    host = f".{socket.gethostname()}."
+    for path in (path for what in _LEFTOVERS for path in data_dir.glob(f".{name}.{what}{host}*")):
+        process = path.name.rpartition(".")[2]
         if os.name != "posix" or not process.isdigit():
             continue
         try:
@@ -161,13 +191,25 @@ def _prepare(builder: Any) -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # and where it writes to
             builder.download_and_prepare(download_config=config, file_format="array_record")
     except Exception as error:
-        # TFDS wraps what a generator raises.
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
+        # TFDS wraps what a generator or a writer raises.
+        causes, cause = [], error
+        while cause is not None:
+            causes.append(cause)
             cause = cause.__cause__ or cause.__context__
-        if cause is None:
-            raise
-        raise cause from None
+        for cause in causes:
+            if isinstance(cause, UserError):
+                raise cause from None
+        for cause in causes:
+            if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+                raise OSError(cause.errno, os.strerror(cause.errno)) from error
+            # array_record's writer has no errors of its own but these words.
+            if isinstance(cause, RuntimeError) and (told := _FAILED_WRITE.search(str(cause))):
+                raise OSError(told[1]) from error
+        raise
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+_FAILED_WRITE = re.compile(r"\w+\(\) failed: ([^;]+); writing ")
 
 
 @dataclasses.dataclass(frozen=True)

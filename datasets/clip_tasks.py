@@ -88,21 +88,53 @@ def build_clip(task: ClipTask, landmarker: FaceLandmarker, per_frame: bool) -> B
     By default the landmarks are those of the first frame that shows a face, held fixed over the
     clip. With `per_frame` every frame has its own; one without a face takes those of the frame
     before it.
+
+    Raises:
+      UserError: a frame cannot be read, or is of another size than the one whose landmarks it
+        would take. (With `per_frame`, frames with a face of their own may differ in size.)
     """
-    found = None
+    matrix = None
     for frame in task.frames():
-        found = landmarker.find(frame)
-        if found is not None:
+        matrix, size = _matrix(landmarker, frame), frame.shape[:2]
+        if matrix is not None:
             break
-    if found is None:
+    if matrix is None:
         return BuiltClip(task.annotation(), task.where, None)
-    aligned, matrix = [], similarity(found)
-    for frame in task.frames():
-        if per_frame:
-            landmarks = landmarker.find(frame)
-            matrix = matrix if landmarks is None else similarity(landmarks)
+    aligned = []
+    for number, frame in enumerate(task.frames(), start=1):
+        own = _matrix(landmarker, frame) if per_frame else None
+        if own is not None:
+            matrix, size = own, frame.shape[:2]
+        elif frame.shape[:2] != size:
+            raise _changed_size(task, number, frame.shape, size, per_frame)
         aligned.append(_as_rgb(align(frame, matrix)))
     return BuiltClip(task.annotation(), task.where, np.stack(aligned))
+
+
+def _matrix(landmarker: FaceLandmarker, frame: np.ndarray) -> np.ndarray | None:
+    """The alignment [2, 3] of a frame by its own face; None without a usable one."""
+    landmarks = landmarker.find(frame)
+    if landmarks is None:
+        return None
+    try:
+        return similarity(landmarks)
+    except ValueError:  # degenerate: whatever was found there is no face
+        return None
+
+
+def _changed_size(
+    task: ClipTask, number: int, shape: tuple[int, ...], size: tuple[int, ...], per_frame: bool
+) -> UserError:
+    what = (
+        f"frame {number}, from the onset, of clip {task.clip} ({task.where}) is {shape[1]}x"
+        f"{shape[0]} pixels, but its landmarks are from one of {size[1]}x{size[0]}"
+    )
+    if per_frame:
+        return UserError(f"{what}, since it shows no face; copy the clip from the corpus again.")
+    return UserError(
+        f"{what}; copy the clip from the corpus again, or find the landmarks on every frame with "
+        "--per_frame."
+    )
 
 
 def _as_rgb(frame: np.ndarray) -> np.ndarray:
@@ -115,7 +147,7 @@ def build_clips(
     """Builds clips in the order of `tasks`, in `workers` processes (0 = one per core).
 
     Raises:
-      UserError: frames cannot be read; a worker process died.
+      UserError: frames cannot be read or change in size; a worker process died.
     """
     workers = min(workers or _cores(), max(1, len(tasks)))
     if workers == 1:

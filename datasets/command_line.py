@@ -50,8 +50,11 @@ def parse_options(
         raise UserError(f"{_first_sentence(told.getvalue())}; see {program} --help") from None
     if unknown:
         names = [f"--{name}" for name in _names(kind)]
-        close = difflib.get_close_matches(unknown[0].partition("=")[0].replace("-", "_"),
-                                          [name.replace("-", "_") for name in names], n=1)
+        close = difflib.get_close_matches(
+            unknown[0].partition("=")[0].replace("-", "_"),
+            [name.replace("-", "_") for name in names],
+            n=1,
+        )
         hint = f" (did you mean --{close[0].lstrip('_')}?)" if close else ""
         raise UserError(
             f"there is no option {unknown[0]}{hint}; the options are {', '.join(names)}"

@@ -13,6 +13,9 @@ from datasets.protocols import check_corpus
 VERSION = "1.0.0"  # of the examples' layout
 SPLIT = "clips"
 
+# What array_record and TFDS raise on torn or changed files.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+
 _NEEDS_FOLDER = {"synthetic": False}  # every other corpus has a folder to be built from
 
 
@@ -39,9 +42,51 @@ def build_command(name: str, data_dir: Path) -> str:
     return f"python -m datasets.build {name}{folder} --data_dir={data_dir}"
 
 
+_METADATA = {
+    "label_version": str,
+    "corrections": list,
+    "warnings": list,
+    "options": dict,
+    "source": dict,
+    "counts": dict,
+}
+_SOURCE = ("manual_dir", "sheet", "sheet_sha256")  # of a corpus that is built from a folder
+
+
 def read_metadata(name: str, data_dir: Path) -> dict[str, Any]:
-    """The metadata of a built corpus; see `Corpus`."""
-    return json.loads((corpus_directory(name, data_dir) / "metadata.json").read_text())
+    """The metadata of a built corpus; see `Corpus`.
+
+    Raises:
+      UserError: the file is torn, or is not the one that a build writes.
+    """
+    directory = corpus_directory(name, data_dir)
+    try:
+        metadata = json.loads((directory / "metadata.json").read_text())
+        _check_metadata(metadata, needs_manual_dir(name))
+    except (OSError, ValueError) as error:
+        raise _damaged(directory, error) from error
+    return metadata
+
+
+def _check_metadata(metadata: Any, has_source: bool) -> None:
+    if not isinstance(metadata, dict):
+        raise ValueError("metadata.json holds something else")
+    parts = [(metadata, key, kind) for key, kind in _METADATA.items()]
+    parts += [(metadata.get("counts"), "clips", int)]
+    if has_source:
+        parts += [(metadata.get("source"), key, str) for key in _SOURCE]
+    for part, key, kind in parts:
+        if not isinstance(part.get(key), kind):
+            raise ValueError(f"metadata.json lacks {key}")
+
+
+def _damaged(directory: Path, error: Exception) -> UserError:
+    """What to tell of a corpus in `directory` that cannot be read."""
+    name, data_dir = directory.parent.name, directory.parent.parent
+    return UserError(
+        f"the built corpus in {directory} is damaged ({' '.join(str(error).split())}); build it "
+        f"again with: {build_command(name, data_dir)} --overwrite"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +96,8 @@ class Corpus(Sequence):
     An example is a dict: `frames` uint8 [n, 72, 72, 3] red-green-blue, onset to offset;
     `subject`, `clip`, `emotion`, `objective_class`, `action_units`, `label_version` str;
     `onset`, `apex` (-1 where unknown), `offset` int; `fps` float.
+
+    Reading an example raises UserError where its file is damaged.
 
     Attributes:
       source: the TFDS data source underneath, whose text is bytes.
@@ -71,7 +118,12 @@ class Corpus(Sequence):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        return {name: _plain(value) for name, value in self.source[index % len(self)].items()}
+        try:
+            example = self.source[index % len(self)]
+        # No IndexError may come through either: a loop over the corpus would end at it.
+        except _UNREADABLE as error:
+            raise _damaged(self.directory, error) from error
+        return {name: _plain(value) for name, value in example.items()}
 
     @property
     def label_version(self) -> str:
@@ -109,6 +161,7 @@ def open_corpus(name: str, data_dir: Path) -> Corpus:
             f"{build_command(name, data_dir)}"
         )
     import tensorflow_datasets as tfds  # late: it takes a second
+    from google.protobuf.json_format import ParseError
 
     metadata = read_metadata(name, data_dir)
     try:
@@ -120,9 +173,6 @@ def open_corpus(name: str, data_dir: Path) -> Corpus:
         shards = builder.info.splits[SPLIT].shard_lengths
         for last in itertools.accumulate(shards):
             source[last - 1]
-    except (OSError, ValueError, IndexError, RuntimeError) as error:
-        raise UserError(
-            f"the built corpus in {directory} is damaged ({' '.join(str(error).split())}); build "
-            f"it again with: {build_command(name, data_dir)} --overwrite"
-        ) from error
+    except (*_UNREADABLE, ParseError) as error:
+        raise _damaged(directory, error) from error
     return Corpus(source, directory, metadata)

@@ -1,10 +1,15 @@
 """Building: options, the no-op, what a kill leaves, and the command line."""
 
+import errno
+import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,8 +75,14 @@ def test_another_folder_or_a_changed_sheet_needs_overwrite(tmp_path):
     build_corpus("samm", data_dir, one, options)
     build_corpus("samm", data_dir, one, options)
     build_corpus("samm", data_dir, None, options)  # what is there, wherever it came from
-    with pytest.raises(UserError, match=r"manual_dir=.*one\).*--overwrite"):
+    with pytest.raises(UserError, match=r"from the sheet .*\.xlsx of .*one\).*--overwrite"):
         build_corpus("samm", data_dir, two, options)
+    moved = one.rename(tmp_path / "moved")  # as a mount may be
+    build_corpus("samm", data_dir, moved, options)
+    build_corpus("samm", data_dir, one, options)  # gone since: nothing to compare
+    with pytest.raises(UserError, match=r"elsewhere does not exist"):
+        build_corpus("samm", data_dir, tmp_path / "elsewhere", options)
+    moved.rename(one)
     samm_corpus.write_sheet(
         one / "SAMM_Micro_FACS_Codes_v2.xlsx", [samm_corpus.Clip("006", "006_1_2", "Fear", 5562, 5)]
     )
@@ -144,6 +155,154 @@ def test_a_corpus_that_is_not_built_or_damaged_is_told_with_the_command(tmp_path
         path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=r"damaged .*--overwrite"):
         open_corpus("synthetic", tmp_path)
+
+
+def _damage(directory, file, content):
+    path = next(directory.glob(file))
+    path.write_bytes(content(path.read_bytes()))
+
+
+def _flip(content):
+    place = len(content) // 4
+    return content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]
+
+
+def _assert_told(told, data_dir):
+    assert re.search(rf"is damaged \(.+\); build it again with: .*--data_dir={data_dir} --overw",
+                     str(told.value))  # fmt: skip
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("file", ["metadata.json", "dataset_info.json", "features.json"])
+@pytest.mark.parametrize(
+    "content",
+    [lambda whole: whole[: len(whole) // 2], lambda _: b"", lambda _: b"{}", lambda _: b"[]",
+     lambda _: b"\xff", lambda _: b"null"],
+    ids=["half", "empty", "{}", "[]", "no text", "null"],
+)  # fmt: skip
+def test_a_torn_description_is_told_with_the_command(tiny, tmp_path, file, content):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    _damage(corpus_directory("synthetic", tmp_path), file, content)
+    with pytest.raises(UserError) as told:
+        open_corpus("synthetic", tmp_path)
+    _assert_told(told, tmp_path)
+    if file == "metadata.json":  # all that a build looks at
+        with pytest.raises(UserError) as told:
+            build_corpus("synthetic", tmp_path, options=TINY)
+        _assert_told(told, tmp_path)
+
+
+def test_metadata_that_lack_a_part_are_told(tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    path = corpus_directory("synthetic", tmp_path) / "metadata.json"
+    whole = json.loads(path.read_text())
+    for part in whole:
+        path.write_text(json.dumps({key: whole[key] for key in whole if key != part}))
+        with pytest.raises(UserError, match=rf"damaged \(metadata.json lacks {part}\)"):
+            open_corpus("synthetic", tmp_path)
+    path.write_text(json.dumps(whole | {"counts": {}}))
+    with pytest.raises(UserError, match=r"damaged \(metadata.json lacks clips\)"):
+        open_corpus("synthetic", tmp_path)
+
+
+def test_a_changed_example_is_told_when_it_is_read(tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    _damage(corpus_directory("synthetic", tmp_path), "*array_record*", _flip)
+    corpus = open_corpus("synthetic", tmp_path)  # which does not read every example
+    with pytest.raises(UserError) as told:
+        list(corpus)
+    _assert_told(told, tmp_path)
+    with pytest.raises(UserError) as told:
+        corpus[:]
+    _assert_told(told, tmp_path)
+    with pytest.raises(IndexError):
+        corpus[len(corpus)]
+
+
+def test_a_torn_corpus_is_built_again_with_overwrite(tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    _damage(corpus_directory("synthetic", tmp_path), "metadata.json", lambda _: b"{")
+    build_corpus("synthetic", tmp_path, options=TINY, overwrite=True)
+    assert len(open_corpus("synthetic", tmp_path)) == 10
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_the_old_corpus(tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    code = (
+        "import resource, runpy, sys;"
+        f"sys.argv = ['build', 'synthetic', '--data_dir={tmp_path}', '--overwrite', '--people=1',"
+        " '--clips_per_category=1', '--workers=1'];"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000));"
+        "runpy.run_module('datasets.build', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: the corpus cannot be written to .* \(File too large\); make room there or name "
+        r"another --data_dir\.",
+        done.stderr.splitlines()[-1],
+    )
+    assert "Traceback" not in done.stderr
+    assert len(open_corpus("synthetic", tmp_path)) == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
+
+
+@pytest.mark.parametrize("moment", ["between the renames", "while the old one is deleted"])
+def test_a_kill_while_the_new_corpus_is_put_in_place(tiny, tmp_path, moment):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    directory = corpus_directory("synthetic", tmp_path)
+    script = tmp_path.with_suffix(".py")
+    script.write_text(
+        "import os, pathlib, shutil, signal, sys\n"
+        "from datasets.build import BuildOptions, build_corpus\n"
+        "def replace(of, name, deadly):\n"
+        "    original = getattr(of, name)\n"
+        "    def killing(*args, **kwargs):\n"
+        "        if deadly(*args):\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return original(*args, **kwargs)\n"
+        "    setattr(of, name, killing)\n"
+        "if sys.argv[2] == 'between the renames':\n"
+        f"    replace(pathlib.Path, 'rename', lambda _, to: str(to) == {str(directory)!r})\n"
+        "else:\n"
+        "    replace(shutil, 'rmtree', lambda path, *_: '.replaced.' in str(path))\n"
+        "options = BuildOptions(people=1, clips_per_category=1, seed=3, workers=1)\n"
+        "build_corpus('synthetic', pathlib.Path(sys.argv[1]), options=options, overwrite=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script, tmp_path, moment], capture_output=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".synthetic.replaced.*/metadata.json"))) == 1  # still whole
+    if moment == "between the renames":
+        assert not is_built("synthetic", tmp_path)
+        assert any(tmp_path.glob(".synthetic.building.*/**/metadata.json"))
+        build_corpus("synthetic", tmp_path, options=TINY)
+    else:
+        assert open_corpus("synthetic", tmp_path).metadata["options"]["seed"] == 3
+        asked = BuildOptions(people=1, clips_per_category=1, seed=3)
+        build_corpus("synthetic", tmp_path, options=asked)  # a no-op, which cleans up
+    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
+
+
+def test_the_old_corpus_comes_back_when_the_new_one_cannot_be_put_in_place(
+    tiny, tmp_path, monkeypatch
+):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    rename = Path.rename
+
+    def refuse(path, target):
+        if ".building." in str(path) and "incomplete" not in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    options = BuildOptions(people=1, clips_per_category=1, workers=1)
+    with pytest.raises(UserError, match=r"cannot be written to .* \(Permission denied\)"):
+        build_corpus("synthetic", tmp_path, options=options, overwrite=True)
+    assert len(open_corpus("synthetic", tmp_path)) == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
 
 
 def test_a_killed_build_leaves_nothing_that_is_taken_for_a_corpus(tmp_path):

@@ -83,9 +83,10 @@ def test_frames_renamed_from_one_are_taken_in_order(official, tmp_path):
     _assert_same(_build(tmp_path, folder), list(official))
 
 
-def test_known_bad_cells_are_corrected_and_told(tmp_path):
+@pytest.mark.parametrize("offset", [5793, 5735])  # too large, too small; 5739 is right
+def test_known_bad_cells_are_corrected_and_told(tmp_path, offset):
     chosen = default_clips()
-    chosen[2].offset = 5793  # the right one is 5739
+    chosen[2].offset = offset
     chosen[3].apex = "/"  # known to be 4930
     chosen[0].apex = "?"  # not known
     corpus = _build(tmp_path, write(tmp_path / "SAMM", chosen))
@@ -94,7 +95,7 @@ def test_known_bad_cells_are_corrected_and_told(tmp_path):
     assert len(happiness["frames"]) == FRAMES
     assert (surprise["apex"], anger["apex"]) == (4930, -1)
     assert len(corpus.corrections) == 2
-    assert "013_1_9: offset 5793 became 5739" in corpus.corrections[0]
+    assert f"013_1_9: offset {offset} became 5739" in corpus.corrections[0]
     assert "032_3_1: apex (none) became 4930" in corpus.corrections[1]
 
 
@@ -102,6 +103,16 @@ def test_cells_that_are_good_are_left_alone(tmp_path):
     chosen = [Clip("032", "032_3_1", "Anger", 4926, 4928)]
     corpus = _build(tmp_path, write(tmp_path / "SAMM", chosen))
     assert corpus[0]["apex"] == 4928
+    assert corpus.corrections == []
+
+
+def test_an_offset_that_the_folder_does_not_contradict_is_left_alone(tmp_path):
+    chosen = default_clips()[2:3]
+    chosen[0].offset = 5737
+    folder = write(tmp_path / "SAMM", chosen)
+    (folder / "013" / "013_1_9" / "013_05739.jpg").unlink()  # so 5739 is not its last frame
+    corpus = _build(tmp_path, folder)
+    assert corpus[0]["offset"] == 5737
     assert corpus.corrections == []
 
 
@@ -150,6 +161,10 @@ def _break(folder, how):
             chosen = default_clips()
             chosen[1].onset, chosen[1].offset = "x", 104
             samm_corpus.write_sheet(sheet, chosen)
+        case "another size":
+            import cv2
+
+            cv2.imwrite(str(files[4]), cv2.resize(cv2.imread(str(files[4]), 0), (96, 104)))
         case "frame twice":
             files[4].with_name("img99.jpg").write_bytes(files[4].read_bytes())
         case "raw and crops":
@@ -174,6 +189,7 @@ def _break(folder, how):
         ("no sheet", r"no annotation sheet \(SAMM_Micro_FACS_Codes_v2.xlsx\) in"),
         ("no workbook", r"cannot be read as a workbook"),
         ("no onset", r"the onset of clip 009_3_1 in .* is no frame number"),
+        ("another size", r"frame 5, from the onset, of clip 009_3_1 .* is 96x104 pixels"),
         ("frame twice", r"009_00099.jpg and img99.jpg in .* are both frame 99"),
         ("raw and crops", r"more than once \(a, b\)"),
     ],

@@ -46,22 +46,24 @@ def table(corpus):
     return {name: np.array(values) for name, values in columns.items()}
 
 
-def _accuracy_on_unseen_people(table, name):
+def _accuracy_on_unseen_people(table, name, strength):
     features, labels = table[name], table["category"]
     guesses = np.empty_like(labels)
     for train, test in GroupKFold(5).split(features, labels, table["person"]):
-        model = make_pipeline(StandardScaler(), RidgeClassifier(1e4))
+        model = make_pipeline(StandardScaler(), RidgeClassifier(strength))
         guesses[test] = model.fit(features[train], labels[train]).predict(features[test])
     return (guesses == labels).mean()
 
 
 @pytest.mark.parametrize("still", ["apex", "middle", "onset"])
 def test_a_still_does_not_give_the_category_away(table, still):
-    assert _accuracy_on_unseen_people(table, still) <= 0.30
+    # The best of several: no one strength may hide what another one finds.
+    reached = [_accuracy_on_unseen_people(table, still, 10.0**power) for power in (2, 3, 4, 5)]
+    assert max(reached) <= 0.30, reached
 
 
 def test_the_dynamic_image_tells_the_category(table):
-    assert _accuracy_on_unseen_people(table, "dynamic") >= 0.45
+    assert _accuracy_on_unseen_people(table, "dynamic", 1e4) >= 0.45
 
 
 def test_default_corpus_is_balanced_and_in_order(corpus, table):

@@ -133,7 +133,7 @@ def test_work_directory_that_cannot_be_written_is_one_sentence(data_dir, tmp_pat
         (["--dataset=samm", "--steps=0"], ["--steps", "at least 1"]),
         (["--dataset=samm", "--steps=abc"], ["--steps", "abc", "--help"]),
         (["--dataset=samm", "--select=best"], ["--select", "best", "last"]),
-        (["--dataset=samm", "--model.local_channels=a,b"], ["local_channels", "a,b"]),
+        (["--dataset=samm", "--model.local_channels=a,b"], ["--model.local_channels", "'a'"]),
         (["--dataset=samm", "--step=3"], ["did you mean --steps?"]),
         (["--dataset=samm", "--seed=-1"], ["--seed"]),
         (["--dataset=samm", "--data_dir="], ["--data_dir needs a folder's name"]),
@@ -179,8 +179,8 @@ def test_unknown_fold_and_impossible_groups_are_refused(data_dir, tmp_path):
 
 
 def test_killed_training_ends_with_the_same_bits(data_dir, tmp_path):
-    told = compare(data_dir, tmp_path, kills=3, seed=0, steps=150)
-    assert told.startswith("3 kills"), told
+    told = compare(data_dir, tmp_path, kills=2, seed=0, steps=80)
+    assert told.startswith("2 kills"), told
 
 
 def test_help_teaches_and_shows_the_defaults_of_the_preset():

@@ -130,6 +130,8 @@ def annotate(row: Row, last_frame: int, sheet: Path) -> tuple[Annotation, list[s
     for known in CORRECTIONS:
         old = numbers[known.field]
         bad = _is_bad(known.field, numbers, last_frame)
+        # A wrong offset may look right; too small a one would shorten the clip without a word.
+        bad = bad or (known.field == "offset" and known.value == last_frame)
         if known.clip == row.clip and old != known.value and bad:
             numbers[known.field] = known.value
             told.append(

@@ -25,12 +25,6 @@ _DRIFT = 0.006  # eye distances, of the head over a clip
 _ROLL = 0.002  # radians, of the head over a clip
 _TURN = np.array([0.24, 0.20])  # radians, yaw and pitch a clip is seen under, up to
 _LIGHT = 0.35  # change of the brightness over one eye distance, per clip, up to
-_HEAD_FIELDS = 3  # the last fields of a clip: sideways, up and down, roll
-_CLIP_STREAM, _DEAL_STREAM, _HABIT_STREAM = 2, 3, 4  # of the random numbers
-_NOISE = (1.0, 2.0)  # grey levels, standard deviation, drawn per clip
-_FLICKER = 0.006  # of the brightness
-_DRIFT = 0.006  # eye distances, of the head over a clip
-_ROLL = 0.002  # radians, of the head over a clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +81,6 @@ class Clip:
     Attributes:
       timing: onset, apex and offset, and the action units.
       peak: largest displacement at the apex, eye distances.
-      eye_distance: of the drawn face, pixels of the frame.
       base: where each frame pixel lies in the neutral picture, [h, w, 2] float32 pixels.
       rigid: the same without the resting expression, for what does not follow the skin.
       fields: displacements, [f, h, w, 2] float32 pixels of the picture, the expression first.
@@ -100,7 +93,6 @@ class Clip:
     spec: ClipSpec
     timing: Timing
     peak: float
-    eye_distance: float
     base: np.ndarray
     rigid: np.ndarray
     fields: np.ndarray
@@ -157,7 +149,7 @@ def prepare_clip(spec: ClipSpec) -> Clip:
     peak = rng.uniform(*motion.PEAK)
     pushes, units = motion.expression(person, spec.category, rng)
 
-    base, eye_distance = _pose(rng)
+    base = _pose(rng)
     x, y = ((base[..., i] - drawing.ORIGIN[i]) / drawing.EYE_DISTANCE for i in (0, 1))
     x, y = x.astype(np.float32), y.astype(np.float32)
     habit = np.random.default_rng([spec.seed, _HABIT_STREAM, spec.person])
@@ -185,7 +177,6 @@ def prepare_clip(spec: ClipSpec) -> Clip:
         spec=spec,
         timing=Timing(onset, onset + apex, onset + count - 1, units),
         peak=peak,
-        eye_distance=eye_distance,
         base=(rigid - drawing.EYE_DISTANCE * rest).astype(np.float32),
         rigid=rigid.astype(np.float32),
         fields=(drawing.EYE_DISTANCE * np.stack(fields)).astype(np.float32),
@@ -203,13 +194,12 @@ def _light(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return (rng.uniform(0.7, 0.95) * np.maximum(1 + slope, 0.2)).astype(np.float32)
 
 
-def _pose(rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Where the frame's pixels lie in the neutral picture, [h, w, 2], and the eye distance."""
+def _pose(rng: np.random.Generator) -> np.ndarray:
+    """Where the frame's pixels lie in the neutral picture, [h, w, 2]."""
     scale, angle = rng.uniform(0.80, 0.92), rng.uniform(-0.12, 0.12)
     shift = rng.uniform(-5, 5, 2)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     x, y = x - WIDTH / 2 - shift[0], y - HEIGHT / 2 - shift[1]
     cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
     middle = drawing.to_pixels((0.0, 0.35))
-    base = np.stack([cos * x + sin * y + middle[0], cos * y - sin * x + middle[1]], axis=-1)
-    return base, scale * drawing.EYE_DISTANCE
+    return np.stack([cos * x + sin * y + middle[0], cos * y - sin * x + middle[1]], axis=-1)
