@@ -174,11 +174,14 @@ def _remove_leftovers(name: str, data_dir: Path) -> None:
         if os.name != "posix" or not process.isdigit():
             continue
         try:
-            os.kill(int(process), 0)  # asks only whether it is there
-        except ProcessLookupError:
-            shutil.rmtree(path, ignore_errors=True)
+            if int(process) != os.getpid():  # else of a dead one that had our number
+                os.kill(int(process), 0)  # asks only whether it is there
+                continue
         except PermissionError:
             continue
+        except ProcessLookupError:
+            pass
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _prepare(builder: Any) -> None:

@@ -71,7 +71,7 @@ class ModelConfig:
     """Slope of the leaky ReLU below zero."""
     initial_std: float = 0.02
     """Standard deviation of the truncated normal that kernels start from."""
-    temporal_initial_std: float = 1.0
+    temporal_initial_std: float = 3.0
     """The same for the temporal pooling, whose kernel starts blind to what does not change."""
     batch_norm_momentum: float = 0.9
     """Share of the old running statistics that is kept at each step."""
@@ -142,7 +142,7 @@ PRESETS: dict[str, TrainConfig] = {
     "paper": TrainConfig(),
     # A quarter of the widths, for laptops and tests.
     "small": TrainConfig(
-        steps=700,
+        steps=900,
         batch_size=12,
         model=ModelConfig(
             stem_channels=16,

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -321,6 +322,20 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_a_corpus(tmp_path):
     assert any(tmp_path.iterdir())
     build_corpus("synthetic", tmp_path, options=TINY)
     assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]  # leftovers are gone
+
+
+def test_leftovers_of_dead_builds_are_removed_and_a_running_one_is_left_alone(tiny, tmp_path):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    host = socket.gethostname()
+    for process in (os.getpid(), os.getppid(), 2**22 + 1):  # none has the last number
+        for what in ("building", "replaced"):
+            (tmp_path / f".synthetic.{what}.{host}.{process}" / "synthetic").mkdir(parents=True)
+    build_corpus("synthetic", tmp_path, options=TINY)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f".synthetic.building.{host}.{os.getppid()}",
+        f".synthetic.replaced.{host}.{os.getppid()}",
+        "synthetic",
+    ]
 
 
 def test_help_is_quick_and_shows_an_example():
