@@ -28,7 +28,7 @@ demo: $(VENV)/runtime
 	$(RUN) -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=2 --steps=500 --workdir=$(DEMO)
 
 test: $(VENV)/dev
-	$(RUN) -m pytest tests --ignore=tests/parity
+	$(RUN) -m pytest tests --ignore=tests/parity -n auto --dist loadfile
 
 parity: $(VENV)/parity
 	$(RUN) -m pytest tests/parity

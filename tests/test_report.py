@@ -259,3 +259,12 @@ def test_no_heavy_library_is_loaded():
         "; assert not {'jax', 'flax', 'orbax', 'tensorflow_datasets'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("folds", [5, [{"name": "006"}], ["006"]])
+def test_run_json_that_does_not_list_its_folds_is_one_sentence(tmp_path, folds):
+    make_workdir(tmp_path)
+    path = tmp_path / "seed_0" / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "folds": folds}))
+    with pytest.raises(UserError, match=r"run\.json does not list its folds"):
+        write_report(tmp_path)

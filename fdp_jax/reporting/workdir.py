@@ -145,6 +145,11 @@ def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
         raise UserError(
             f"{folder / 'run.json'} lacks {', '.join(lacking)}: take a fresh work directory."
         )
+    if not _names_its_folds(info["folds"]):
+        raise UserError(
+            f"{folder / 'run.json'} does not list its folds as it should: take a fresh work"
+            " directory."
+        )
     found: dict[str, list[FinishedFold]] = {info["select"]: []}
     missing = []
     for expected in info["folds"]:
@@ -166,6 +171,13 @@ def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
         ]
         runs.append(Run(seed, select, info, tuple(folds), (*missing, *unseen)))
     return runs
+
+
+def _names_its_folds(folds: object) -> bool:
+    keys = {"name", "subjects", "n_clips"}
+    return isinstance(folds, list) and all(
+        isinstance(fold, dict) and keys <= fold.keys() for fold in folds
+    )
 
 
 class _UnusableError(Exception):
