@@ -22,6 +22,7 @@ from datasets.command_line import main_with_clear_errors, parse_options
 from datasets.errors import UserError
 from datasets.protocols import Protocol, get_protocol
 from fdp_jax.config import PRESETS, Names, TrainConfig, check, preset
+from fdp_jax.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options, protocol = options_from(arguments)
+    keep_freed_memory()
     # Orbax prints a page of tracebacks for what ends as one sentence here.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
