@@ -22,7 +22,7 @@ from datasets.command_line import main_with_clear_errors, parse_options
 from datasets.errors import UserError
 from datasets.protocols import Protocol, get_protocol
 from fdp_jax.config import PRESETS, Names, TrainConfig, check, preset
-from fdp_jax.memory import keep_freed_memory
+from fdp_jax.memory import use_large_pages
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,6 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options, protocol = options_from(arguments)
-    keep_freed_memory()
     # Orbax prints a page of tracebacks for what ends as one sentence here.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
@@ -179,4 +178,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     main_with_clear_errors(main)

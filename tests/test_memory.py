@@ -1,5 +1,6 @@
-"""Freed memory is kept, so that the next step need not fetch it page by page."""
+"""A command starts again with large pages, once, and only where nobody chose otherwise."""
 
+import os
 import subprocess
 import sys
 
@@ -8,30 +9,30 @@ import pytest
 from tests.conftest import ROOT
 
 PROGRAM = """
-import resource, sys
-import numpy as np
-from fdp_jax.memory import keep_freed_memory
-if sys.argv[1] == "keep":
-    keep_freed_memory()
-def touch():
-    np.ones(4_000_000)  # 32 MB, 7,800 pages
-touch()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    touch()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+import os, sys
+from fdp_jax.memory import use_large_pages
+print(os.getpid(), flush=True)
+use_large_pages()
+print(os.environ.get("GLIBC_TUNABLES"), sys.argv[1])
 """
 
 
-def faults(mode: str) -> int:
-    command = [sys.executable, "-c", PROGRAM, mode]
-    environment = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0", "PATH": ""}
-    done = subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True)
+def lines(**environment: str) -> list[str]:
+    kept = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    command = [sys.executable, "-c", PROGRAM, "--name=a b"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**kept, **environment}, text=True, capture_output=True
+    )
     assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    return done.stdout.splitlines()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="tunes glibc")
-def test_memory_is_fetched_once():
-    assert faults("keep") < 4_000
-    assert faults("as it is") > 10 * faults("keep")
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of glibc")
+def test_started_once_more_as_the_same_process_with_the_same_arguments():
+    first, second, last = lines()
+    assert first == second
+    assert last == "glibc.malloc.hugetlb=1 --name=a b"
+
+
+def test_what_the_user_chose_stays():
+    assert lines(GLIBC_TUNABLES="")[1:] == [" --name=a b"]
