@@ -25,7 +25,7 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/dev
 	touch $@
 
 demo: $(VENV)/runtime
-	$(RUN) -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=3 --workdir=$(DEMO)
+	$(RUN) -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=2 --workdir=$(DEMO)
 
 test: $(VENV)/dev
 	$(RUN) -m pytest tests --ignore=tests/parity -n auto --dist loadfile
