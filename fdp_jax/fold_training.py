@@ -1,12 +1,12 @@
 """One fold from its first step to its predictions."""
 
 import contextlib
-import io
 import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 
 import jax
@@ -107,7 +107,7 @@ def train_fold(job: FoldJob) -> None:
             state = _optimise(job, state, checkpoints, log)
         table, outputs = predict_fold(job, state)
         table.write(directory.predictions)
-        write_atomically(directory.outputs, _npz(outputs))
+        write_atomically(directory.outputs, partial(np.savez_compressed, **outputs))
         checkpoints.finish(state)
         _write_done(job, state, restored)
         checkpoints.drop_training_states()
@@ -215,17 +215,10 @@ def _as_arrays(batch: Batch, outputs: Outputs) -> dict[str, np.ndarray]:
     )
 
 
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
 def _write_done(job: FoldJob, state: TrainState, restored: int) -> None:
     """The marker that the fold is finished, with what it cost and where it ran."""
     rows = read_log(job.directory.log)
     names = ("total", "cross_entropy", "dynamic_image", "rank")
-    device = jax.local_devices()[0]
     write_json(
         job.directory.done,
         {
@@ -236,10 +229,16 @@ def _write_done(job: FoldJob, state: TrainState, restored: int) -> None:
             "seconds": sum(row["seconds"] for row in rows),  # over all sessions
             "peak_memory_bytes": peak_memory_bytes(),
             "final_losses": {name: rows[-1][name] for name in names},
-            "trained_on": f"{device.device_kind} ({device.platform})",
+            "trained_on": device_name(),
             "versions": installed_versions(),
         },
     )
+
+
+def device_name() -> str:
+    """Kind and platform of the device that trains."""
+    device = jax.local_devices()[0]
+    return f"{device.device_kind} ({device.platform})"
 
 
 def installed_versions() -> dict[str, str]:

@@ -102,15 +102,14 @@ def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None) ->
         another folder.
     """
     from datasets.build import build_corpus
-    from datasets.reading import build_command, is_built
+    from datasets.reading import build_command, is_built, needs_manual_dir
 
     if is_built(protocol.dataset, data_dir) and manual_dir is None:
         return
-    if manual_dir is None and protocol.dataset != "synthetic":
+    if manual_dir is None and needs_manual_dir(protocol.dataset):
         raise UserError(
             f"{protocol.dataset} is not built in {data_dir}; give --manual_dir=DIR here, or build "
-            f"it with: python -m datasets.build {protocol.dataset} --manual_dir=DIR "
-            f"--data_dir={data_dir}"
+            f"it with: {build_command(protocol.dataset, data_dir)}"
         )
     try:
         build_corpus(protocol.dataset, data_dir, manual_dir)

@@ -15,7 +15,6 @@ class TrainingLog:
 
     def __init__(self, directory: FoldDirectory, restored_step: int):
         """Opens the log of a fold that goes on from `restored_step`."""
-        directory.path.mkdir(parents=True, exist_ok=True)
         self._path = directory.log
         kept = [row for row in read_log(self._path) if row["step"] <= restored_step]
         write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -14,6 +14,7 @@ from fdp_jax.fold_training import (
     Cadence,
     FoldJob,
     device_corpus,
+    device_name,
     installed_versions,
     train_fold,
 )
@@ -112,7 +113,6 @@ def _write_seed(run: Run, clips: Clips, folds: Sequence[Fold], steps: Steps) -> 
         name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in shapes.items()
     }
     protocol = clips.protocol
-    device = jax.local_devices()[0]
     content = {
         "dataset": protocol.dataset,
         "protocol": protocol.name,
@@ -129,7 +129,7 @@ def _write_seed(run: Run, clips: Clips, folds: Sequence[Fold], steps: Steps) -> 
         "label_version": clips.label_version,
         "corrections": list(clips.corrections),
         "warnings": list(clips.warnings),
-        "trained_on": f"{device.device_kind} ({device.platform})",
+        "trained_on": device_name(),
         "versions": installed_versions(),
         "rank_slope": run.config.loss.rank_slope,
         "command": run.command,
