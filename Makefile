@@ -1,14 +1,15 @@
-# make demo    fresh machine to finished report, on drawn faces
-# make test    fresh machine to tested
-# make parity  the network against its PyTorch twin
-# make lint    style
+# make demo      fresh machine to finished report, on drawn faces
+# make test      fresh machine to tested
+# make test-all  the same with the slow corners
+# make parity    the network against its PyTorch twin
+# make lint      style
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
 
-.PHONY: demo test parity lint clean
+.PHONY: demo test test-all parity lint clean
 
 $(VENV)/runtime: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +30,9 @@ demo: $(VENV)/runtime
 
 test: $(VENV)/dev
 	$(RUN) -m pytest tests --ignore=tests/parity -n auto --dist loadfile
+
+test-all: $(VENV)/dev
+	$(RUN) -m pytest tests --ignore=tests/parity -n auto --dist worksteal -m ""
 
 parity: $(VENV)/parity
 	$(RUN) -m pytest tests/parity

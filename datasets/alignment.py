@@ -1,10 +1,10 @@
-"""Face alignment: five points of the 68-point scheme to one 72x72 similarity transform.
+"""Face alignment: five points of the 68-point scheme to one similarity transform.
 
 The paper asks for a similarity transform to 72x72 that keeps the facial shape (section 4.1). The
 geometry is the one of the authors' released code: five points (the mean of the six landmarks of
 each eye, the nose tip, both mouth corners) are turned until the eyes lie level; the crop is the
 square around the centre of their bounding box with 2.5 times its longer side; one `warpAffine`,
-linear, draws it, and what lies outside the frame is 128.
+linear, draws it, and what lies outside the frame is 128. Side and margin can be chosen.
 
 Axes: p landmarks, xy = (column, row) in pixels, h w pixels, c channels.
 """
@@ -12,8 +12,8 @@ Axes: p landmarks, xy = (column, row) in pixels, h w pixels, c channels.
 import cv2
 import numpy as np
 
-SIDE = 72  # pixels, of the aligned frames
-MARGIN = 2.5  # side of the crop over the longer side of the five points' bounding box
+from datasets.options import BuildOptions
+
 BORDER = 128  # grey level of what lies outside the frame
 
 _LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)  # left and right as seen in the picture
@@ -33,8 +33,15 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
     return np.stack([*eyes, points[_NOSE_TIP], points[_LEFT_MOUTH], points[_RIGHT_MOUTH]])
 
 
-def similarity(landmarks: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """The matrix [2, 3] float64 from frame pixels to pixels of the aligned `side` x `side` frame.
+def similarity(
+    landmarks: np.ndarray, side: int = BuildOptions.side, margin: float = BuildOptions.margin
+) -> np.ndarray:
+    """The matrix [2, 3] float64 from frame pixels to pixels of the aligned frame.
+
+    Args:
+      landmarks: [68, 2] pixels.
+      side: height and width of the aligned frame, pixels.
+      margin: side of the crop over the longer side of the five points' bounding box.
 
     Raises:
       ValueError: malformed landmarks, or all five points on one place.
@@ -48,13 +55,13 @@ def similarity(landmarks: np.ndarray, side: int = SIDE) -> np.ndarray:
     turn = np.array([[dx, dy], [-dy, dx]]) / norm
     turned = points @ turn.T
     low, high = turned.min(axis=0), turned.max(axis=0)
-    half = 0.5 * MARGIN * (high - low).max()
+    half = 0.5 * margin * (high - low).max()
     scale = (side - 1) / (2 * half)
     corner = (low + high) / 2 - half
     return np.concatenate([scale * turn, -scale * corner[:, None]], axis=1)
 
 
-def align(frame: np.ndarray, matrix: np.ndarray, side: int = SIDE) -> np.ndarray:
+def align(frame: np.ndarray, matrix: np.ndarray, side: int = BuildOptions.side) -> np.ndarray:
     """`frame` uint8 [h, w] or [h, w, 3] drawn through `matrix` [2, 3]: [side, side(, 3)] uint8."""
     border = (BORDER,) * 4
     return cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=border)

@@ -3,22 +3,28 @@
 import contextlib
 import dataclasses
 import errno
-import hashlib
 import importlib
 import io
 import os
 import re
-import shutil
-import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from datasets.command_line import main_with_clear_errors, parse_options
 from datasets.errors import UserError
 from datasets.options import BuildOptions
+from datasets.placing import (
+    building_folder,
+    landmark_file,
+    only_build,
+    put_in_place,
+    remove_leftovers,
+)
 from datasets.protocols import CORPORA, check_corpus
 from datasets.reading import corpus_directory, is_built, needs_manual_dir, read_metadata
+from datasets.sources import other_source
 
 __all__ = ["BuildOptions", "build_corpus"]
 
@@ -58,14 +64,16 @@ def build_corpus(
             raise UserError(f"{name} needs no folder to be built from; leave out --manual_dir.")
         manual_dir = Path(manual_dir).expanduser().resolve()
     directory = corpus_directory(name, data_dir)
-    _remove_leftovers(name, data_dir)
-    if is_built(name, data_dir) and not overwrite:
-        _check_same(name, data_dir, manual_dir, options)
-        print(f"{name} is built already in {directory}", file=sys.stderr)
+    remove_leftovers(name, data_dir)
+    # Asked again under the lock, which a corpus that is only read does without.
+    if not overwrite and _is_there(name, data_dir, manual_dir, options):
         return directory
     if needs_manual_dir(name):
         _check_folder(name, manual_dir)
-    _run(name, data_dir, manual_dir, options)
+    with _clear_refusals(data_dir), only_build(name, data_dir):
+        if not overwrite and _is_there(name, data_dir, manual_dir, options):
+            return directory
+        _run(name, data_dir, manual_dir, options)
     for kind in ("corrections", "warnings"):
         for sentence in read_metadata(name, data_dir)[kind]:
             print(f"{kind[:-1]}: {sentence}", file=sys.stderr)
@@ -84,27 +92,28 @@ def _check_folder(name: str, manual_dir: Path | None) -> None:
         raise UserError(f"the folder {manual_dir} is empty; unpack {name} into it.")
 
 
-def _check_same(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOptions) -> None:
-    """Raises UserError where the corpus that is there is not the one asked for."""
+def _is_there(
+    name: str, data_dir: Path, manual_dir: Path | None, options: BuildOptions
+) -> bool:  # fmt: skip
+    """Whether the corpus is built; raises UserError where it is not the one asked for."""
+    if not is_built(name, data_dir):
+        return False
     metadata = read_metadata(name, data_dir)
     built, asked = metadata["options"], options.identity()
-    other = [f"{key}={built.get(key)}" for key in asked if built.get(key) != asked[key]]
+    other = [f"{key}={built.get(key)}" for key in asked | built if built.get(key) != asked.get(key)]
     if manual_dir is not None:
         source = metadata["source"]
-        same_folder = str(manual_dir) == source["manual_dir"]
-        sheet = manual_dir / source["sheet"]
-        if not sheet.is_file() and not same_folder:
+        if str(manual_dir) != source["manual_dir"]:
             _check_folder(name, manual_dir)
-            sheet = _builders(name).find_sheet(manual_dir)
-        # By content: the folder may have moved. One that has gone since leaves nothing to compare.
-        if sheet.is_file() and _digest(sheet) != source["sheet_sha256"]:
-            told = ", which has changed since" if same_folder else f" of {source['manual_dir']}"
-            other.append(f"from the sheet {source['sheet']}{told}")
-    if other:
+        find_sheet = _builders(name).find_sheet
+        other.append(other_source(find_sheet, manual_dir, options.label_version, source))
+    if other := [told for told in other if told]:
         raise UserError(
             f"{data_dir} holds a {name} that was built otherwise ({', '.join(other)}); build it "
             "anew with --overwrite, or into another --data_dir."
         )
+    print(f"{name} is built already in {corpus_directory(name, data_dir)}", file=sys.stderr)
+    return True
 
 
 def _builders(name: str) -> Any:
@@ -117,71 +126,32 @@ def _run(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOptio
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()  # the build has its own
-    builders = _builders(name)
-    source = {}
-    if manual_dir is not None:
-        sheet = builders.find_sheet(manual_dir)
-        source = {
-            "manual_dir": str(manual_dir),
-            "sheet": str(sheet.relative_to(manual_dir)),
-            "sheet_sha256": _digest(sheet),
-        }
-    directory = corpus_directory(name, data_dir)
-    fresh, old = (
-        data_dir / f".{name}.{what}.{socket.gethostname()}.{os.getpid()}" for what in _LEFTOVERS
-    )
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        builder = builders.Builder(
-            options=options, manual_dir=manual_dir, source=source, data_dir=str(fresh)
+    with building_folder(name, data_dir) as folder:
+        builder = _builders(name).Builder(
+            options=options,
+            manual_dir=manual_dir,
+            landmark_file=landmark_file(name, data_dir),
+            data_dir=str(folder),
         )
         _prepare(builder)
-        _put_in_place(Path(builder.data_dir), directory, old)
+        put_in_place(Path(builder.data_dir), name, data_dir)
+
+
+@contextlib.contextmanager
+def _clear_refusals(data_dir: Path) -> Iterator[None]:
+    """Tells in one sentence what the system refuses."""
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
+        if error.filename and not Path(error.filename).is_relative_to(data_dir):
+            raise UserError(
+                f"{error.filename} cannot be read ({reason}); check it, and its permissions."
+            ) from error
         raise UserError(
             f"the corpus cannot be written to {data_dir} ({reason}); make room there or name "
             "another --data_dir."
         ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if is_built(name, data_dir):
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def _put_in_place(fresh: Path, directory: Path, old: Path) -> None:
-    """Renames the new corpus to `directory`, and what is there to `old`."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    # Deleting takes its time, and a kill in it would leave neither corpus; renaming does not.
-    if directory.exists():
-        directory.rename(old)
-    try:
-        fresh.rename(directory)
-    except BaseException:
-        if old.exists():
-            old.rename(directory)
-        raise
-
-
-_LEFTOVERS = ("building", "replaced")  # hidden folders beside the corpora
-
-
-def _remove_leftovers(name: str, data_dir: Path) -> None:
-    """Removes what killed builds of this machine left; one that still runs is left alone."""
-    host = f".{socket.gethostname()}."
-    for path in (path for what in _LEFTOVERS for path in data_dir.glob(f".{name}.{what}{host}*")):
-        process = path.name.rpartition(".")[2]
-        if os.name != "posix" or not process.isdigit():
-            continue
-        try:
-            if int(process) != os.getpid():  # else of a dead one that had our number
-                os.kill(int(process), 0)  # asks only whether it is there
-                continue
-        except PermissionError:
-            continue
-        except ProcessLookupError:
-            pass
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _prepare(builder: Any) -> None:
@@ -253,10 +223,6 @@ def main() -> None:
         **{field.name: getattr(parsed, field.name) for field in dataclasses.fields(BuildOptions)}
     )
     print(build_corpus(names[0], parsed.data_dir, parsed.manual_dir, options, parsed.overwrite))
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -7,15 +7,11 @@ at any moment, whatever the size of the corpus.
 Axes: n frames, h w pixels, c channels.
 """
 
-import collections
+import contextlib
 import dataclasses
-import multiprocessing
-import multiprocessing.connection
-import os
-import threading
+import itertools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -25,8 +21,14 @@ from datasets.alignment import align, similarity
 from datasets.errors import UserError
 from datasets.face_models import FaceModels
 from datasets.faces import FaceLandmarker
-
-_AHEAD = 3  # clips in flight per worker
+from datasets.landmark_cache import (
+    Landmarker,
+    LandmarkFile,
+    Landmarks,
+    RememberingLandmarker,
+    read_landmarks,
+)
+from datasets.processes import map_in_processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Annotation:
 
     Attributes:
       emotion, objective_class, action_units: as the corpus tells them; emotion in lower case.
+      earlier_emotion: by the corpus' earlier label version; "" where there is one version only.
       onset, apex, offset: frame numbers of the corpus' own count; apex -1 where unknown.
       fps: frames per second.
     """
@@ -48,10 +51,11 @@ class Annotation:
     apex: int
     offset: int
     fps: float
+    earlier_emotion: str = ""
 
 
 class ClipTask(Protocol):
-    """One clip to be built. Must be picklable and small."""
+    """One clip to be built, unique by (subject, clip). Must be picklable and small."""
 
     subject: str
     clip: str
@@ -63,10 +67,11 @@ class ClipTask(Protocol):
     def annotation(self) -> Annotation:
         """What is known of the clip."""
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Iterator[np.ndarray | None]:
         """Frames from onset to offset, uint8 [h, w] grey or [h, w, 3] blue-green-red.
 
-        May be called more than once.
+        May be called more than once. None stands for a frame that cannot be read, where the
+        corpus is known to hold such frames; it is left out, and told.
 
         Raises:
           UserError: a frame cannot be read.
@@ -75,61 +80,101 @@ class ClipTask(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class BuiltClip:
-    """A clip and its aligned frames, uint8 [n, 72, 72, 3] red-green-blue; None without a face."""
+    """A clip and its aligned frames.
+
+    Attributes:
+      where: the frames came from.
+      frames: uint8 [n, side, side, 3] red-green-blue; None where no frame shows a face.
+      readable: how many frames could be read.
+      unreadable: how many could not, and were left out.
+    """
 
     annotation: Annotation
     where: str
     frames: np.ndarray | None
+    readable: int
+    unreadable: int
 
 
-def build_clip(task: ClipTask, landmarker: FaceLandmarker, per_frame: bool) -> BuiltClip:
-    """Aligns one clip.
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """How frames are aligned: the options of `datasets.options.BuildOptions` of these names."""
+
+    per_frame: bool
+    side: int
+    margin: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Of a face: the matrix [2, 3] that aligns it, and the (h, w) of the frame it was found in."""
+
+    matrix: np.ndarray
+    size: tuple[int, int]
+
+
+def build_clip(task: ClipTask, landmarker: Landmarker, crop: Crop) -> BuiltClip:
+    """Aligns one clip; of its frames as read, one at a time is in memory.
 
     By default the landmarks are those of the first frame that shows a face, held fixed over the
     clip. With `per_frame` every frame has its own; one without a face takes those of the frame
-    before it.
+    before it, or, where there is none, of the first frame that shows a face.
 
     Raises:
       UserError: a frame cannot be read, or is of another size than the one whose landmarks it
         would take. (With `per_frame`, frames with a face of their own may differ in size.)
     """
-    matrix = None
-    for frame in task.frames():
-        matrix, size = _matrix(landmarker, frame), frame.shape[:2]
-        if matrix is not None:
-            break
-    if matrix is None:
-        return BuiltClip(task.annotation(), task.where, None)
-    aligned = []
+    first = place = None
+    aligned, leading, unreadable = [], 0, 0
     for number, frame in enumerate(task.frames(), start=1):
-        own = _matrix(landmarker, frame) if per_frame else None
-        if own is not None:
-            matrix, size = own, frame.shape[:2]
-        elif frame.shape[:2] != size:
-            raise _changed_size(task, number, frame.shape, size, per_frame)
-        aligned.append(_as_rgb(align(frame, matrix)))
-    return BuiltClip(task.annotation(), task.where, np.stack(aligned))
+        if frame is None:
+            unreadable += 1
+            continue
+        if place is None or crop.per_frame:
+            place = _find(landmarker, frame, crop) or place
+            first = first or place
+        if place is None:
+            leading += 1
+        else:
+            aligned.append(_draw(task, crop, number, frame, place))
+    if first is not None and leading:  # rare, so those frames are read again, not held
+        readable = (pair for pair in enumerate(task.frames(), start=1) if pair[1] is not None)
+        aligned[:0] = [
+            _draw(task, crop, number, frame, first)
+            for number, frame in itertools.islice(readable, leading)
+        ]
+    frames = np.stack(aligned) if aligned else None
+    read = len(aligned) or leading
+    return BuiltClip(task.annotation(), task.where, frames, read, unreadable)
 
 
-def _matrix(landmarker: FaceLandmarker, frame: np.ndarray) -> np.ndarray | None:
-    """The alignment [2, 3] of a frame by its own face; None without a usable one."""
+def _find(landmarker: Landmarker, frame: np.ndarray, crop: Crop) -> _Place | None:
+    """Where the face of a frame is; None without a usable one."""
     landmarks = landmarker.find(frame)
     if landmarks is None:
         return None
     try:
-        return similarity(landmarks)
+        return _Place(similarity(landmarks, crop.side, crop.margin), frame.shape[:2])
     except ValueError:  # degenerate: whatever was found there is no face
         return None
 
 
+def _draw(task: ClipTask, crop: Crop, number: int, frame: np.ndarray, place: _Place) -> np.ndarray:
+    """The aligned frame, uint8 [side, side, 3] red-green-blue."""
+    if frame.shape[:2] != place.size:
+        raise _changed_size(task, crop, number, frame.shape, place.size)
+    aligned = align(frame, place.matrix, crop.side)
+    return cv2.cvtColor(aligned, cv2.COLOR_GRAY2RGB if aligned.ndim == 2 else cv2.COLOR_BGR2RGB)
+
+
 def _changed_size(
-    task: ClipTask, number: int, shape: tuple[int, ...], size: tuple[int, ...], per_frame: bool
+    task: ClipTask, crop: Crop, number: int, shape: tuple[int, ...], size: tuple[int, int]
 ) -> UserError:
     what = (
-        f"frame {number}, from the onset, of clip {task.clip} ({task.where}) is {shape[1]}x"
-        f"{shape[0]} pixels, but its landmarks are from one of {size[1]}x{size[0]}"
+        f"frame {number}, from the onset, of clip {task.clip} of {task.subject} ({task.where}) is "
+        f"{shape[1]}x{shape[0]} pixels, but its landmarks are from one of {size[1]}x{size[0]}"
     )
-    if per_frame:
+    if crop.per_frame:
         return UserError(f"{what}, since it shows no face; copy the clip from the corpus again.")
     return UserError(
         f"{what}; copy the clip from the corpus again, or find the landmarks on every frame with "
@@ -137,66 +182,41 @@ def _changed_size(
     )
 
 
-def _as_rgb(frame: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB if frame.ndim == 2 else cv2.COLOR_BGR2RGB)
-
-
 def build_clips(
-    tasks: Sequence[ClipTask], models: FaceModels, per_frame: bool, workers: int
+    tasks: Sequence[ClipTask],
+    models: FaceModels,
+    crop: Crop,
+    workers: int,
+    landmark_file: Path | None,
 ) -> Iterator[BuiltClip]:
-    """Builds clips in the order of `tasks`, in `workers` processes (0 = one per core).
+    """Builds clips in the order of `tasks`.
+
+    Args:
+      tasks: the clips.
+      models: that find faces.
+      crop: how frames are aligned.
+      workers: processes; 0 = one per core, 1 = this one alone.
+      landmark_file: keeps landmarks between builds; None keeps none.
 
     Raises:
       UserError: frames cannot be read or change in size; a worker process died.
     """
-    workers = min(workers or _cores(), max(1, len(tasks)))
-    if workers == 1:
-        landmarker = FaceLandmarker(models)
-        for task in tasks:
-            yield build_clip(task, landmarker, per_frame)
-        return
-    # Spawned, not forked: the caller may hold threads (jax), which a fork would not survive.
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (models, per_frame)
-    )
-    try:
-        waiting = collections.deque()
-        for task in tasks:
-            waiting.append(pool.submit(_work, task))
-            if len(waiting) >= _AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process of the build died, most likely for lack of memory; build again "
-            "with --workers=1."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    arguments = (models, crop, landmark_file)
+    built = map_in_processes(_Worker, arguments, tasks, workers)
+    with LandmarkFile(landmark_file) as kept, contextlib.closing(built):
+        for clip, found in built:
+            kept.add(found)
+            yield clip
 
 
-def _cores() -> int:
-    # Not more than this process may use, which containers and schedulers often restrict.
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+class _Worker:
+    """Builds clips, and hands over with each the landmarks it had to find."""
 
+    def __init__(self, models: FaceModels, crop: Crop, landmark_file: Path | None):
+        known = read_landmarks(landmark_file)
+        self._landmarker = RememberingLandmarker(FaceLandmarker(models), models, known)
+        self._crop = crop
 
-_worker: tuple[FaceLandmarker, bool] | None = None  # of a worker process
-
-
-def _start_worker(models: FaceModels, per_frame: bool) -> None:
-    global _worker
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = FaceLandmarker(models), per_frame
-
-
-def _end_with_parent() -> None:
-    # A worker waits for its queue, which does not end when the build is killed.
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
-
-
-def _work(task: ClipTask) -> BuiltClip:
-    return build_clip(task, *_worker)
+    def __call__(self, task: ClipTask) -> tuple[BuiltClip, Landmarks]:
+        clip = build_clip(task, self._landmarker, self._crop)
+        return clip, self._landmarker.take_found()

@@ -62,6 +62,36 @@ def parse_options(
     return parsed
 
 
+def parse_corpus_and_options(
+    kind: type[Options],
+    arguments: Sequence[str],
+    program: str,
+    about: str,
+    corpora: Sequence[str],
+) -> tuple[str, Options]:
+    """Reads `NAME --option=value ...`, the name of a corpus first.
+
+    Args:
+      kind, arguments, program, about: as of `parse_options`; `program` without the name.
+      corpora: the names that are possible.
+
+    Raises:
+      UserError: no name or an unknown one, or as `parse_options` does.
+    """
+    names = [argument for argument in arguments if not argument.startswith("-")]
+    program = f"{program} NAME"
+    if {"-h", "--help"} & set(arguments):
+        parse_options(kind, None, ["--help"], program, about)
+    if len(names) != 1 or arguments[0] != names[0]:
+        raise UserError(
+            "name one corpus, then the options as --name=value; the corpora are "
+            f"{', '.join(corpora)}."
+        )
+    if names[0] not in corpora:
+        raise UserError(f"there is no corpus '{names[0]}'; the corpora are {', '.join(corpora)}.")
+    return names[0], parse_options(kind, None, arguments[1:], program, about)
+
+
 def _first_sentence(box: str) -> str:
     """What a framed message says above its ruler, on one line."""
     lines = [line.strip("│ ") for line in box.splitlines() if "╭" not in line]

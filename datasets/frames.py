@@ -1,9 +1,8 @@
-"""Frames on disk: finding clip folders, numbering their files, reading one file safely.
+"""Frames on disk: numbering the files of a clip folder, reading one file safely.
 
 Corpora name their frames in many ways (`006_05562.jpg`, `img46.jpg`, `reg_img46.jpg`, `355.jpg`;
 padded with zeros, or not, or both within a corpus), so a folder is indexed by the last integer of
-each file's stem. Folders are found whatever their case, and one doubled level is accepted
-(`Cropped/Cropped/...`), as many archives unpack.
+each file's stem.
 """
 
 import re
@@ -14,23 +13,11 @@ import numpy as np
 
 from datasets.errors import UserError
 
+# Of a torn picture OpenCV tells pages; here it ends in one sentence.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
-
-
-def find_folder(parent: Path, name: str) -> Path | None:
-    """The folder `name` in `parent`, whatever its case; its doubled inner level if there is one."""
-    exact = parent / name
-    found = exact if exact.is_dir() else None
-    if found is None and parent.is_dir():
-        same = sorted(
-            path for path in parent.iterdir() if path.name.lower() == name.lower() and path.is_dir()
-        )
-        found = same[0] if same else None
-    if found is not None:
-        inner = found / found.name
-        return inner if inner.is_dir() else found
-    return None
 
 
 def index_frames(folder: Path) -> dict[int, Path]:

@@ -10,7 +10,7 @@ from typing import Any
 from datasets.errors import UserError
 from datasets.protocols import check_corpus
 
-VERSION = "1.0.0"  # of the examples' layout
+VERSION = "1.1.0"  # of the examples' layout
 SPLIT = "clips"
 
 # What array_record and TFDS raise on torn or changed files.
@@ -129,6 +129,12 @@ class Corpus(Sequence):
     def label_version(self) -> str:
         """Which version of the annotation the corpus was built from."""
         return self.metadata["label_version"]
+
+    def label_version_of(self, label_field: str) -> str:
+        """Which version `emotion` or `earlier_emotion` of the examples is of; "" if of none."""
+        if label_field == "earlier_emotion":
+            return self.metadata.get("earlier_label_version", "")
+        return self.label_version
 
     @property
     def corrections(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""A built corpus in memory, seen through a protocol."""
+"""Built corpora in memory, seen through a protocol."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,25 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from datasets.errors import UserError
-from datasets.protocols import Protocol
-from datasets.reading import open_corpus
+from datasets.protocols import Membership, Protocol
+from datasets.reading import build_command, open_corpus
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Every clip that the protocol admits, sorted by subject and name.
+    """Every clip that the protocol admits, by corpus in the protocol's order, subject and name.
 
     Attributes:
-      protocol: classes and how emotions map to them.
-      frames: uint8 [N, h, w, c], all clips one after the other; c is 1 for a grey corpus.
+      protocol: classes, and what counts of which corpora.
+      frames: uint8 [N, h, w, c], all clips one after the other; c is 1 where all are grey.
       starts: int32 [clip], number of a clip's first frame.
       lengths: int32 [clip], frames of a clip.
       labels: int32 [clip], index into `protocol.classes`.
-      subjects: [clip], the person.
-      names: [clip], unique.
-      label_version: of the corpus as built.
-      corrections: sentences, cells of the sheet that the build corrected.
-      warnings: sentences, what differs from the published corpus.
+      datasets: [clip], the corpus.
+      subjects: [clip], the person; unique within a corpus.
+      names: [clip], unique within a person.
+      label_version: of each corpus as built.
+      corrections: sentences, cells of the sheets that the builds corrected.
+      warnings: sentences, what differs from the published corpora.
     """
 
     protocol: Protocol
@@ -33,55 +34,119 @@ class Clips:
     starts: np.ndarray
     lengths: np.ndarray
     labels: np.ndarray
+    datasets: tuple[str, ...]
     subjects: tuple[str, ...]
     names: tuple[str, ...]
     label_version: str
     corrections: tuple[str, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def side(self) -> int:
+        """Height and width of a frame in pixels."""
+        return self.frames.shape[1]
+
     def digest(self) -> str:
         """Sixteen hexadecimal digits that any change of a frame, label or person changes."""
         content = hashlib.blake2b(digest_size=8)
         for array in (self.frames, self.starts, self.labels):
             content.update(np.ascontiguousarray(array).data)
-        content.update("\n".join((*self.subjects, *self.names)).encode())
+        texts = (*self.subjects, *self.names)
+        if self.protocol.is_composite:  # one corpus has a name that says nothing of its clips
+            texts += self.datasets
+        content.update("\n".join(texts).encode())
         return content.hexdigest()
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What one corpus brings; in a composite its texts name it.
+
+    Attributes:
+      dataset: its name.
+      rows: (subject, clip, class, frames) of each clip, sorted by subject and clip.
+      label_version: of the emotions that the protocol takes.
+      corrections, warnings: sentences.
+    """
+
+    dataset: str
+    rows: list[tuple[str, str, str, np.ndarray]]
+    label_version: str
+    corrections: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
 def load_clips(protocol: Protocol, data_dir: Path) -> Clips:
-    """Reads the corpus of a protocol from where it was built.
+    """Reads the corpora of a protocol from where they were built.
 
     Raises:
-      UserError: the corpus is not built there, or none of its clips belongs to the protocol.
+      UserError: a corpus is not built there, none of its clips belongs to the protocol, or the
+        corpora were built with frames of different sizes.
     """
-    corpus = open_corpus(protocol.dataset, data_dir)
-    rows, emotions = [], set()
-    for example in corpus:
-        emotions.add(example[protocol.label_field])
-        category = protocol.class_of.get(example[protocol.label_field].lower())
-        if category is not None:
-            frames = example["frames"]
-            grey = (frames == frames[..., :1]).all()
-            rows.append((example["subject"], example["clip"], category, frames, grey))
-    if not rows:
-        raise UserError(
-            f"no clip of {protocol.dataset} in {data_dir} belongs to the protocol {protocol.name}: "
-            f"its emotions are {', '.join(sorted(emotions))}"
-        )
-    rows.sort(key=lambda row: row[:2])
-    channels = 1 if all(row[4] for row in rows) else 3
-    lengths = np.array([len(row[3]) for row in rows], np.int32)
-    categories = [row[2] for row in rows]
-    subjects = tuple(row[0] for row in rows)
+    parts = [_load_part(protocol, part, data_dir) for part in protocol.parts]
+    _check_sides(parts, data_dir)
+    rows = [(part.dataset, *row) for part in parts for row in part.rows]
+    frames = [row[4] for row in rows]
+    lengths = np.array([len(clip) for clip in frames], np.int32)
+    channels = 1 if all((clip == clip[..., :1]).all() for clip in frames) else 3
+    warnings = [warning for part in parts for warning in part.warnings]
     return Clips(
         protocol=protocol,
-        frames=np.concatenate([row[3][..., :channels] for row in rows]),
+        frames=np.concatenate([clip[..., :channels] for clip in frames]),
         starts=(np.cumsum(lengths) - lengths).astype(np.int32),
         lengths=lengths,
-        labels=np.array([protocol.classes.index(name) for name in categories], np.int32),
-        subjects=subjects,
-        names=tuple(row[1] for row in rows),
-        label_version=corpus.label_version,
-        corrections=tuple(corpus.corrections),
-        warnings=(*corpus.warnings, *protocol.deviations(categories, subjects)),
+        labels=np.array([protocol.classes.index(row[3]) for row in rows], np.int32),
+        datasets=tuple(row[0] for row in rows),
+        subjects=tuple(row[1] for row in rows),
+        names=tuple(row[2] for row in rows),
+        label_version=", ".join(part.label_version for part in parts),
+        corrections=tuple(sentence for part in parts for sentence in part.corrections),
+        warnings=tuple([*warnings, protocol.note] if protocol.note else warnings),
     )
+
+
+def _load_part(protocol: Protocol, part: Membership, data_dir: Path) -> _Part:
+    """The clips of one corpus that count. Raises UserError where there is none."""
+    corpus = open_corpus(part.dataset, data_dir)
+    rows, emotions = [], set()
+    for example in corpus:
+        emotions.add(example[part.label_field])
+        category = part.class_of_clip(example)
+        if category is not None:
+            rows.append((example["subject"], example["clip"], category, example["frames"]))
+    if not rows:
+        raise UserError(
+            f"no clip of {part.dataset} in {data_dir} belongs to the protocol {protocol.name}: "
+            f"its emotions are {', '.join(sorted(emotions - {''})) or 'not told'}"
+        )
+    rows.sort(key=lambda row: row[:2])
+    version = corpus.label_version_of(part.label_field)
+    deviation = protocol.deviation(
+        part, [row[2] for row in rows], [row[0] for row in rows], version
+    )
+    lead = f"{part.dataset}: " if protocol.is_composite else ""
+    warnings = [f"{lead}{warning}" for warning in corpus.warnings]
+    return _Part(
+        dataset=part.dataset,
+        rows=rows,
+        label_version=f"{part.dataset} {version}" if protocol.is_composite else version,
+        corrections=tuple(f"{lead}{correction}" for correction in corpus.corrections),
+        warnings=tuple([*warnings, deviation] if deviation else warnings),
+    )
+
+
+def _check_sides(parts: list[_Part], data_dir: Path) -> None:
+    """Raises UserError unless all frames have one size."""
+    sides = {part.dataset: part.rows[0][3].shape[1] for part in parts}
+    if len(set(sides.values())) > 1:
+        told = ", ".join(f"{dataset} {side}" for dataset, side in sides.items())
+        side = max(sides.values())
+        builds = "; ".join(
+            f"{build_command(dataset, data_dir)} --side={side} --overwrite"
+            for dataset in sides
+            if sides[dataset] != side
+        )
+        raise UserError(
+            f"the corpora in {data_dir} were built with frames of different sides in pixels "
+            f"({told}); give them one, as with: {builds}"
+        )

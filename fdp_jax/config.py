@@ -30,8 +30,6 @@ def _comma_separated(kind: type, metavar: str) -> PrimitiveConstructorSpec:
 Ints = Annotated[tuple[int, ...], _comma_separated(int, "INT,INT,...")]
 Names = Annotated[tuple[str, ...], _comma_separated(str, "NAME,NAME,...")]
 
-STORED_SIDE = 72  # pixels of a frame as the corpora are built
-
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -84,7 +82,7 @@ class ClipConfig:
     frames: int = 8
     """t, frames sampled from a clip, uniformly spaced."""
     crop: int = 64
-    """Side of the square crop of the stored 72 x 72 frames, in pixels."""
+    """Side of the square crop of the stored frames (72 x 72 as built by default), in pixels."""
     flip_probability: float = 0.5
     """Chance of a horizontal flip in training, one draw for all frames of a clip."""
 
@@ -191,6 +189,19 @@ def check(config: TrainConfig) -> None:
             raise UserError(text)
 
 
+def check_groups(group_folds: int, split: str) -> None:
+    """Refuses groups of people where a protocol leaves out whole corpora.
+
+    Raises:
+      UserError: names the option.
+    """
+    if group_folds and split == "corpora":
+        raise UserError(
+            f"--group_folds={group_folds} groups people, but this protocol trains on one corpus "
+            "and tests on the other; leave it out"
+        )
+
+
 def _numbers(options: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
     """Every number among the options, with its name on the command line."""
     for name, value in options.items():
@@ -222,8 +233,8 @@ def _conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
     yield "--clip.frames must be at least 2", clip.frames >= 2
     halvings = 2 ** max(stages + 1, len(model.construction_channels))
     yield (
-        f"--clip.crop must be a multiple of {halvings}, at most {STORED_SIDE} pixels",
-        0 < clip.crop <= STORED_SIDE and clip.crop % halvings == 0,
+        f"--clip.crop must be a multiple of {halvings} pixels",
+        clip.crop > 0 and clip.crop % halvings == 0,
     )
     per_stage = (model.local_channels, model.attention_channels, model.key_value_windows)
     yield (

@@ -70,7 +70,8 @@ class FoldJob:
       seed: of the run.
       directory: of the fold.
       cadence: of log and checkpoints.
-      progress: called with (steps done since the last call, latest losses).
+      progress: called with (steps done since the last call, latest losses); first with the steps
+        restored from a checkpoint, and no losses.
     """
 
     steps: Steps
@@ -185,12 +186,12 @@ def predict_fold(job: FoldJob, state: TrainState) -> tuple[PredictionTable, dict
         )
     protocol = clips.protocol
     table = PredictionTable.of_fold(
-        dataset=protocol.dataset,
         protocol=protocol.name,
         select=steps.config.select,
         seed=job.seed,
         fold=fold.name,
         classes=protocol.classes,
+        datasets=[clips.datasets[number] for number in fold.test],
         subjects=[clips.subjects[number] for number in fold.test],
         clips=[clips.names[number] for number in fold.test],
         labels=[protocol.classes[clips.labels[number]] for number in fold.test],

@@ -1,43 +1,64 @@
-"""Which people are left out when: leave-one-subject-out, or groups of people (section 4.1.2)."""
+"""Who or what is left out when: people, groups of people, or a whole corpus (section 4.1.2)."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from datasets.errors import UserError
+from fdp_jax.config import check_groups
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One split of the clips by people.
+    """One split of the clips.
 
     Attributes:
-      name: the subject left out, or `group_<k>`.
-      subjects: the people left out, sorted.
+      name: the subject left out (`<corpus>_<subject>` where there are several corpora),
+        `group_<k>`, or `<corpus>_to_<corpus>`.
+      people: (corpus, subject) of everyone left out.
       train: int32 [clip], numbers of the clips to train on, rising.
       test: int32 [clip], numbers of the clips of the people left out, rising.
     """
 
     name: str
-    subjects: tuple[str, ...]
+    people: tuple[tuple[str, str], ...]
     train: np.ndarray
     test: np.ndarray
 
 
-def make_folds(subjects: Sequence[str], group_folds: int = 0) -> list[Fold]:
+def make_folds(
+    datasets: Sequence[str],
+    subjects: Sequence[str],
+    split: Literal["people", "corpora"] = "people",
+    group_folds: int = 0,
+) -> list[Fold]:
     """The folds of a protocol, in a fixed order.
 
     Args:
+      datasets: the corpus of each clip; two corpora may use one name for different people.
       subjects: the person of each clip.
+      split: leave out people, or train on all of one corpus and test on all of another.
       group_folds: number of groups of people, or 0 for one person at a time. Groups are balanced
         by their clips.
 
     Raises:
-      UserError: fewer than two people, or a number of groups that they cannot fill.
+      UserError: fewer than two people, a number of groups that they cannot fill, or groups of
+        people where corpora are left out.
     """
-    people = sorted(set(subjects))
+    check_groups(group_folds, split)
+    if split == "corpora":
+        return _between_corpora(datasets, subjects)
+    return _by_people(datasets, subjects, group_folds)
+
+
+def _by_people(datasets: Sequence[str], subjects: Sequence[str], group_folds: int) -> list[Fold]:
+    place = {dataset: number for number, dataset in enumerate(dict.fromkeys(datasets))}
+    of_clip = list(zip(datasets, subjects, strict=True))
+    people = sorted(set(of_clip), key=lambda person: (place[person[0]], person[1]))
     if len(people) < 2:
         raise UserError(
             f"leaving a person out needs clips of at least two people, here are {len(people)}"
@@ -48,13 +69,31 @@ def make_folds(subjects: Sequence[str], group_folds: int = 0) -> list[Fold]:
             f"for {len(people)} people, or 0 for leave-one-subject-out"
         )
     splitter = GroupKFold(group_folds) if group_folds else LeaveOneGroupOut()
-    groups = np.asarray(subjects)
+    number_of = {person: number for number, person in enumerate(people)}
+    groups = np.array([number_of[person] for person in of_clip])
     folds = []
     for number, (train, test) in enumerate(splitter.split(groups, groups=groups), start=1):
-        left_out = tuple(sorted(set(groups[test].tolist())))
-        name = f"group_{number}" if group_folds else left_out[0]
-        folds.append(Fold(name, left_out, train.astype(np.int32), test.astype(np.int32)))
+        left_out = [people[person] for person in np.unique(groups[test])]
+        alone = left_out[0] if len(place) > 1 else left_out[0][1:]
+        name = f"group_{number}" if group_folds else "_".join(alone)
+        folds.append(_fold(name, left_out, train, test))
     return folds
+
+
+def _between_corpora(datasets: Sequence[str], subjects: Sequence[str]) -> list[Fold]:
+    of_clip = np.asarray(datasets)
+    folds = []
+    for source, target in itertools.permutations(dict.fromkeys(datasets), 2):
+        train, test = np.flatnonzero(of_clip == source), np.flatnonzero(of_clip == target)
+        left_out = sorted({(target, subjects[clip]) for clip in test})
+        folds.append(_fold(f"{source}_to_{target}", left_out, train, test))
+    return folds
+
+
+def _fold(
+    name: str, people: Sequence[tuple[str, str]], train: np.ndarray, test: np.ndarray
+) -> Fold:
+    return Fold(name, tuple(people), train.astype(np.int32), test.astype(np.int32))
 
 
 def choose_folds(folds: Sequence[Fold], names: Sequence[str]) -> list[Fold]:

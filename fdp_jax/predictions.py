@@ -51,12 +51,12 @@ class PredictionTable:
     def of_fold(
         cls,
         *,
-        dataset: str,
         protocol: str,
         select: str,
         seed: int,
         fold: str,
         classes: Sequence[str],
+        datasets: Sequence[str],
         subjects: Sequence[str],
         clips: Sequence[str],
         labels: Sequence[str],
@@ -66,7 +66,7 @@ class PredictionTable:
         """The table of one fold of n clips; the prediction is the most probable class.
 
         Args:
-          subjects, clips, labels: text [n]; labels are class names.
+          datasets, subjects, clips, labels: text [n]; labels are class names.
           probabilities: float [n, m].
           dic_mse: float [n], or None where the dynamic-image module is ablated.
 
@@ -81,11 +81,12 @@ class PredictionTable:
                 f"{n} clips and {m} classes, but probabilities {probabilities.shape} and"
                 f" dic_mse {dic_mse.shape}"
             )
-        if not len(subjects) == len(labels) == n or not set(labels) <= set(classes):
-            raise ValueError("subjects, labels and clips differ in length, or a label is unknown")
+        columns = (datasets, subjects, labels)
+        if any(len(column) != n for column in columns) or not set(labels) <= set(classes):
+            raise ValueError("columns differ in length, or a label is unknown")
         return cls(
             classes=tuple(classes),
-            dataset=(dataset,) * n,
+            dataset=tuple(datasets),
             protocol=(protocol,) * n,
             select=(select,) * n,
             seed=np.full(n, seed, dtype=np.int64),
@@ -102,6 +103,11 @@ class PredictionTable:
     def right(self) -> np.ndarray:
         """bool [n]: whether the prediction is the label."""
         return np.array([a == b for a, b in zip(self.label, self.prediction, strict=True)], bool)
+
+    @property
+    def people(self) -> list[tuple[str, str]]:
+        """Everyone as (corpus, subject), sorted: two corpora may use one name."""
+        return sorted(set(zip(self.dataset, self.subject, strict=True)))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "PredictionTable":
         """The table of the rows with these indices, in that order."""

@@ -72,7 +72,9 @@ def _draw(report: dict, runs: list) -> tuple[dict[str, bytes], list]:
         "confusion_matrix.png": figures.confusion_matrix(
             report["confusion_matrix"], report["classes"]
         ),
-        "subject_accuracy.png": figures.subject_accuracy(report["per_subject"], report["acc"]),
+        "subject_accuracy.png": figures.subject_accuracy(
+            report["per_subject"], report["acc"], words.scores_title(report)
+        ),
         "training_curves.png": figures.training_curves(runs, words.loss_levels(report)),
         "dynamic_images.png": figures.dynamic_images(clips),
     }

@@ -1,10 +1,11 @@
-"""Trains FDP and evaluates it by leave-one-subject-out, then writes the report.
+"""Trains FDP and evaluates it on people, or on a corpus, left out; then writes the report.
 
     python -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=3
     python -m fdp_jax.train --dataset=samm --manual_dir=DIR_OF_SAMM
+    python -m fdp_jax.train --protocol=megc2019 --manual_dir=DIR_OF_CASME2_SAMM_AND_SMIC
 
 A run that was stopped goes on where it was when the same command is given again; finished folds
-are kept. The corpus is built first where that is still to do.
+are kept. Each corpus is built first where that is still to do.
 """
 
 import dataclasses
@@ -20,31 +21,43 @@ import tyro
 
 from datasets.command_line import main_with_clear_errors, parse_options
 from datasets.errors import UserError
-from datasets.protocols import Protocol, get_protocol
-from fdp_jax.config import PRESETS, Names, TrainConfig, check, preset
+from datasets.protocols import COMPOSITES, CORPORA, Protocol, get_protocol, protocols_of
+from fdp_jax.config import PRESETS, Names, TrainConfig, check, check_groups, preset
+from fdp_jax.corpora import ensure_built
 from fdp_jax.memory import use_large_pages
+
+_SINGLE = [f"{name} {', '.join(protocols_of(name))}" for name in CORPORA]
+_SEVERAL = [f"{name} ({get_protocol(None, name).dataset})" for name in COMPOSITES]
+_DATASET_HELP = (
+    f"The corpus: {', '.join(CORPORA)} (synthetic builds itself). Left out where --protocol names "
+    "its own corpora."
+)
+_PROTOCOL_HELP = (
+    f"Categories and clips, the corpus' first ones when not given: {'; '.join(_SINGLE)}. Over "
+    f"several corpora: {', '.join(_SEVERAL)}."
+)
 
 
 @dataclass(frozen=True)
 class Options:
     """What `python -m fdp_jax.train` takes."""
 
-    dataset: str
-    """The corpus: synthetic (builds itself) or samm."""
-    protocol: str = ""
-    """Categories, as 5class or 3class; the corpus' first one when not given."""
+    dataset: Annotated[str, tyro.conf.arg(help=_DATASET_HELP)] = ""
+    protocol: Annotated[str, tyro.conf.arg(help=_PROTOCOL_HELP)] = ""
     preset: str = "paper"
     """Where the options below start from: paper, or small for a laptop."""
     folds: Names = ()
-    """Names of the folds to train now, as 006,007; all when not given."""
+    """Names of the folds to train now, as 006,007 or casme2_to_samm; all when not given."""
     seed: int = 0
     """Of initial weights, data order and augmentation."""
     data_dir: Path = Path("data")
     """Where built corpora are kept."""
     manual_dir: Path | None = None
-    """Where the corpus was unpacked; needed only until it is built."""
+    """Where the corpus was unpacked, or the parent of such folders where --protocol names several
+    corpora; needed only until they are built."""
     workdir: Path | None = None
-    """Where results go; runs/<dataset>_<protocol>_<preset> when not given."""
+    """Where results go; runs/<dataset>_<protocol>_<preset> when not given (without dataset where
+    there are several)."""
     log_every: int = 20
     """Steps between two lines of the log."""
     checkpoint_every: int = 100
@@ -61,10 +74,11 @@ def options_from(arguments: list[str]) -> tuple[Options, Protocol]:
       UserError: unknown option, corpus, protocol or preset, or sizes that cannot work.
     """
     chosen = _preset_name(arguments)
-    start = Options(dataset="", preset=chosen, config=preset(chosen))
+    start = Options(preset=chosen, config=preset(chosen))
     options = parse_options(Options, start, arguments, "python -m fdp_jax.train", __doc__)
-    protocol = get_protocol(options.dataset, options.protocol or None)
+    protocol = get_protocol(options.dataset or None, options.protocol or None)
     check(options.config)
+    check_groups(options.config.group_folds, protocol.split)
     for name in ("data_dir", "workdir", "manual_dir", "compilation_cache"):
         if getattr(options, name) == Path("."):
             raise UserError(f"--{name} needs a folder's name")
@@ -85,47 +99,20 @@ def _with_home_expanded(options: Options) -> Options:
 def _preset_name(arguments: list[str]) -> str:
     """The preset must be known before the rest is read: it gives the other options' defaults."""
     chosen = next(iter(PRESETS))
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, given, value = argument.partition("=")
         if name == "--preset":
             chosen = value if given else following
     return chosen
 
 
-def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None) -> None:
-    """Builds the corpus unless it is there; `synthetic` needs no folder of its own.
-
-    A folder that is named must be the one it was built from.
-
-    Raises:
-      UserError: it is not built and there is nothing to build it from, or it was built from
-        another folder.
-    """
-    from datasets.build import build_corpus
-    from datasets.reading import build_command, is_built, needs_manual_dir
-
-    if is_built(protocol.dataset, data_dir) and manual_dir is None:
-        return
-    if manual_dir is None and needs_manual_dir(protocol.dataset):
-        raise UserError(
-            f"{protocol.dataset} is not built in {data_dir}; give --manual_dir=DIR here, or build "
-            f"it with: {build_command(protocol.dataset, data_dir)}"
-        )
-    try:
-        build_corpus(protocol.dataset, data_dir, manual_dir)
-    except UserError as error:
-        raise UserError(
-            f"{error} (options of the build belong to: {build_command(protocol.dataset, data_dir)})"
-        ) from error
-
-
 def train(options: Options, protocol: Protocol, command: str) -> dict:
     """Builds, trains and reports; returns the content of `report.json`."""
     from fdp_jax.work_directory import check_writable
 
-    workdir = options.workdir or Path(f"runs/{protocol.dataset}_{protocol.name}_{options.preset}")
+    workdir = options.workdir or _default_workdir(protocol, options.preset)
     check_writable(workdir)
-    ensure_built(protocol, options.data_dir, options.manual_dir)
+    ensure_built(protocol, options.data_dir, options.manual_dir, options.config.clip.crop)
 
     from fdp_jax.clips import load_clips
     from fdp_jax.fold_training import Cadence
@@ -144,6 +131,11 @@ def train(options: Options, protocol: Protocol, command: str) -> dict:
     report = write_report(workdir)
     print_summary(report, workdir)
     return report
+
+
+def _default_workdir(protocol: Protocol, preset_name: str) -> Path:
+    datasets = () if protocol.is_composite else protocol.datasets
+    return Path("runs") / "_".join((*datasets, protocol.name, preset_name))
 
 
 def _keep_compiled_programs(directory: Path) -> None:

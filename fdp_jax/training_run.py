@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax
 from tqdm import tqdm
 
+from datasets.errors import UserError
 from fdp_jax.checkpoints import FoldCheckpoints
 from fdp_jax.clips import Clips
 from fdp_jax.config import TrainConfig, as_dict
@@ -51,10 +53,16 @@ def run_folds(run: Run, clips: Clips) -> None:
     """Trains every fold asked for that is not finished yet.
 
     Raises:
-      UserError: a fold that does not exist, a work directory of another run, or a file that
-        cannot be read or written.
+      UserError: a crop larger than the frames, a fold that does not exist, a work directory of
+        another run, or a file that cannot be read or written.
     """
-    folds = make_folds(clips.subjects, run.config.group_folds)
+    if run.config.clip.crop > clips.side:
+        raise UserError(
+            f"--clip.crop={run.config.clip.crop} is more than the {clips.side} pixels of the "
+            f"stored frames of {clips.protocol.dataset}; choose at most {clips.side}, or build "
+            "with a larger --side"
+        )
+    folds = make_folds(clips.datasets, clips.subjects, clips.protocol.split, run.config.group_folds)
     wanted = choose_folds(folds, run.fold_names)
     claim(run.workdir, identity(run, clips))
     steps = Steps(run.config, len(clips.protocol.classes))
@@ -77,18 +85,26 @@ def run_folds(run: Run, clips: Clips) -> None:
         for number, fold in enumerate(pending, start=1):
             bar.set_description(f"fold {number}/{len(pending)} {fold.name}")
 
-            def progress(steps_done: int, scalars: dict[str, float]) -> None:
-                bar.update(steps_done)
-                if scalars:
-                    bar.set_postfix_str(
-                        f"cross-entropy {scalars['cross_entropy']:.3f}, dynamic image "
-                        f"{scalars['dynamic_image']:.4f}, rank {scalars['rank']:.2f}"
-                    )
-
             directory = fold_directory(run.workdir, run.seed, fold.name)
+            progress = partial(show_progress, bar)
             train_fold(
                 FoldJob(steps, clips, corpus, fold, run.seed, directory, run.cadence, progress)
             )
+
+
+def show_progress(bar: tqdm, steps_done: int, scalars: dict[str, float]) -> None:
+    """Moves the bar on; steps that come without losses were restored, and took no time."""
+    if scalars:
+        bar.update(steps_done)
+        bar.set_postfix_str(
+            f"cross-entropy {scalars['cross_entropy']:.3f}, dynamic image "
+            f"{scalars['dynamic_image']:.4f}, rank {scalars['rank']:.2f}"
+        )
+    else:
+        bar.initial += steps_done
+        bar.n += steps_done
+        bar.last_print_n += steps_done
+        bar.refresh()
 
 
 def identity(run: Run, clips: Clips) -> dict:
@@ -116,10 +132,16 @@ def _write_seed(run: Run, clips: Clips, folds: Sequence[Fold], steps: Steps) -> 
     content = {
         "dataset": protocol.dataset,
         "protocol": protocol.name,
+        "split": protocol.split,
         "select": run.config.select,
         "seed": run.seed,
         "folds": [
-            {"name": fold.name, "subjects": list(fold.subjects), "n_clips": len(fold.test)}
+            {
+                "name": fold.name,
+                "datasets": [dataset for dataset, _ in fold.people],
+                "subjects": [subject for _, subject in fold.people],
+                "n_clips": len(fold.test),
+            }
             for fold in folds
         ],
         "classes": list(protocol.classes),

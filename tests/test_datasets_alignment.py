@@ -34,6 +34,14 @@ def test_upright_face_lands_where_computed_by_hand():
                                [(40 - 3.75) * scale, (50 - 16.25) * scale])  # fmt: skip
 
 
+def test_side_and_margin_of_the_crop_are_obeyed():
+    # As above, with half side 1.2 * 45 / 2 = 27: the square's corners (33, 45.5) and (87, 99.5).
+    matrix = similarity(_landmarks(), side=41, margin=1.2)
+    np.testing.assert_allclose(_moved(np.array([[33, 45.5], [87, 99.5]]), matrix),
+                               [[0, 0], [40, 40]], atol=1e-9)  # fmt: skip
+    assert align(np.zeros((100, 100), np.uint8), matrix, 41).shape == (41, 41)
+
+
 def test_eyes_come_out_level_and_shape_is_kept():
     angle, scale = 0.4, 1.7
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

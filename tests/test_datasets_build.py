@@ -1,12 +1,10 @@
-"""Building: options, the no-op, what a kill leaves, and the command line."""
+"""Building: options, the no-op, damaged corpora, and the command line."""
 
+import dataclasses
 import errno
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,10 +14,12 @@ import numpy as np
 import pytest
 import samm_corpus
 
-from datasets import clip_tasks
+from datasets import processes
 from datasets.build import BuildOptions, build_corpus
 from datasets.errors import UserError
-from datasets.reading import corpus_directory, is_built, open_corpus
+from datasets.reading import corpus_directory, open_corpus
+from datasets.sources import describe_source, other_source
+from datasets.synthetic import synthetic_dataset_builder
 
 TINY = BuildOptions(people=2, clips_per_category=1, workers=1)
 
@@ -68,6 +68,22 @@ def test_other_options_need_overwrite(tmp_path):
     assert open_corpus("synthetic", tmp_path).metadata["options"]["seed"] == 7
 
 
+@pytest.mark.parametrize("changes", [{"side": 48}, {"margin": 1.5}, {"per_frame": True}])
+def test_options_of_the_crop_are_obeyed_and_told_apart(tiny, tmp_path, changes):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    options = dataclasses.replace(TINY, people=1, **changes)
+    (name, value), before = *changes.items(), getattr(TINY, *changes)
+    with pytest.raises(UserError, match=rf"otherwise \({name}={before}, people=2\)"):
+        build_corpus("synthetic", tmp_path, options=options)
+    build_corpus("synthetic", tmp_path, options=options, overwrite=True)
+    corpus = open_corpus("synthetic", tmp_path)
+    assert corpus.metadata["options"][name] == value
+    side = changes.get("side", 72)
+    for example, other in zip(corpus, open_corpus("synthetic", tiny), strict=False):
+        assert example["frames"].shape[1:] == (side, side, 3)
+        assert not np.array_equal(example["frames"], other["frames"])
+
+
 def test_another_folder_or_a_changed_sheet_needs_overwrite(tmp_path):
     options = BuildOptions(workers=1)
     one = samm_corpus.write(tmp_path / "one", samm_corpus.default_clips()[:1])
@@ -97,14 +113,39 @@ def test_another_folder_or_a_changed_sheet_needs_overwrite(tmp_path):
         ("samm", BuildOptions(people=3), "--people is an option of synthetic only, not of samm"),
         ("samm", BuildOptions(seed=0), "--seed is an option of synthetic only"),
         ("samm", BuildOptions(clips_per_category=1), "--clips_per_category is an option of"),
+        ("synthetic", BuildOptions(frames_in="raw"), "--frames_in is an option of casme2, samm, "),
+        ("synthetic", BuildOptions(on_missing="skip"), "--on_missing .* only, not of synthetic"),
+        ("samm", BuildOptions(label_version="v1"), "--label_version is an option of casme3 only"),
+        ("casme3", BuildOptions(label_version="2"), "--label_version must be v1 or v2, not 2"),
+        ("samm", BuildOptions(side=15), "--side must be from 16 to 512, not 15"),
+        ("samm", BuildOptions(side=513), "--side must be from 16 to 512, not 513"),
+        ("samm", BuildOptions(margin=1.0), "--margin must be more than 1 and at most 10, not 1.0"),
+        ("samm", BuildOptions(margin=10.5), "--margin must be more than 1 and at most 10"),
+        ("samm", BuildOptions(margin=float("nan")), "--margin must be more than 1"),
         ("synthetic", BuildOptions(people=0), "--people must be 1 or more, not 0"),
         ("synthetic", BuildOptions(workers=-1), "--workers must be 0 or more"),
-        ("nothing", BuildOptions(), "no corpus 'nothing'; the corpora are samm, synthetic"),
+        ("nothing", BuildOptions(), "no corpus 'nothing'; the corpora are casme2, samm,"),
     ],
 )
 def test_options_that_do_not_apply_are_refused(tmp_path, corpus, options, sentence):
     with pytest.raises(UserError, match=sentence):
         build_corpus(corpus, tmp_path, tmp_path, options)
+
+
+def test_every_option_but_workers_and_models_is_told_apart():
+    given = BuildOptions(
+        per_frame=True, side=64, margin=2.0, on_no_face="skip", on_missing="skip",
+        frames_in="Cropped", label_version="v1", face_models=Path("x"), workers=3,
+    )  # fmt: skip
+    assert given.resolved("casme3").identity() == {
+        "per_frame": True, "side": 64, "margin": 2.0, "on_no_face": "skip", "on_missing": "skip",
+        "frames_in": "Cropped", "label_version": "v1",
+    }  # fmt: skip
+    drawn = BuildOptions().resolved("synthetic").identity()
+    assert {key: drawn[key] for key in ("side", "margin", "people", "seed")} == {
+        "side": 72, "margin": 2.5, "people": 30, "seed": 1,
+    }  # fmt: skip
+    assert not {"frames_in", "label_version"} & set(drawn)
 
 
 def test_manual_dir_is_asked_for_where_needed_and_refused_where_not(tmp_path):
@@ -130,12 +171,12 @@ def test_face_models_folder_is_used(tmp_path):
 def test_workers_give_the_same_corpus_as_one_process(tiny, tmp_path, monkeypatch):
     pools = []
 
-    class Pool(clip_tasks.ProcessPoolExecutor):
+    class Pool(processes.ProcessPoolExecutor):
         def __init__(self, workers, *arguments):
             pools.append(workers)
             super().__init__(workers, *arguments)
 
-    monkeypatch.setattr(clip_tasks, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
     options = BuildOptions(people=2, clips_per_category=1, workers=2)
     build_corpus("synthetic", tmp_path, options=options)
     assert pools == [2]
@@ -144,6 +185,29 @@ def test_workers_give_the_same_corpus_as_one_process(tiny, tmp_path, monkeypatch
     ):
         np.testing.assert_array_equal(example.pop("frames"), other.pop("frames"))
         assert example == other
+
+
+def test_what_cannot_be_read_is_not_taken_for_the_data_dir(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(errno.EACCES, "Permission denied", "/corpora/sheet.xlsx")
+
+    monkeypatch.setattr(synthetic_dataset_builder.Builder, "plan", refuse)
+    with pytest.raises(UserError, match=r"/corpora/sheet.xlsx cannot be read \(Permission denied"):
+        build_corpus("synthetic", tmp_path, options=TINY)
+
+
+def test_a_corpus_without_a_sheet_is_known_by_its_folder(tmp_path):
+    def find_sheet(manual_dir, label_version):
+        return None
+
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    source = describe_source(find_sheet, one, None)
+    assert source == {"manual_dir": str(one), "sheet": "", "sheet_sha256": ""}
+    assert other_source(find_sheet, one, None, source) is None
+    assert other_source(find_sheet, two, None, source) == f"from {one}"
+    one.rename(two)
+    assert other_source(find_sheet, two, None, source) is None
 
 
 def test_a_corpus_that_is_not_built_or_damaged_is_told_with_the_command(tmp_path):
@@ -197,7 +261,7 @@ def test_metadata_that_lack_a_part_are_told(tiny, tmp_path):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     path = corpus_directory("synthetic", tmp_path) / "metadata.json"
     whole = json.loads(path.read_text())
-    for part in whole:
+    for part in set(whole) - {"earlier_label_version"}:
         path.write_text(json.dumps({key: whole[key] for key in whole if key != part}))
         with pytest.raises(UserError, match=rf"damaged \(metadata.json lacks {part}\)"):
             open_corpus("synthetic", tmp_path)
@@ -227,117 +291,6 @@ def test_a_torn_corpus_is_built_again_with_overwrite(tiny, tmp_path):
     assert len(open_corpus("synthetic", tmp_path)) == 10
 
 
-def test_a_full_disk_is_one_sentence_and_keeps_the_old_corpus(tiny, tmp_path):
-    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    code = (
-        "import resource, runpy, sys;"
-        f"sys.argv = ['build', 'synthetic', '--data_dir={tmp_path}', '--overwrite', '--people=1',"
-        " '--clips_per_category=1', '--workers=1'];"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000));"
-        "runpy.run_module('datasets.build', run_name='__main__')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert re.fullmatch(
-        r"error: the corpus cannot be written to .* \(File too large\); make room there or name "
-        r"another --data_dir\.",
-        done.stderr.splitlines()[-1],
-    )
-    assert "Traceback" not in done.stderr
-    assert len(open_corpus("synthetic", tmp_path)) == 10
-    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
-
-
-@pytest.mark.parametrize("moment", ["between the renames", "while the old one is deleted"])
-def test_a_kill_while_the_new_corpus_is_put_in_place(tiny, tmp_path, moment):
-    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    directory = corpus_directory("synthetic", tmp_path)
-    script = tmp_path.with_suffix(".py")
-    script.write_text(
-        "import os, pathlib, shutil, signal, sys\n"
-        "from datasets.build import BuildOptions, build_corpus\n"
-        "def replace(of, name, deadly):\n"
-        "    original = getattr(of, name)\n"
-        "    def killing(*args, **kwargs):\n"
-        "        if deadly(*args):\n"
-        "            os.kill(os.getpid(), signal.SIGKILL)\n"
-        "        return original(*args, **kwargs)\n"
-        "    setattr(of, name, killing)\n"
-        "if sys.argv[2] == 'between the renames':\n"
-        f"    replace(pathlib.Path, 'rename', lambda _, to: str(to) == {str(directory)!r})\n"
-        "else:\n"
-        "    replace(shutil, 'rmtree', lambda path, *_: '.replaced.' in str(path))\n"
-        "options = BuildOptions(people=1, clips_per_category=1, seed=3, workers=1)\n"
-        "build_corpus('synthetic', pathlib.Path(sys.argv[1]), options=options, overwrite=True)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, script, tmp_path, moment], capture_output=True,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL
-    assert len(list(tmp_path.glob(".synthetic.replaced.*/metadata.json"))) == 1  # still whole
-    if moment == "between the renames":
-        assert not is_built("synthetic", tmp_path)
-        assert any(tmp_path.glob(".synthetic.building.*/**/metadata.json"))
-        build_corpus("synthetic", tmp_path, options=TINY)
-    else:
-        assert open_corpus("synthetic", tmp_path).metadata["options"]["seed"] == 3
-        asked = BuildOptions(people=1, clips_per_category=1, seed=3)
-        build_corpus("synthetic", tmp_path, options=asked)  # a no-op, which cleans up
-    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
-
-
-def test_the_old_corpus_comes_back_when_the_new_one_cannot_be_put_in_place(
-    tiny, tmp_path, monkeypatch
-):
-    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    rename = Path.rename
-
-    def refuse(path, target):
-        if ".building." in str(path) and "incomplete" not in str(path):
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", refuse)
-    options = BuildOptions(people=1, clips_per_category=1, workers=1)
-    with pytest.raises(UserError, match=r"cannot be written to .* \(Permission denied\)"):
-        build_corpus("synthetic", tmp_path, options=options, overwrite=True)
-    assert len(open_corpus("synthetic", tmp_path)) == 10
-    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
-
-
-def test_a_killed_build_leaves_nothing_that_is_taken_for_a_corpus(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "datasets.build", "synthetic", "--people=8",
-         f"--data_dir={tmp_path}", "--workers=1"],
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not any(tmp_path.rglob("*incomplete*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.3)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not is_built("synthetic", tmp_path)
-    assert any(tmp_path.iterdir())
-    build_corpus("synthetic", tmp_path, options=TINY)
-    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]  # leftovers are gone
-
-
-def test_leftovers_of_dead_builds_are_removed_and_a_running_one_is_left_alone(tiny, tmp_path):
-    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    host = socket.gethostname()
-    for process in (os.getpid(), os.getppid(), 2**22 + 1):  # none has the last number
-        for what in ("building", "replaced"):
-            (tmp_path / f".synthetic.{what}.{host}.{process}" / "synthetic").mkdir(parents=True)
-    build_corpus("synthetic", tmp_path, options=TINY)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        f".synthetic.building.{host}.{os.getppid()}",
-        f".synthetic.replaced.{host}.{os.getppid()}",
-        "synthetic",
-    ]
-
-
 def test_help_is_quick_and_shows_an_example():
     before = time.monotonic()
     shown = _command("--help")
@@ -349,7 +302,7 @@ def test_help_is_quick_and_shows_an_example():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nothing"], "error: there is no corpus 'nothing'; the corpora are samm, synthetic."),
+        (["nothing"], "error: there is no corpus 'nothing'; the corpora are casme2, samm,"),
         ([], "error: name one corpus, then the options as --name=value; the corpora are"),
         (["samm", "--color=1"], "error: there is no option --color=1; the options are"),
         (["samm", "--manual-dir=/nowhere/at/all"], "error: the folder /nowhere/at/all does not"),

@@ -10,15 +10,15 @@ from fdp_jax.predictions import PredictionTable, pool
 CLASSES = ("happiness", "others, mixed", 'sur"prise')
 
 
-def fold_table(fold="006", n=5, seed=0, classes=CLASSES, with_mse=True, clips=None):
+def fold_table(fold="006", n=5, seed=0, classes=CLASSES, with_mse=True, clips=None, dataset="samm"):
     rng = np.random.default_rng(len(fold) + seed)
     return PredictionTable.of_fold(
-        dataset="samm",
         protocol="3class",
         select="last",
         seed=seed,
         fold=fold,
         classes=classes,
+        datasets=[dataset] * n,
         subjects=[fold] * n,
         clips=clips or [f"{fold}_{i}" for i in range(n)],
         labels=[classes[i] for i in rng.integers(len(classes), size=n)],
@@ -41,9 +41,9 @@ def test_round_trip_to_the_bit(tmp_path, with_mse):
     table = fold_table(fold="主题\n<7>", with_mse=with_mse)
     table.probabilities[0] = [1 / 3, 5e-324, 0.1 + 0.2]
     table = PredictionTable.of_fold(
-        dataset="samm", protocol="3class", select="last", seed=0, fold="主题\n<7>",
-        classes=CLASSES, subjects=table.subject, clips=table.clip, labels=table.label,
-        probabilities=table.probabilities, dic_mse=table.dic_mse,
+        protocol="3class", select="last", seed=0, fold="主题\n<7>",
+        classes=CLASSES, datasets=table.dataset, subjects=table.subject, clips=table.clip,
+        labels=table.label, probabilities=table.probabilities, dic_mse=table.dic_mse,
     )  # fmt: skip
     table.write(tmp_path / "a.csv")
     again = PredictionTable.read(tmp_path / "a.csv")
@@ -82,15 +82,17 @@ def test_pool_refuses_a_clip_twice():
         pool([fold_table("006", n=2, clips=["x", "x"])])
 
 
-def test_one_name_for_clips_of_two_people_or_seeds_is_no_double():
+def test_one_name_for_clips_of_two_people_seeds_or_corpora_is_no_double():
     pooled = pool(
         [
             fold_table("01", n=1, clips=["EP02_01f"]),
             fold_table("02", n=1, clips=["EP02_01f"]),
             fold_table("01", n=1, clips=["EP02_01f"], seed=1),
+            fold_table("01", n=1, clips=["EP02_01f"], dataset="casme2"),
         ]
     )
-    assert len(pooled) == 3
+    assert pooled.dataset == ("samm", "samm", "samm", "casme2")
+    assert pooled.people == [("casme2", "01"), ("samm", "01"), ("samm", "02")]
 
 
 def test_pool_refuses_other_classes_and_nothing():
@@ -148,11 +150,13 @@ def test_a_torn_or_edited_file_is_named(tmp_path, damage, words):
 
 def test_shapes_and_labels_are_checked():
     arguments = {
-        "dataset": "samm", "protocol": "3class", "select": "last", "seed": 0, "fold": "006",
-        "classes": ("a", "b"), "subjects": ["006"], "clips": ["x"], "labels": ["a"],
+        "protocol": "3class", "select": "last", "seed": 0, "fold": "006", "classes": ("a", "b"),
+        "datasets": ["samm"], "subjects": ["006"], "clips": ["x"], "labels": ["a"],
     }  # fmt: skip
     with pytest.raises(ValueError, match="probabilities"):
         PredictionTable.of_fold(**arguments, probabilities=np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="differ in length"):
+        PredictionTable.of_fold(**arguments | {"datasets": []}, probabilities=np.zeros((1, 2)))
     with pytest.raises(ValueError, match="unknown"):
         PredictionTable.of_fold(**arguments | {"labels": ["c"]}, probabilities=np.zeros((1, 2)))
 

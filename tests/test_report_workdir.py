@@ -84,9 +84,10 @@ def _write_fold(folder, seed, subject, classes, n, right, ablated, built, ranked
         arrays["rank_scores"] = scores.astype(np.float32)
     mse = None if ablated else ((made - target) ** 2).mean(axis=(1, 2))
     PredictionTable.of_fold(
-        dataset="synthetic", protocol="5class", select="last", seed=seed, fold=subject,
-        classes=classes, subjects=[subject] * n, clips=[f"{subject}_{i}" for i in range(n)],
-        labels=labels, probabilities=probabilities, dic_mse=mse,
+        protocol="5class", select="last", seed=seed, fold=subject, classes=classes,
+        datasets=["synthetic"] * n, subjects=[subject] * n,
+        clips=[f"{subject}_{i}" for i in range(n)], labels=labels, probabilities=probabilities,
+        dic_mse=mse,
     ).write(fold / "predictions.csv")  # fmt: skip
     np.savez_compressed(fold / "outputs.npz", **arrays)
     lines = []

@@ -126,7 +126,12 @@ def test_work_directory_that_cannot_be_written_is_one_sentence(data_dir, tmp_pat
     ("arguments", "words"),
     [
         (["--dataset=sam"], ["no corpus", "sam", "samm", "synthetic"]),
-        ([], ["corpus", "samm", "synthetic"]),
+        ([], ["corpus", "samm", "synthetic", "cross", "megc2019"]),
+        (["--protocol=cros"], ["--dataset", "casme2", "cross, megc2019"]),
+        (["--protocol=cross", "--dataset=samm"], ["casme2, samm", "leave out --dataset"]),
+        (["--protocol=cross", "--group_folds=2"], ["--group_folds=2", "leave it out"]),
+        (["--protocol=cross"], ["datasets.build casme2", "datasets.build samm", "--manual_dir"]),
+        (["--protocol=megc2019", "--manual_dir=/nowhere"], ["/nowhere does not exist"]),
         (["--dataset=samm", "--protocol=7class"], ["7class", "5class", "3class"]),
         (["--dataset=samm", "--preset=huge"], ["huge", "paper", "small"]),
         (["--dataset=samm", "--stepz=3"], ["--stepz", "--steps", "--model.stem_channels"]),
@@ -145,6 +150,7 @@ def test_work_directory_that_cannot_be_written_is_one_sentence(data_dir, tmp_pat
         (["--dataset=samm", "--optimizer.warmup_steps=2000"], ["less than --steps"]),
         (["--dataset=samm", "--log_every=0"], ["--log_every", "at least 1"]),
         (["--dataset=samm", "--clip.crop=50"], ["--clip.crop", "multiple of 32"]),
+        (["--dataset=samm", "--clip.crop=96"], ["--clip.crop=96", "72 pixels", "larger --side"]),
         (["--dataset=samm", "--model.local_channels=12,24"], ["one entry a stage"]),
         (["--dataset=samm", "--model.head_channels=7"], ["multiples", "head_channels=7"]),
         (["--dataset=samm", "--model.key_value_windows=5,4,2,1"], ["must divide", "[16, 8, 4, 2]"]),
@@ -178,6 +184,14 @@ def test_unknown_fold_and_impossible_groups_are_refused(data_dir, tmp_path):
     assert "choose 2 to 6 groups" in refused(*common, "--group_folds=7")
 
 
+def test_a_crop_larger_than_the_frames_as_built_is_refused(data_dir, tmp_path):
+    sentence = refused(
+        "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}/run",
+        "--preset=small", "--clip.crop=96", "--model.key_value_windows=4,4,2,1",
+    )  # fmt: skip
+    assert "--clip.crop=96 is more than the 72 pixels" in sentence
+
+
 def test_killed_training_ends_with_the_same_bits(data_dir, tmp_path):
     told = compare(data_dir, tmp_path, kills=2, seed=0, steps=80)
     assert told.startswith("2 kills"), told
@@ -187,4 +201,6 @@ def test_help_teaches_and_shows_the_defaults_of_the_preset():
     text = run_module("fdp_jax.train", "--preset=small", "--help").stdout
     assert "python -m fdp_jax.train --dataset=synthetic" in text
     assert "24,48,96,192" in text
+    plain = " ".join(text.replace("│", " ").split())
+    assert "casme2 5class, 3class" in plain and "cross (casme2+samm)" in plain
     assert "--optimizer.learning_rate" in text

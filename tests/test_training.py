@@ -31,7 +31,7 @@ def replaced(config: TrainConfig, option: str, value) -> TrainConfig:
 
 
 def train(clips, path, fold_number=0, steps=STEPS, seed=0, cadence=None, progress=None):
-    fold = make_folds(clips.subjects)[fold_number]
+    fold = make_folds(clips.datasets, clips.subjects)[fold_number]
     directory = FoldDirectory(path)
     cadence = cadence or Cadence(log_every=2, checkpoint_every=3)
     progress = progress or (lambda steps_done, scalars: None)

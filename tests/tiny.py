@@ -1,10 +1,12 @@
 """The smallest FDP that is still one: compiles in seconds, for tests of everything around it."""
 
 import dataclasses
+import itertools
+from typing import Literal
 
 import numpy as np
 
-from datasets.protocols import Protocol
+from datasets.protocols import Membership, Protocol
 from fdp_jax.clips import Clips
 from fdp_jax.config import ClipConfig, ModelConfig, OptimizerConfig, TrainConfig
 
@@ -51,26 +53,34 @@ TINY_OPTIONS = [
 ] + [f"--steps={TINY.steps}", f"--batch_size={TINY.batch_size}"]
 
 
-def random_clips(people: int = 3, each: int = 3, classes: int = 2, seed: int = 0) -> Clips:
-    """Clips of noise, of 5 to 9 frames of 72 x 72 grey pixels."""
+def random_clips(
+    people: int = 3,
+    each: int = 3,
+    classes: int = 2,
+    seed: int = 0,
+    corpora: tuple[str, ...] = ("noise",),
+    split: Literal["people", "corpora"] = "people",
+) -> Clips:
+    """Clips of noise, of 5 to 9 frames of 72 x 72 grey pixels.
+
+    People have the same names in every corpus, and clips the same names for every person.
+    """
     rng = np.random.default_rng(seed)
-    count = people * each
+    count = len(corpora) * people * each
     lengths = rng.integers(5, 10, count).astype(np.int32)
     names = tuple(f"class{k}" for k in range(classes))
-    protocol = Protocol(
-        dataset="noise", name="2class", label_field="emotion", classes=names,
-        class_of={name: name for name in names}, expected_clips=None, expected_subjects=None,
-        expected_per_class=None,
-    )  # fmt: skip
+    parts = tuple(Membership(corpus, {name: name for name in names}) for corpus in corpora)
+    of_clip = list(itertools.product(corpora, range(people), range(each)))
     return Clips(
-        protocol=protocol,
+        protocol=Protocol("2class", names, parts, split),
         frames=rng.integers(0, 256, (lengths.sum(), 72, 72, 1), np.uint8),
         starts=(np.cumsum(lengths) - lengths).astype(np.int32),
         lengths=lengths,
         labels=np.resize(np.arange(classes, dtype=np.int32), count),
-        subjects=tuple(f"p{i // each}" for i in range(count)),
-        names=tuple(f"p{i // each}_{i % each}" for i in range(count)),
-        label_version="made up",
+        datasets=tuple(corpus for corpus, _, _ in of_clip),
+        subjects=tuple(f"p{person}" for _, person, _ in of_clip),
+        names=tuple(f"EP{clip:02}_01f" for _, _, clip in of_clip),
+        label_version=", ".join(f"{corpus} made up" for corpus in corpora),
         corrections=(),
         warnings=(),
     )

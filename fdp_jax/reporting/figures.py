@@ -95,18 +95,21 @@ def _draw_confusion(matrix: np.ndarray, classes: list[str]) -> Figure:
     return figure
 
 
-def subject_accuracy(people: list[dict], pooled: float) -> bytes:
-    """One bar per person (`summary.per_subject`), and the pooled accuracy as a line."""
-    return _png(_draw_subjects, people, pooled)
+def subject_accuracy(people: list[dict], headline: float, title: str) -> bytes:
+    """One bar per person (`summary.per_subject`), and the headline accuracy as a line.
+
+    `title`: how the headline comes about, as `words.scores_title` gives.
+    """
+    return _png(_draw_subjects, people, headline, title)
 
 
-def _draw_subjects(people: list[dict], pooled: float) -> Figure:
+def _draw_subjects(people: list[dict], headline: float, title: str) -> Figure:
     n = len(people)
     figure = Figure(figsize=(min(14, max(5.5, 1.6 + 0.34 * n)), 3.4), layout="constrained")
     axes = figure.subplots()
     places = np.arange(n)
     axes.bar(places, [person["acc"] for person in people], color=BLUE, width=0.72, alpha=0.85)
-    axes.axhline(pooled, color=AMBER, linewidth=1.4, label=f"pooled: {100 * pooled:.1f} %")
+    axes.axhline(headline, color=AMBER, linewidth=1.4, label=f"{title}: {100 * headline:.1f} %")
     small = 9 if n <= 30 else 6
     for place, person in zip(places, people, strict=True):
         axes.annotate(str(person["n_clips"]), (place, person["acc"]), (0, 2),
@@ -241,9 +244,10 @@ def choose_clips(table: PredictionTable, outputs: Outputs, count: int = 6) -> li
             if queues[key] and len(rows) < count:
                 rows.append(queues[key].pop(0))
     images = outputs.dynamic_image
+    corpora = [f"{name} " if len(set(table.dataset)) > 1 else "" for name in table.dataset]
     return [
         ShownClip(
-            title=f"{table.subject[row]} / {table.clip[row]}",
+            title=f"{corpora[row]}{table.subject[row]} / {table.clip[row]}",
             right=bool(right[row]),
             label=table.label[row],
             prediction=table.prediction[row],

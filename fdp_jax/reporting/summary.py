@@ -1,8 +1,9 @@
 """Runs -> the content of `report.json`: scores of the pooled tables, levels, missing folds.
 
-One seed: its numbers. Several seeds: the mean over the complete ones, with their sample standard
-deviation under `spread` and every seed under `runs`; a seed with missing folds enters the mean only
-when no seed is complete. Only runs of one selection rule are ever averaged.
+One seed: the scores of its pooled table; where whole corpora are left out, each direction scored by
+itself and the mean of the two. Several seeds: the mean over the complete ones, with their sample
+standard deviation under `spread` and every seed under `runs`; a seed with missing folds enters the
+mean only when no seed is complete. Only runs of one selection rule are ever averaged.
 """
 
 import math
@@ -39,10 +40,10 @@ def summarise(config: dict, runs: list[Run]) -> dict:
     rule = chosen[0].select
     same_rule = [run for run in runs if run.select == rule]
     missing = [asdict(fold) for run in same_rule for fold in run.missing]
-    table = chosen[0].table
     report = {
         "dataset": info["dataset"],
         "protocol": info["protocol"],
+        "split": split_of(info),
         "select": rule,
         "seeds": [run.seed for run in chosen],
         "n_clips": heads[0]["n_clips"],
@@ -53,7 +54,7 @@ def summarise(config: dict, runs: list[Run]) -> dict:
         "classes_without_clips": heads[0]["classes_without_clips"],
         "dic_mse": _mean_or_none([head["dic_mse"] for head in heads]),
         "chance": 1 / len(info["classes"]),
-        "largest_class_acc": max(Counter(table.label).values()) / len(table),
+        "largest_class_acc": _largest_class_acc(chosen[0]),
         "complete": not missing,
         "missing_folds": missing,
         "n_folds": len(info["folds"]),
@@ -62,9 +63,11 @@ def summarise(config: dict, runs: list[Run]) -> dict:
         "seeds_left_out": [run.seed for run in same_rule if run not in chosen],
         "auxiliary": _auxiliary(chosen),
         "training_losses": _training_losses(chosen),
-        "per_subject": per_subject([run.table for run in chosen]),
+        "per_subject": per_subject([run.table for run in chosen], len(corpora_of(info)) > 1),
         **_costs_and_origin(config, info, heads),
     }
+    if len(corpora_of(info)) > 1:
+        report["per_dataset"] = _mean_per_dataset(heads, corpora_of(info))
     if len(runs) > 1:
         report["runs"] = [entries[id(run)] for run in runs]
     return report
@@ -90,11 +93,15 @@ def _run_entry(run: Run) -> dict:
     table = run.table
     scores = score(table.label, table.prediction, run.info["classes"])
     entry |= {name: getattr(scores, name) for name in SCORE_NAMES}
+    if len(corpora_of(run.info)) > 1:
+        entry["per_dataset"] = _per_dataset(table, run.info)
+    if split_of(run.info) == "corpora":
+        entry |= _mean_scores(entry["per_dataset"])
     mse = table.dic_mse
     peaks = [fold.done.get("peak_memory_bytes") for fold in run.folds]
     return entry | {
         "n_clips": len(table),
-        "n_subjects": len(subjects_of(table)),
+        "n_subjects": len(table.people),
         "per_class_recall": scores.per_class_recall,
         "confusion_matrix": scores.confusion_matrix.tolist(),
         "classes_without_clips": list(scores.classes_without_clips),
@@ -104,11 +111,66 @@ def _run_entry(run: Run) -> dict:
     }
 
 
+def corpora_of(info: dict) -> list[str]:
+    """The corpora of a run, in its protocol's order."""
+    return info["dataset"].split("+")
+
+
+def split_of(info: dict) -> str:
+    """What the run leaves out in turn: people, or whole corpora."""
+    return info.get("split", "people")
+
+
+def _by_dataset(pooled: PredictionTable, datasets: list[str]) -> dict[str, PredictionTable]:
+    """The pooled table in parts: corpora that were tested, in the order given."""
+    rows = {name: [] for name in datasets}
+    for row, name in enumerate(pooled.dataset):
+        rows[name].append(row)
+    return {name: pooled.take(numbers) for name, numbers in rows.items() if numbers}
+
+
+def _per_dataset(pooled: PredictionTable, info: dict) -> list[dict]:
+    """The scores of each corpus that was tested, by itself."""
+    entries = []
+    for dataset, table in _by_dataset(pooled, corpora_of(info)).items():
+        scores = score(table.label, table.prediction, info["classes"])
+        entries.append(
+            {
+                "dataset": dataset,
+                "fold": table.fold[0] if split_of(info) == "corpora" else None,
+                "n_clips": len(table),
+                "n_subjects": len(table.people),
+                **{name: getattr(scores, name) for name in SCORE_NAMES},
+                "classes_without_clips": list(scores.classes_without_clips),
+            }
+        )
+    return entries
+
+
+def _mean_per_dataset(heads: list[dict], datasets: list[str]) -> list[dict]:
+    """Means over the seeds that tested a corpus."""
+    entries = [entry for head in heads for entry in head["per_dataset"]]
+    of = {name: [entry for entry in entries if entry["dataset"] == name] for name in datasets}
+    return [same[0] | _mean_scores(same) for same in of.values() if same]
+
+
+def _mean_scores(entries: list[dict]) -> dict[str, float]:
+    return {name: float(np.mean([entry[name] for entry in entries])) for name in SCORE_NAMES}
+
+
+def _largest_class_acc(run: Run) -> float:
+    """What always naming the largest class reaches; by direction where the scores are."""
+    tables = [run.table]
+    if split_of(run.info) == "corpora":
+        tables = _by_dataset(run.table, corpora_of(run.info)).values()
+    return float(np.mean([max(Counter(t.label).values()) / len(t) for t in tables]))
+
+
 def _headline_scores(heads: list[dict]) -> dict:
     """Means over the seeds; the confusion matrix is their sum."""
     classes = heads[0]["per_class_recall"]
     return {
-        **{name: float(np.mean([head[name] for head in heads])) for name in SCORE_NAMES},
+        **_mean_scores(heads),
         "per_class_recall": {
             name: _mean_or_none([head["per_class_recall"][name] for head in heads])
             for name in classes
@@ -129,16 +191,10 @@ def _mean_or_none(values: list) -> float | None:
     return float(np.mean(numbers)) if numbers else None
 
 
-def subjects_of(table: PredictionTable) -> list[tuple[str, str]]:
-    """The people of a table as (corpus, subject): two corpora may use the same number."""
-    return sorted(set(zip(table.dataset, table.subject, strict=True)))
-
-
-def per_subject(tables: list[PredictionTable]) -> list[dict]:
+def per_subject(tables: list[PredictionTable], several_corpora: bool) -> list[dict]:
     """For each person: clips, and the share that is right, averaged over the seeds' tables."""
-    people = sorted({person for table in tables for person in subjects_of(table)})
+    people = sorted({person for table in tables for person in table.people})
     hits_by_table = [table.right for table in tables]
-    several_corpora = len({corpus for corpus, _ in people}) > 1
     entries = []
     for corpus, subject in people:
         right, folds, clips = [], [], 0

@@ -39,7 +39,9 @@ def terminal(report: dict, workdir: Path) -> str:
         f"  {words.SCORE_TITLES[name]:<{width}}  {words.score_text(report, name):>8}"
         for name in SCORE_NAMES
     ]
-    lines += ["", words.chance_text(report)]
+    if rows := words.dataset_rows(report):
+        lines += ["", words.dataset_text(report), *_columns([words.dataset_head(), *rows])]
+    lines += ["", words.scores_text(report), words.labels_text(report), words.chance_text(report)]
     if report["select"] == "test-best":
         lines.append(f"Selection rule test-best: {words.selection_text(report)}.")
     lines += [text for text in [words.absent_text(report)] if text]
@@ -48,6 +50,15 @@ def terminal(report: dict, workdir: Path) -> str:
         lines += ["", missing, *(f"  {line}" for line in words.missing_lines(report))]
     lines += ["", f"Report: {workdir / 'report.html'}"]
     return "\n".join(lines)
+
+
+def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """The rows as lines, the first column flush left and the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(["", first.ljust(widths[0]), *map(str.rjust, others, widths[1:])])
+        for first, *others in rows
+    ]
 
 
 def markdown(report: dict, figures: list[str]) -> str:
@@ -60,7 +71,10 @@ def markdown(report: dict, figures: list[str]) -> str:
     if missing := words.missing_text(report):
         parts += [f"**{missing}**", _bullets(words.missing_lines(report))]
     scores = [(words.SCORE_TITLES[n], words.score_text(report, n)) for n in SCORE_NAMES]
-    parts += [_table(("Score, pooled over all folds", ""), scores), words.chance_text(report)]
+    parts += [_table((f"Score, {words.scores_title(report)}", ""), scores)]
+    parts += [words.scores_text(report), words.chance_text(report)]
+    if rows := words.dataset_rows(report):
+        parts += ["## By corpus", words.dataset_text(report), _table(words.dataset_head(), rows)]
     if absent := words.absent_text(report):
         parts.append(_cell(absent))
     recalls = [(name, words.percent(value)) for name, value in report["per_class_recall"].items()]

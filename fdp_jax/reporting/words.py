@@ -77,23 +77,90 @@ def counts_text(report: dict) -> str:
     )
 
 
+def scores_title(report: dict) -> str:
+    """How the headline scores come about, in a few words."""
+    if report["split"] != "corpora":
+        return "pooled over all folds"
+    if _has_both_directions(report):
+        return "mean of the two directions"
+    return "one direction only" if len(report["per_dataset"]) == 1 else "one direction a seed"
+
+
+def _has_both_directions(report: dict) -> bool:
+    unfinished = {fold["seed"] for fold in report["missing_folds"]}
+    return not unfinished & set(report["seeds"])
+
+
+def scores_text(report: dict) -> str:
+    """How the headline scores come about, as a sentence."""
+    per_seed = " per seed" if report["spread"] else ""
+    if report["split"] != "corpora":
+        return f"All scores come from one table of predictions{per_seed}, pooled over the folds."
+    directions = listing(entry["fold"] for entry in report["per_dataset"])
+    if _has_both_directions(report):
+        how = f"are the mean of the two directions ({directions}), each scored by itself{per_seed}"
+    elif len(report["per_dataset"]) == 1:
+        how = f"are those of one direction only ({directions})"
+    else:
+        how = f"are the mean of seeds with one direction each ({directions})"
+    return f"All scores {how}; confusion matrix and recall by class are pooled over all test clips."
+
+
+def labels_text(report: dict) -> str:
+    """Which labels the numbers rest on."""
+    n = len(report["corrections"])
+    corrected = f", {n} {'cell' if n == 1 else 'cells'} corrected (see report.md)" if n else ""
+    return f"Labels: {report['label_version'] or 'version not told'}{corrected}."
+
+
+def dataset_text(report: dict) -> str:
+    """What the table of scores by tested corpus shows."""
+    mean = "; means over the seeds" if report["spread"] else ""
+    return f"From the same predictions, each tested corpus by itself{mean}."
+
+
+def dataset_head() -> tuple[str, ...]:
+    """The head of the table of scores by tested corpus."""
+    return ("Tested corpus", "Clips", "People", *SCORE_TITLES.values())
+
+
+def dataset_rows(report: dict) -> list[tuple[str, ...]]:
+    """The rows below `dataset_head`; none where there is one corpus."""
+    return [
+        (
+            entry["dataset"] + (f" ({entry['fold']})" if entry["fold"] else ""),
+            str(entry["n_clips"]),
+            str(entry["n_subjects"]),
+            *(percent(entry[name]) for name in SCORE_TITLES),
+        )
+        for entry in report.get("per_dataset", [])
+    ]
+
+
 def chance_text(report: dict) -> str:
     """What guessing reaches."""
     m = len(report["classes"])
+    largest = percent(report["largest_class_acc"])
+    where = " of each tested corpus" if report["split"] == "corpora" else ""
     return (
         f"Guessing at random among the {m} classes reaches {percent(report['chance'])} (1/{m});"
-        f" always naming the largest class reaches Acc {percent(report['largest_class_acc'])}."
+        f" always naming the largest class{where} reaches Acc {largest}."
     )
 
 
 def absent_text(report: dict) -> str | None:
     """Which classes UF1 and UAR leave out, or None."""
-    absent = report["classes_without_clips"]
-    if not absent:
-        return None
-    return (
-        f"Left out of UF1 and UAR, having no true clip among the pooled ones: {', '.join(absent)}."
-    )
+    parts = [("the pooled ones", report["classes_without_clips"])]
+    parts += [
+        (f"those of {entry['dataset']}", entry["classes_without_clips"])
+        for entry in report.get("per_dataset", [])
+    ]
+    sentences = [
+        f"Left out of UF1 and UAR, having no true clip among {where}: {', '.join(absent)}."
+        for where, absent in parts
+        if absent
+    ]
+    return " ".join(sentences) or None
 
 
 def missing_text(report: dict) -> str | None:
@@ -159,18 +226,19 @@ def fact_rows(report: dict) -> list[tuple[str, str]]:
     """What was run, for the table of facts."""
     parameters = report["parameters"] or {}
     counts = [f"{value:,} ({name})" for name, value in parameters.items() if value is not None]
-    folds = f"{report['n_folds']}" + (
-        f" groups of people, each left out once (group_folds={report['group_folds']})"
-        if report["group_folds"]
-        else ", each leaving one subject or part out"
-    )
+    if report["group_folds"]:
+        left_out = f" groups of people, each left out once (group_folds={report['group_folds']})"
+    elif report["split"] == "corpora":
+        left_out = ", each training on one corpus and testing on the other"
+    else:
+        left_out = ", each leaving one subject or part out"
     rows = [
         ("Corpus", str(report["dataset"])),
         ("Protocol", str(report["protocol"])),
         ("Preset", report["preset"]),
         ("Selection rule", f"{report['select']}: {selection_text(report)}".strip(" :")),
         ("Seeds", ", ".join(str(seed) for seed in report["seeds"])),
-        ("Folds", folds),
+        ("Folds", f"{report['n_folds']}{left_out}"),
         ("Steps per fold", report["steps"]),
         ("Parameters", "; ".join(counts)),
         ("Time, all folds", duration(report["seconds"])),

@@ -216,7 +216,7 @@ def _check_fits(table: PredictionTable, expected: dict, info: dict) -> None:
         wrong = "other classes than run.json"
     elif len(table) != expected["n_clips"]:
         wrong = f"{len(table)} clips where run.json expects {expected['n_clips']}"
-    elif set(table.subject) != set(map(str, expected["subjects"])):
+    elif set(table.people) != _people_expected(expected, info):
         wrong = "other subjects than run.json"
     elif set(table.fold) != {str(expected["name"])} or set(table.seed) != {info["seed"]}:
         wrong = "rows of another fold or seed"
@@ -224,6 +224,13 @@ def _check_fits(table: PredictionTable, expected: dict, info: dict) -> None:
         raise _UnusableError(
             f"predictions.csv has {wrong}: remove this folder and train the fold again"
         )
+
+
+def _people_expected(expected: dict, info: dict) -> set[tuple[str, str]]:
+    """(corpus, subject) of everyone a fold leaves out; the corpora may be left to the run's."""
+    subjects = [str(subject) for subject in expected["subjects"]]
+    datasets = expected.get("datasets") or [info["dataset"]] * len(subjects)
+    return set(zip(datasets, subjects, strict=False))
 
 
 def _torn_is_unusable(path: Path, read):

@@ -1,0 +1,126 @@
+"""Tiny corpora of drawn faces in every official layout.
+
+`python -m datasets.example NAME --out=DIR [--layout=LAYOUT]` shows what an unpacked corpus looks
+like, and gives every part something to be tried on without a licence.
+"""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets.command_line import main_with_clear_errors, parse_options
+from datasets.errors import UserError
+from datasets.examples import casme2, casme3, casme_sq, samm, smic
+from datasets.frames import index_frames
+
+__all__ = ["LAYOUTS", "write_example"]
+
+_MODULES = {"casme2": casme2, "samm": samm, "casme_sq": casme_sq, "casme3": casme3, "smic": smic}
+
+# Corpus -> its layouts, the default first.
+LAYOUTS: dict[str, tuple[str, ...]] = {
+    name: tuple(module.LAYOUTS) for name, module in _MODULES.items()
+}
+
+
+def write_example(name: str, out: Path, layout: str | None = None) -> Path:
+    """Writes a tiny corpus, the same on every call.
+
+    All layouts of a corpus hold the same clips with the same pixels, faults and oddities of the
+    real one included.
+
+    Args:
+      name: of the corpus.
+      out: a folder that is empty or does not exist yet.
+      layout: one of LAYOUTS[name]; None takes the first.
+
+    Returns:
+      `out`, to be given as --manual_dir.
+
+    Raises:
+      UserError: there is no such example or layout, or `out` is there already.
+    """
+    if name not in LAYOUTS:
+        raise UserError(f"there is no example of '{name}'; there is one of {', '.join(LAYOUTS)}.")
+    if layout is None:
+        layout = LAYOUTS[name][0]
+    if layout not in LAYOUTS[name]:
+        raise UserError(
+            f"{name} has no layout '{layout}'; its layouts are {', '.join(LAYOUTS[name])}."
+        )
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        what = "holds something already" if out.is_dir() else "is a file"
+        raise UserError(f"{out} {what}; name an empty or a new folder with --out=DIR.")
+    out.mkdir(parents=True, exist_ok=True)
+    _MODULES[name].write(out, layout)
+    return out
+
+
+_SHOWN = 3  # folders beside each other that are shown whole; of more than these, only the first
+
+
+def _tree(folder: Path, indent: str = "  ") -> Iterator[str]:
+    """Lines that show what a folder holds, like things cut short."""
+    pictures = [path.name for path in index_frames(folder).values()]
+    yield from (
+        f"{indent}{path.name}"
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name not in pictures
+    )
+    if pictures:
+        yield f"{indent}{pictures[0]} ... {pictures[-1]} ({len(pictures)} pictures)"
+    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    shown = folders if len(folders) <= _SHOWN else folders[:1]
+    for inner in shown:
+        yield f"{indent}{inner.name}/"
+        yield from _tree(inner, f"{indent}  ")
+    if left := len(folders) - len(shown):
+        yield f"{indent}... {left} more folders"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arguments:
+    """The command line."""
+
+    out: Path | None = None
+    """The folder to write; must be empty, or not exist yet."""
+
+    layout: str | None = None
+    """One of the corpus' layouts; without it the first."""
+
+
+_LISTED = "\n".join(f"  {name:<9} {', '.join(layouts)}" for name, layouts in LAYOUTS.items())
+_ABOUT = f"""Writes a tiny corpus of drawn faces with the folders, names and sheets of the real one.
+The corpora and their layouts, the default first:
+
+{_LISTED}
+
+  python -m datasets.example casme2 --out=DIR
+  python -m datasets.example casme2 --out=DIR --layout=cropped"""
+
+
+def main() -> None:
+    """The command line."""
+    arguments = sys.argv[1:]
+    names = [argument for argument in arguments if not argument.startswith("-")]
+    if not {"-h", "--help"} & set(arguments):
+        if len(names) != 1 or arguments[0] != names[0]:
+            raise UserError(
+                "name one corpus, then the options as --name=value; the corpora are "
+                f"{', '.join(LAYOUTS)}."
+            )
+        arguments = arguments[1:]
+    options = parse_options(_Arguments, None, arguments, "python -m datasets.example NAME", _ABOUT)
+    if options.out is None:
+        raise UserError("name the folder to write with --out=DIR.")
+    out, name = write_example(names[0], options.out.expanduser(), options.layout), names[0]
+    folder = shlex.quote(str(out))
+    print(f"{out}/", *_tree(out), "", "next:", sep="\n")
+    print(f"  python -m datasets.doctor {name} --manual_dir={folder}")
+    print(f"  python -m datasets.build {name} --manual_dir={folder} --data_dir=data")
+
+
+if __name__ == "__main__":
+    main_with_clear_errors(main)

@@ -1,0 +1,88 @@
+"""Builds the corpora of a protocol where that is still to do. Nothing heavy is imported here."""
+
+from pathlib import Path
+
+from datasets.build import BuildOptions, build_corpus
+from datasets.errors import UserError
+from datasets.protocols import Protocol
+from datasets.reading import build_command, is_built, needs_manual_dir
+
+
+def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None, crop: int) -> None:
+    """Builds every corpus that is not there; `synthetic` needs no folder of its own.
+
+    A folder that is named must be the one that the corpus was built from.
+
+    Args:
+      protocol: names the corpora.
+      data_dir: where built corpora are kept.
+      manual_dir: the folder that the corpus was unpacked into; of a composite, the folder that
+        holds one such folder for each corpus.
+      crop: side of the network's input in pixels.
+
+    Raises:
+      UserError: a corpus is not built and there is nothing to build it from, or it was built from
+        another folder, or would be built with frames smaller than the crop.
+    """
+    missing = [name for name in protocol.datasets if not is_built(name, data_dir)]
+    if missing and crop > BuildOptions.side:
+        raise UserError(
+            f"--clip.crop={crop} is more than the {BuildOptions.side} pixels of the frames that "
+            f"would be built here; build with a larger --side: {_commands(missing, data_dir)}"
+        )
+    folders = _folders(protocol, missing, data_dir, manual_dir)
+    for name in protocol.datasets:
+        if name in missing or folders[name] is not None:
+            _build(name, data_dir, folders[name])
+
+
+def _folders(
+    protocol: Protocol, missing: list[str], data_dir: Path, manual_dir: Path | None
+) -> dict[str, Path | None]:
+    """Corpus -> the folder to build it from, None where there is none and none is needed."""
+    if protocol.is_composite and manual_dir is not None:
+        folders = {name: _folder_of(name, manual_dir) for name in protocol.datasets}
+    else:
+        folders = dict.fromkeys(protocol.datasets, manual_dir)
+    lacking = [name for name in missing if folders[name] is None and needs_manual_dir(name)]
+    if not lacking:
+        return folders
+    if manual_dir is not None:
+        raise UserError(
+            f"{manual_dir} has no folder {', no folder '.join(lacking)} to build from; add it, "
+            f"or build what is not built yet with: {_commands(missing, data_dir)}"
+        )
+    what = f"a folder that holds {', '.join(missing)}" if protocol.is_composite else "its folder"
+    raise UserError(
+        f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not built in {data_dir}; "
+        f"name {what} with --manual_dir=DIR, or build with: {_commands(missing, data_dir)}"
+    )
+
+
+def _folder_of(name: str, parent: Path) -> Path | None:
+    """The folder of a corpus, by its name in upper, lower or mixed case.
+
+    Raises:
+      UserError: `parent` does not exist, or has two such folders.
+    """
+    if not parent.is_dir():
+        raise UserError(f"the folder {parent} does not exist; name another --manual_dir.")
+    found = sorted(p for p in parent.iterdir() if p.is_dir() and p.name.lower() == name)
+    if len(found) > 1:
+        raise UserError(
+            f"{parent} has the folders {' and '.join(p.name for p in found)}; keep one of them."
+        )
+    return found[0] if found else None
+
+
+def _build(name: str, data_dir: Path, folder: Path | None) -> None:
+    try:
+        build_corpus(name, data_dir, folder)
+    except UserError as error:
+        raise UserError(
+            f"{error} (options of the build belong to: {build_command(name, data_dir)})"
+        ) from error
+
+
+def _commands(names: list[str], data_dir: Path) -> str:
+    return "; ".join(build_command(name, data_dir) for name in names)

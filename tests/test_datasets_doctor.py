@@ -1,0 +1,274 @@
+"""The doctor finds each planted fault: a table of fault -> sentence, and the command around it."""
+
+import json
+import re
+import shutil
+
+import cv2
+import numpy as np
+import openpyxl
+import pytest
+
+from datasets.diagnosis import diagnose
+from datasets.errors import UserError
+from datasets.example import write_example
+from datasets.filmed_corpora import FILMED
+from datasets.options import BuildOptions
+from tests.conftest import run_module
+
+SHEETS = {
+    "samm": "SAMM_Micro_FACS_Codes_v2.xlsx",
+    "casme2": "CASME2-coding-20190701.xlsx",
+    "casme_sq": "CAS(ME)^2code_final.xlsx",
+    "casme3": "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx",
+}
+CLIP = {  # a clip's folder in the default layout, and how the sheet names it
+    "samm": ("SAMM/006/006_1_2", "006_1_2"),
+    "casme2": ("CASME2_RAW_selected/sub01/EP02_01f", "EP02_01f"),
+    "casme_sq": ("cropped/15/anger1_3", "anger1_3"),
+    "casme3": ("Part_A_ME_clip/Part_A_ME_clip/frame/spNo.1_b_166", "b"),
+    "smic": ("SMIC_all_raw/HS/s1/micro/negative/s1_ne_01", "s1_ne_01"),
+}
+
+
+def _cell(corpus, folder, column, value):
+    """Changes a cell in the row of the clip of CLIP; columns count from 0."""
+    path = folder / SHEETS[corpus]
+    book = openpyxl.load_workbook(path)
+    for row in book.worksheets[0].iter_rows():
+        if row[1].value == CLIP[corpus][1]:
+            row[column].value = value
+            break
+    else:
+        raise AssertionError(f"no row of {CLIP[corpus][1]}")
+    book.save(path)
+
+
+def _frames(corpus, folder):
+    frames = sorted((folder / CLIP[corpus][0]).iterdir())
+    assert len(frames) >= 8
+    return frames
+
+
+def _remove(paths):
+    for path in paths:
+        path.unlink()
+
+
+def _grey(path):
+    cv2.imwrite(str(path), np.full_like(cv2.imread(str(path)), 128))
+
+
+# What happens to the default layout, and the sentence; `note` and `loss` are no problems.
+FAULTS = {
+    "no clip folder": (
+        "samm", lambda c, f: shutil.rmtree(f / CLIP[c][0]),
+        "problem", r"the folder of clip 006_1_2 of 006 is missing: .*SAMM holds no 006/006_1_2"),
+    "no frames": (
+        "casme2", lambda c, f: _remove(_frames(c, f)),
+        "problem", r"EP02_01f of clip EP02_01f of sub01 holds no frames"),
+    "most frames missing": (
+        "casme2", lambda c, f: _remove(_frames(c, f)[:-2]),
+        "problem", r"holds 2 of the \d+ frames of clip EP02_01f of sub01 from onset \d+ to offset"),
+    "some frames missing": (
+        "casme2", lambda c, f: _remove(_frames(c, f)[:2]),
+        "loss", r"clip EP02_01f of sub01 has \d+ of its \d+ frames"),
+    "torn frame": (
+        "casme2", lambda c, f: _frames(c, f)[3].write_bytes(_frames(c, f)[3].read_bytes()[:-900]),
+        "problem", r"EP02_01f/img\d+\.jpg is torn or no picture"),
+    "torn frame where that is known": (
+        "casme3", lambda c, f: _frames(c, f)[3].write_bytes(b""),
+        "loss", r"spNo.1_b_166/\d+\.jpg is torn or no picture \(0 bytes\)"),
+    "no readable frame where some loss is known": (
+        "casme3", lambda c, f: [path.write_bytes(b"") for path in _frames(c, f)],
+        "problem", r"clip b_166 of spNO.1 .* has no frame that can be read"),
+    "no face": (
+        "samm", lambda c, f: [_grey(path) for path in _frames(c, f)],
+        "problem", r"no face was found in any frame of clip 006_1_2 of 006"),
+    "frames of two sizes": (
+        "samm", lambda c, f: cv2.imwrite(str(_frames(c, f)[4]), np.zeros((60, 50), np.uint8)),
+        "problem", r"clip 006_1_2 of 006 .* frames of differing sizes \(\d+ of 192x208, 1"),
+    "frame twice": (
+        "samm", lambda c, f: shutil.copy(_frames(c, f)[4], f / CLIP[c][0] / "img_05564.jpg"),
+        "problem", r"are both frame 5564; keep one of them"),
+    "folder without a row": (
+        "samm", lambda c, f: shutil.copytree(f / CLIP[c][0], f / "SAMM" / "006" / "006_9_9"),
+        "note", r"SAMM/006/006_9_9 is named in no usable row"),
+    "unknown emotion": (
+        "samm", lambda c, f: _cell(c, f, 9, "4+7"),
+        "problem", r"row 15 of SAMM.*006_1_2 of 006\) has the emotion '4\+7', which is none"),
+    "no emotion": (
+        "casme2", lambda c, f: _cell(c, f, 8, None),
+        "problem", r"row 2 of CASME2.* has the emotion '', which is none of disgust, fear"),
+    "no onset": (
+        "casme2", lambda c, f: _cell(c, f, 3, "/"),
+        "problem", r"row 2 .*\(clip EP02_01f of sub01\): the onset is no frame number"),
+    "offset before onset": (
+        "casme2", lambda c, f: _cell(c, f, 5, 1),
+        "problem", r"row 2 .* ends \(1\) before it begins \(46\)"),
+    "apex outside": (
+        "casme2", lambda c, f: _cell(c, f, 4, 7),
+        "note", r"row 2 .*: the apex 7 is outside onset to offset and is unknown"),
+    "no subject": (
+        "casme2", lambda c, f: _cell(c, f, 0, None),
+        "problem", r"row 2 of CASME2.* names no person and clip \('', 'EP02_01f'\)"),
+    "a row twice": (
+        "casme2", lambda c, f: _cell(c, f, 1, "EP19_05f"),
+        "problem", r"\(clip EP19_05f of sub01\) is there twice, first in row"),
+    "duration that disagrees": (
+        "samm", lambda c, f: _cell(c, f, 6, 99),
+        "note", r"lasts \d+ frames, but its duration is 99 in the sheet"),
+    "neither macro nor micro": (
+        "casme_sq", lambda c, f: _cell(c, f, 7, "expression"),
+        "problem", r"row \d+ of CAS.* is not of person 1 to 22, .* 'expression'\)"),
+    "unknown person": (
+        "casme_sq", lambda c, f: _cell(c, f, 0, 99),
+        "problem", r"is not of person 1 to 22, .*\('99', 'anger1_3', 'micro-expression'\)"),
+    "wrong onset": (
+        "casme3", lambda c, f: _cell(c, f, 2, 1),
+        "problem", r"the folder of clip b_1 of spNO.1 is missing"),
+    "unknown emotion folder": (
+        "smic", lambda c, f: (f / CLIP[c][0]).parent.rename((f / CLIP[c][0]).parent.parent / "bad"),
+        "problem", r"clip s01_ne_01 of s01 has the emotion 'bad', which is none of negative"),
+    "no micro folder": (
+        "smic", lambda c, f: shutil.rmtree((f / CLIP[c][0]).parents[1]),
+        "problem", r"HS/s1 has no folder 'micro'"),
+    "two trees": (
+        "samm", lambda c, f: shutil.copytree(f / "SAMM", f / "SAMM_CROP"),
+        "note", r"the frames of SAMM are used, not those of SAMM_CROP; --frames_in chooses"),
+    "text below the rows": (
+        "samm", lambda c, f: _below(f / SHEETS[c]),
+        "note", r"row \d+ of SAMM.* was taken for a note \(checked in May\)"),
+}  # fmt: skip
+
+
+def _below(path):
+    book = openpyxl.load_workbook(path)
+    book.worksheets[0].append(["checked in May"])
+    book.save(path)
+
+
+def _diagnose(corpus, folder, annotations_only=False, **options):
+    options = BuildOptions(workers=1, **options).resolved(corpus)
+    return diagnose(FILMED[corpus], folder, options, annotations_only)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """What the doctor says of the default layouts as they are."""
+    found = {}
+    for corpus in CLIP:
+        folder = write_example(corpus, tmp_path_factory.mktemp("sound") / corpus)
+        found[corpus] = _diagnose(corpus, folder)
+        assert found[corpus].is_sound
+    return found
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_has_its_sentence(sound, tmp_path, fault):
+    corpus, plant, kind, sentence = FAULTS[fault]
+    folder = write_example(corpus, tmp_path / corpus)
+    plant(corpus, folder)
+    found = _diagnose(corpus, folder)
+    told = {"problem": found.problems, "loss": found.losses, "note": found.notes}[kind]
+    assert [line for line in told if re.search(sentence, line)], told
+    assert found.is_sound is (kind != "problem")
+    if kind == "problem":
+        assert found.clips < sound[corpus].clips
+    else:
+        assert found.clips == sound[corpus].clips
+
+
+@pytest.mark.parametrize(
+    ("corpus", "plant", "sentence"),
+    [
+        ("samm", lambda f: (f / SHEETS["samm"]).unlink(), r"no annotation sheet \(SAMM_Micro"),
+        ("samm", lambda f: shutil.rmtree(f / "SAMM"), r"no person's folder of SAMM in"),
+        ("casme2", lambda f: shutil.copy(f / SHEETS["casme2"], f / "CASME2 2019.xlsx"),
+         r"holds several annotation sheets"),
+        ("samm", lambda f: shutil.copytree(f / "SAMM", f / "again"),
+         r"the people's folders more than once \(SAMM, again\); choose one with --frames_in"),
+        ("smic", lambda f: shutil.rmtree(f / "SMIC_all_raw"), r"no person's folder of SMIC"),
+    ],
+)  # fmt: skip
+def test_what_leaves_nothing_to_look_at_is_one_sentence(tmp_path, corpus, plant, sentence):
+    folder = write_example(corpus, tmp_path / corpus)
+    plant(folder)
+    with pytest.raises(UserError, match=sentence):
+        _diagnose(corpus, folder)
+
+
+def test_a_sheet_without_a_version_asked_for_is_told(tmp_path):
+    folder = write_example("casme3", tmp_path / "casme3")
+    with pytest.raises(UserError, match=r"no annotation sheet of label version v1"):
+        _diagnose("casme3", folder, label_version="v1")
+
+
+def test_annotations_alone_need_no_frame(tmp_path):
+    folder = write_example("casme3", tmp_path / "casme3")
+    shutil.rmtree(folder / "Part_A_ME_clip")
+    with pytest.raises(UserError, match="no person's folder"):
+        _diagnose("casme3", folder)
+    found = _diagnose("casme3", folder, annotations_only=True)
+    assert found.is_sound and found.rows == found.clips == 18 and found.frames is None
+    seven = found.protocols[0]
+    assert seven.published_clips == 860 and "as published" in seven.deviation
+    assert "943" in seven.note
+
+
+def test_the_folder_of_the_frames_is_obeyed(tmp_path):
+    folder = write_example("casme_sq", tmp_path / "casme_sq", "all")
+    assert _diagnose("casme_sq", folder).frames_in == "selectedpic"
+    found = _diagnose("casme_sq", folder, frames_in="rawpic")
+    assert found.frames_in == "rawpic" and "are longer and are cut" in found.layout
+    with pytest.raises(UserError, match="holds no person's folder; name another --frames_in"):
+        _diagnose("casme_sq", folder, frames_in="nowhere")
+
+
+def test_status_and_screen_of_a_faulty_corpus(tmp_path):
+    folder = write_example("casme2", tmp_path / "casme2")
+    _remove(_frames("casme2", folder))
+    done = run_module("datasets.doctor", "casme2", f"--manual_dir={folder}", check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "PROBLEMS (1)" in done.stdout and "17 of 18 can be built" in done.stdout
+    assert "--on_missing=skip --on_no_face=skip" in done.stdout
+    done = run_module("datasets.doctor", "casme2", f"--manual_dir={folder}", "--json",
+                      "--workers=1", check=False)  # fmt: skip
+    told = json.loads(done.stdout)
+    assert done.returncode == 1 and not told["is_sound"] and len(told["problems"]) == 1
+    skipping = ["--on_missing=skip", "--workers=1", f"--data_dir={tmp_path}/data"]
+    built = run_module("datasets.build", "casme2", f"--manual_dir={folder}", *skipping)
+    assert "1 of 18 clips were skipped, since most of their frames are missing" in built.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["synthetic", "--manual_dir=."], "there is no corpus 'synthetic'; the corpora are casme2"),
+        ([], "name one corpus"),
+        (["samm"], "name the folder that samm was unpacked into"),
+        (["samm", "--manual_dir=/nowhere/at/all"], "/nowhere/at/all does not exist"),
+        (
+            ["samm", "--manual_dir=.", "--label_version=v1"],
+            "an option of casme3 only",
+        ),
+        (["samm", "--manual_dir=.", "--depth=2"], "there is no option --depth=2"),
+        (["samm", "--manual_dir=docs", "--face_models=/nowhere"], "no annotation sheet"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_sentence(arguments, sentence):
+    done = run_module("datasets.doctor", *arguments, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and sentence in done.stderr
+
+
+def test_face_models_that_cannot_be_had_are_told(tmp_path):
+    folder = write_example("samm", tmp_path / "samm")
+    found = _diagnose("samm", folder, face_models=tmp_path / "nowhere")
+    assert any("faces were not looked for" in problem for problem in found.problems)
+
+
+def test_help_teaches():
+    shown = run_module("datasets.doctor", "--help").stdout
+    assert "python -m datasets.doctor samm --manual_dir=DIR" in shown
+    assert "--annotations_only" in shown
