@@ -106,7 +106,7 @@ def _is_there(
         if str(manual_dir) != source["manual_dir"]:
             _check_folder(name, manual_dir)
         find_sheet = _builders(name).find_sheet
-        other.append(other_source(find_sheet, manual_dir, options.label_version, source))
+        other.append(other_source(find_sheet, manual_dir, options, source))
     if other := [told for told in other if told]:
         raise UserError(
             f"{data_dir} holds a {name} that was built otherwise ({', '.join(other)}); build it "

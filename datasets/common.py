@@ -186,7 +186,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if self.corpus_dir is None:
             return {}
         find_sheet = sys.modules[type(self).__module__].find_sheet
-        return describe_source(find_sheet, self.corpus_dir, self.build_options.label_version)
+        return describe_source(find_sheet, self.corpus_dir, self.build_options)
 
 
 def _unusable(clip: BuiltClip, on_no_face: str) -> str:

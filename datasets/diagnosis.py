@@ -23,10 +23,11 @@ class Diagnosis:
       sheet: relative to the folder; None where the corpus has none.
       frames_in: the folder of the people's folders, relative; None with annotations only.
       layout: an example of a frame's path, relative, and how clips are cut.
-      rows: usable rows of the sheet.
+      rows: of the sheet, each an annotated clip, usable or not.
       clips, subjects, frames: that can be built.
       emotions: emotion -> clips.
       problems: each a sentence on a row, clip or file that keeps a clip from being built.
+      can_skip: whether a build can leave all clips with problems out.
       losses: known of the official release, or frames that a clip is built without.
     """
 
@@ -50,6 +51,7 @@ class Diagnosis:
     notes: tuple[str, ...]
     losses: tuple[str, ...]
     problems: tuple[str, ...]
+    can_skip: bool
 
     @property
     def is_sound(self) -> bool:
@@ -73,10 +75,10 @@ def diagnose(
         annotations = corpus.annotations(manual_dir, options.label_version, options.frames_in)
         found = Survey(annotations, problems=annotations.problems, notes=annotations.notes)
         usable: Sequence[Any] = annotations.rows
-        losses, problems = (), found.problems
+        losses, problems, can_skip = (), found.problems, False
     else:
         found = survey(corpus, manual_dir, options.label_version, options.frames_in)
-        usable, losses, problems = _examined(corpus, found, options)
+        usable, losses, problems, can_skip = _examined(corpus, found, options)
     annotations = found.annotations
     return Diagnosis(
         corpus=corpus.name,
@@ -88,7 +90,7 @@ def diagnose(
         earlier_label_version=annotations.earlier_label_version,
         frames_in=_relative(found.root, manual_dir),
         layout=_layout(found, manual_dir),
-        rows=len(annotations.rows),
+        rows=len(annotations.rows) + len(annotations.problems),
         clips=len(usable),
         subjects=len({clip.subject for clip in usable}),
         frames=None if annotations_only else sum(len(clip.files) for clip in found.clips),
@@ -99,14 +101,16 @@ def diagnose(
         notes=found.notes,
         losses=losses,
         problems=problems,
+        can_skip=can_skip,
     )
 
 
 def _examined(
     corpus: FilmedCorpus, found: Survey, options: BuildOptions
-) -> tuple[list[Any], tuple[str, ...], tuple[str, ...]]:
-    """Annotations of the clips that can be built, losses and problems, after reading the frames."""
+) -> tuple[list[Any], tuple[str, ...], tuple[str, ...], bool]:
+    """Reads the frames: what can be built, losses, problems, and whether all can be skipped."""
     losses, problems = list(found.losses), list(found.problems)
+    skippable = len(found.missing)
     try:
         models = get_face_models(options.face_models)
     except UserError as error:
@@ -116,11 +120,12 @@ def _examined(
     for clip, seen in zip(
         found.clips, examine_clips(found.clips, models, options.workers), strict=True
     ):
-        (losses if corpus.loses_frames and seen.readable else problems).extend(seen.unreadable)
-        problems += seen.faults
-        if not seen.faults and (corpus.loses_frames or not seen.unreadable):
+        (losses if corpus.loses_frames else problems).extend(seen.unreadable)
+        problems += (*seen.faults, *seen.faceless)
+        skippable += len(seen.faceless)
+        if not (seen.faults or seen.faceless) and (corpus.loses_frames or not seen.unreadable):
             usable.append(clip.known)
-    return usable, tuple(losses), tuple(problems)
+    return usable, tuple(losses), tuple(problems), skippable == len(problems)
 
 
 def _relative(path: Path | None, manual_dir: Path) -> str | None:

@@ -9,6 +9,7 @@ casme_sq (CAS(ME)^2), casme3 (CAS(ME)^3 Part A) and smic (HS).
 
 import dataclasses
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -77,13 +78,18 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
         sys.stdout.reconfigure(errors="replace")
-        print("\n".join(_screen(found)))
+        chosen = [
+            f"--{name}={shlex.quote(getattr(parsed, name))}"
+            for name in ("frames_in", "label_version")
+            if getattr(parsed, name) is not None
+        ]
+        print("\n".join(_screen(found, chosen)))
     if not found.is_sound:
         sys.exit(1)
 
 
-def _screen(found) -> list[str]:
-    """The diagnosis in words, line by line."""
+def _screen(found, chosen: list[str]) -> list[str]:
+    """The diagnosis in words, line by line; `chosen` options go with the next command."""
     versions = " and ".join(filter(None, [found.label_version, found.earlier_label_version]))
     frames = "not looked at" if found.frames is None else found.layout or "none found"
     count = "" if found.frames is None else f", {found.frames:,} frames"
@@ -107,7 +113,7 @@ def _screen(found) -> list[str]:
             lines += [f"  {sentence}" for sentence in sentences[:_SHOWN]]
             if len(sentences) > _SHOWN:
                 lines.append(f"  ... and {len(sentences) - _SHOWN} more; --json lists all.")
-    return [*lines, "", *_protocols(found), "", *_next(found)]
+    return [*lines, "", *_protocols(found), "", *_next(found, chosen)]
 
 
 def _protocols(found) -> list[str]:
@@ -134,24 +140,19 @@ def _protocols(found) -> list[str]:
     return lines
 
 
-def _next(found) -> list[str]:
-    folder = f"--manual_dir={found.manual_dir}"
+def _next(found, chosen: list[str]) -> list[str]:
+    options = " ".join([f"--manual_dir={shlex.quote(found.manual_dir)}", *chosen])
+    doctor = f"  python -m datasets.doctor {found.corpus} {options}"
+    build = f"  python -m datasets.build {found.corpus} {options} --data_dir=data"
     if found.problems:
-        lines = ["next: mend the problems above, then look again with"]
-        lines.append(f"  python -m datasets.doctor {found.corpus} {folder}")
-        if found.clips and not found.annotations_only:
+        lines = ["next: mend the problems above, then look again with", doctor]
+        if found.can_skip and found.clips:
             lines.append("or build without the clips that lack their frames or show no face:")
-            lines.append(
-                f"  python -m datasets.build {found.corpus} {folder} --data_dir=data "
-                "--on_missing=skip --on_no_face=skip"
-            )
+            lines.append(f"{build} --on_missing=skip --on_no_face=skip")
         return lines
     if found.annotations_only:
-        return ["next: the frames", f"  python -m datasets.doctor {found.corpus} {folder}"]
-    return [
-        "next: every annotated clip can be built",
-        f"  python -m datasets.build {found.corpus} {folder} --data_dir=data",
-    ]
+        return ["next: the frames", doctor]
+    return ["next: every annotated clip can be built", build]
 
 
 if __name__ == "__main__":

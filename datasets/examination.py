@@ -23,11 +23,13 @@ class Examination:
       readable: frames that can be read.
       unreadable: sentences, each on a file that cannot.
       faults: sentences on what else keeps the clip from being built.
+      faceless: sentences of the same kind, of a clip that --on_no_face=skip leaves out.
     """
 
     readable: int
     unreadable: tuple[str, ...]
     faults: tuple[str, ...]
+    faceless: tuple[str, ...]
 
 
 class Examiner:
@@ -47,15 +49,15 @@ class Examiner:
                 continue
             sizes[frame.shape[:2]] += 1
             has_face = has_face or self._shows_face(frame)
-        where, faults = f"clip {clip.clip} of {clip.subject} ({clip.where})", []
+        where, faults, faceless = f"clip {clip.clip} of {clip.subject} ({clip.where})", [], []
         if not sizes:
-            faults.append(f"{where} has no frame that can be read; copy it from the corpus again.")
+            faceless.append(f"{where} has no frame that can be read; copy it again.")
         elif not has_face:
-            faults.append(f"no face was found in any frame of {where}; look at its frames.")
+            faceless.append(f"no face was found in any frame of {where}; look at its frames.")
         if len(sizes) > 1:
             told = ", ".join(f"{count} of {w}x{h}" for (h, w), count in sizes.most_common())
             faults.append(f"{where} has frames of differing sizes ({told}); copy it again.")
-        return Examination(sum(sizes.values()), tuple(unreadable), tuple(faults))
+        return Examination(sum(sizes.values()), tuple(unreadable), tuple(faults), tuple(faceless))
 
     def _shows_face(self, frame) -> bool:
         landmarks = self._landmarker.find(frame)

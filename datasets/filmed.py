@@ -155,8 +155,10 @@ class FilmedCorpus:
         match = self.people.fullmatch(subject.lower()) or re.fullmatch(r"(\d{1,3})", subject)
         return int(match[1]) if match else None
 
-    def find_sheet(self, manual_dir: Path, label_version: str | None = None) -> Path | None:
-        """The annotation sheet; the best of several.
+    def find_sheet(
+        self, manual_dir: Path, label_version: str | None = None, frames_in: str | None = None
+    ) -> Path | None:
+        """The annotation sheet; the best of several. None where the folders tell all.
 
         Raises:
           UserError: there is none, or two that are equally good.
@@ -194,7 +196,7 @@ class FilmedCorpus:
         Raises:
           UserError: there is no sheet, or it is not the corpus'.
         """
-        sheet = self.find_sheet(manual_dir, label_version)
+        sheet = self.find_sheet(manual_dir, label_version, frames_in)
         return finish(self.read(sheet), self.emotions, read_corrections(self.name))
 
     def root(self, tree: Tree, manual_dir: Path, frames_in: str | None) -> tuple[Path, list[str]]:

@@ -93,8 +93,9 @@ def _damaged(directory: Path, error: Exception) -> UserError:
 class Corpus(Sequence):
     """The examples of a built corpus, in the order of (subject, clip), read when asked for.
 
-    An example is a dict: `frames` uint8 [n, 72, 72, 3] red-green-blue, onset to offset;
-    `subject`, `clip`, `emotion`, `objective_class`, `action_units`, `label_version` str;
+    An example is a dict: `frames` uint8 [n, side, side, 3] red-green-blue, onset to offset;
+    `subject`, `clip`, `emotion`, `earlier_emotion` (of the earlier label version; empty where
+    there is one), `objective_class`, `action_units`, `label_version` str;
     `onset`, `apex` (-1 where unknown), `offset` int; `fps` float.
 
     Reading an example raises UserError where its file is damaged.
@@ -102,8 +103,8 @@ class Corpus(Sequence):
     Attributes:
       source: the TFDS data source underneath, whose text is bytes.
       directory: where the corpus lies.
-      metadata: `label_version`, `corrections` and `warnings` (sentences), `options`, `source`,
-        `counts` (clips, subjects, frames).
+      metadata: `label_version`, `earlier_label_version`, `corrections` and `warnings`
+        (sentences), `options`, `source`, `counts` (clips, subjects, frames).
     """
 
     source: Sequence[Mapping[str, Any]]

@@ -107,8 +107,8 @@ def _film(
         return f"the folder {folder} of {row} holds no frames; copy it from the corpus."
     expected = row.offset - row.onset + 1
     files = [path for number, path in numbered.items() if row.onset <= number <= row.offset]
-    if not files and len(numbered) == expected:
-        files = list(numbered.values())  # renamed to count from 1, as some users do
+    if _is_renamed(list(numbered), row) and corpus.has_a_folder_per_clip(root):
+        files = list(numbered.values())
     least = 1 if corpus.loses_frames else (expected + 1) // 2
     if len(files) < least:
         return (
@@ -123,6 +123,11 @@ def _film(
     )  # fmt: skip
     clip = FilmedClip(known, tuple(files), skips_unreadable=corpus.loses_frames)
     return clip, lost, len(numbered) > len(files)
+
+
+def _is_renamed(numbers: list[int], row: Row) -> bool:
+    """Whether the frames, onset to offset, were renamed to count from 1, as some users do."""
+    return row.onset != 1 and numbers == list(range(1, row.offset - row.onset + 2))
 
 
 _COMMON_FIELDS = (
@@ -143,6 +148,7 @@ def _unlisted(
     listed |= {(corpus.number(subject), name.lower()) for subject, name in annotations.other_clips}
     for name, person in tree.folders(root).items():
         match = corpus.people.fullmatch(name)
-        for clip in tree.folders(tree.folders(person).get(name, person)) if match else ():
+        inner = tree.folders(tree.folders(person).get(name, person)) if match else {}
+        for clip, folder in inner.items():
             if (int(match[1]), clip) not in listed:
-                yield f"the folder {person / clip} is named in no usable row of the sheet."
+                yield f"the folder {folder} is named in no usable row of the sheet."

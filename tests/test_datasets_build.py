@@ -197,17 +197,17 @@ def test_what_cannot_be_read_is_not_taken_for_the_data_dir(tmp_path, monkeypatch
 
 
 def test_a_corpus_without_a_sheet_is_known_by_its_folder(tmp_path):
-    def find_sheet(manual_dir, label_version):
+    def find_sheet(manual_dir, label_version, frames_in):
         return None
 
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
-    source = describe_source(find_sheet, one, None)
+    source = describe_source(find_sheet, one, TINY)
     assert source == {"manual_dir": str(one), "sheet": "", "sheet_sha256": ""}
-    assert other_source(find_sheet, one, None, source) is None
-    assert other_source(find_sheet, two, None, source) == f"from {one}"
+    assert other_source(find_sheet, one, TINY, source) is None
+    assert other_source(find_sheet, two, TINY, source) == f"from {one}"
     one.rename(two)
-    assert other_source(find_sheet, two, None, source) is None
+    assert other_source(find_sheet, two, TINY, source) is None
 
 
 def test_a_corpus_that_is_not_built_or_damaged_is_told_with_the_command(tmp_path):

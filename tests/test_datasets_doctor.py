@@ -70,6 +70,10 @@ FAULTS = {
     "most frames missing": (
         "casme2", lambda c, f: _remove(_frames(c, f)[:-2]),
         "problem", r"holds 2 of the \d+ frames of clip EP02_01f of sub01 from onset \d+ to offset"),
+    "frames renamed, but not all of them": (
+        "casme2", lambda c, f: [path.rename(path.with_name(f"img{46 + number}.jpg"))
+                                for number, path in enumerate(_frames(c, f)[:3], start=200)],
+        "loss", r"clip EP02_01f of sub01 has 7 of its 10 frames"),
     "some frames missing": (
         "casme2", lambda c, f: _remove(_frames(c, f)[:2]),
         "loss", r"clip EP02_01f of sub01 has \d+ of its \d+ frames"),
@@ -260,6 +264,29 @@ def test_mistakes_on_the_command_line_are_one_sentence(arguments, sentence):
     done = run_module("datasets.doctor", *arguments, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1 and sentence in done.stderr
+
+
+def test_the_next_command_keeps_what_was_chosen(tmp_path):
+    folder = write_example("casme_sq", tmp_path / "a folder", "all")
+    chosen = [f"--manual_dir={folder}", "--frames_in=rawpic", "--workers=1"]
+    shown = run_module("datasets.doctor", "casme_sq", *chosen).stdout
+    assert f"datasets.build casme_sq --manual_dir='{folder}' --frames_in=rawpic --data" in shown
+
+
+def test_skipping_is_offered_only_where_it_helps(tmp_path):
+    folder = write_example("casme2", tmp_path / "casme2")
+    _cell("casme2", folder, 8, "4+7")
+    found = _diagnose("casme2", folder)
+    assert (found.rows, found.clips, found.can_skip) == (18, 17, False)
+
+
+def test_the_sheet_of_smic_alone_can_be_judged(tmp_path):
+    folder = write_example("smic", tmp_path / "smic", "long")
+    sheet = next(folder.rglob("SMIC-HS-E_annotation.xlsx"))
+    sheet.rename(tmp_path / sheet.name)
+    shutil.rmtree(folder)
+    found = _diagnose("smic", tmp_path, annotations_only=True)
+    assert found.is_sound and found.rows == 14
 
 
 def test_face_models_that_cannot_be_had_are_told(tmp_path):

@@ -15,8 +15,8 @@ from datasets.errors import UserError
 from datasets.filmed import FilmedCorpus
 from datasets.frames import index_frames
 from datasets.rows import Annotations, Row, finish
-from datasets.sheets import Line, Table, integer, read_lines, text
-from datasets.trees import Tree
+from datasets.sheets import Line, Table, find_workbooks, integer, read_lines, text
+from datasets.trees import Tree, find_roots
 
 _COLUMNS = ("Subject", "Filename", "OnsetF", "OffsetF", "Emotion")
 _NAME = re.compile(r"s(\d+)_([a-z]+)_(\d+)")  # of a clip: person, emotion, count
@@ -44,23 +44,31 @@ class Smic(FilmedCorpus):
             return None
         return 0 if "2019" in name else 1
 
-    def find_sheet(self, manual_dir: Path, label_version: str | None = None) -> Path | None:
+    def find_sheet(
+        self, manual_dir: Path, label_version: str | None = None, frames_in: str | None = None
+    ) -> Path | None:
         """SMIC-E's sheet where its clips are used; None where the folders tell."""
         tree = Tree()
-        root, _ = self.root(tree, manual_dir, None)
-        return None if _tells_by_folders(tree, root) else super().find_sheet(manual_dir)
+        root = self._root_or_none(tree, manual_dir, frames_in)
+        return None if root and _tells_by_folders(tree, root) else super().find_sheet(manual_dir)
 
     def annotations(
         self, manual_dir: Path, label_version: str | None = None, frames_in: str | None = None
     ) -> Annotations:
         """What the folders or the sheet tell."""
         tree = Tree()
-        root, _ = self.root(tree, manual_dir, frames_in)
-        if _tells_by_folders(tree, root):
+        root = self._root_or_none(tree, manual_dir, frames_in)
+        if root and _tells_by_folders(tree, root):
             read = self._read_folders(tree, root)
         else:
             read = self.read(super().find_sheet(manual_dir))
         return finish(read, self.emotions, ())
+
+    def _root_or_none(self, tree: Tree, manual_dir: Path, frames_in: str | None) -> Path | None:
+        """None where only a sheet is there, which can be judged without frames."""
+        if not find_roots(tree, manual_dir, self.people, self.avoid) and find_workbooks(manual_dir):
+            return None
+        return self.root(tree, manual_dir, frames_in)[0]
 
     def _read_folders(self, tree: Tree, root: Path) -> Annotations:
         """One row for each clip folder below `micro/<emotion>`."""
