@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datasets.command_line import main_with_clear_errors, parse_options
+from datasets.command_line import main_with_clear_errors, parse_corpus_and_options
 from datasets.errors import UserError
 from datasets.options import BuildOptions
 from datasets.placing import (
@@ -207,22 +207,13 @@ _ABOUT = f"""Builds a corpus into --data_dir, once; the corpora are {", ".join(C
 
 def main() -> None:
     """The command line."""
-    arguments = sys.argv[1:]
-    names = [argument for argument in arguments if not argument.startswith("-")]
-    asks_for_help = {"-h", "--help"} & set(arguments)
-    if not asks_for_help:
-        if len(names) != 1 or arguments[0] != names[0]:
-            raise UserError(
-                "name one corpus, then the options as --name=value; the corpora are "
-                f"{', '.join(CORPORA)}."
-            )
-        check_corpus(names[0])
-        arguments = arguments[1:]
-    parsed = parse_options(_Arguments, None, arguments, "python -m datasets.build NAME", _ABOUT)
+    name, parsed = parse_corpus_and_options(
+        _Arguments, sys.argv[1:], "python -m datasets.build", _ABOUT, CORPORA
+    )
     options = BuildOptions(
         **{field.name: getattr(parsed, field.name) for field in dataclasses.fields(BuildOptions)}
     )
-    print(build_corpus(names[0], parsed.data_dir, parsed.manual_dir, options, parsed.overwrite))
+    print(build_corpus(name, parsed.data_dir, parsed.manual_dir, options, parsed.overwrite))
 
 
 if __name__ == "__main__":

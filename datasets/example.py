@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets.command_line import main_with_clear_errors, parse_options
+from datasets.command_line import main_with_clear_errors, parse_corpus_and_options
 from datasets.errors import UserError
 from datasets.examples import casme2, casme3, casme_sq, samm, smic
 from datasets.frames import index_frames
@@ -103,19 +103,12 @@ The corpora and their layouts, the default first:
 
 def main() -> None:
     """The command line."""
-    arguments = sys.argv[1:]
-    names = [argument for argument in arguments if not argument.startswith("-")]
-    if not {"-h", "--help"} & set(arguments):
-        if len(names) != 1 or arguments[0] != names[0]:
-            raise UserError(
-                "name one corpus, then the options as --name=value; the corpora are "
-                f"{', '.join(LAYOUTS)}."
-            )
-        arguments = arguments[1:]
-    options = parse_options(_Arguments, None, arguments, "python -m datasets.example NAME", _ABOUT)
+    name, options = parse_corpus_and_options(
+        _Arguments, sys.argv[1:], "python -m datasets.example", _ABOUT, tuple(LAYOUTS)
+    )
     if options.out is None:
         raise UserError("name the folder to write with --out=DIR.")
-    out, name = write_example(names[0], options.out.expanduser(), options.layout), names[0]
+    out = write_example(name, options.out.expanduser(), options.layout)
     folder = shlex.quote(str(out))
     print(f"{out}/", *_tree(out), "", "next:", sep="\n")
     print(f"  python -m datasets.doctor {name} --manual_dir={folder}")

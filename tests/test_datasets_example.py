@@ -400,8 +400,8 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     ("arguments", "sentence"),
     [
         ([], "name one corpus"),
-        (["casme4"], "there is no example of 'casme4'; there is one of casme2, samm, casme_sq"),
-        (["synthetic"], "there is no example of 'synthetic'"),
+        (["casme4"], "there is no corpus 'casme4'; the corpora are casme2, samm, casme_sq"),
+        (["synthetic"], "there is no corpus 'synthetic'"),
         (["samm", "--layout=cropped"], "samm has no layout 'cropped'; its layouts are raw, no_no"),
         (["samm", "--layuot=raw"], "did you mean --layout?"),
         (["samm"], "name the folder to write with --out=DIR."),
