@@ -2,13 +2,16 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from datasets.errors import UserError
+from fdp_jax.files import write_atomically
 from fdp_jax.steps import TrainState
 from fdp_jax.work_directory import FINAL_WEIGHTS
 
@@ -16,10 +19,11 @@ KEPT = 2  # one more than needed, in case the newest cannot be read
 
 
 class FoldCheckpoints:
-    """The folder `checkpoints` of one fold.
+    """The folder `checkpoints` of one training.
 
-    While the fold trains it holds `<step>/` with the whole state; once it is finished, `final/`
-    with the parameters and running statistics alone.
+    While it trains, the folder holds `<step>/` with the whole state, and `looks/<step>.npz` with
+    what the looks until then found, where any are taken; once it is finished, `final/` with the
+    parameters and running statistics alone.
     """
 
     def __init__(self, directory: Path):
@@ -37,17 +41,29 @@ class FoldCheckpoints:
             )
         return self._manager
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: TrainState, looks: Mapping[str, np.ndarray]) -> None:
         """Saves the state under its step; a kill in the middle leaves the one before.
+
+        Args:
+          state: of the training.
+          looks: arrays that belong to it; may be none.
 
         Raises:
           UserError: it cannot be written.
         """
+        step = int(state.step)
+        if looks:  # first: a state that is there has its looks
+            write_atomically(self._looks(step), partial(np.savez, **looks))
         with _writable(self._directory):
-            self._open().save(int(state.step), args=ocp.args.StandardSave(state))
+            self._open().save(step, args=ocp.args.StandardSave(state))
+        for path in self._looks(step).parent.glob("*.npz"):
+            if int(path.stem) not in self._open().all_steps():
+                path.unlink()
 
-    def restore(self, fresh: TrainState) -> TrainState:
-        """The newest state saved, or `fresh` where there is none.
+    def restore(
+        self, fresh: TrainState, has_looks: bool
+    ) -> tuple[TrainState, dict[str, np.ndarray]]:
+        """The newest state saved, or `fresh` where there is none, and the looks saved with it.
 
         Raises:
           UserError: the newest checkpoint cannot be read.
@@ -55,10 +71,18 @@ class FoldCheckpoints:
         manager = self._open()
         step = manager.latest_step()
         if step is None:
-            return fresh
+            return fresh, {}
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, fresh)
         with _readable(self._directory / str(step)):
-            return manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            state = manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            return state, self._read_looks(step) if has_looks else {}
+
+    def _looks(self, step: int) -> Path:
+        return self._directory / "looks" / f"{step}.npz"
+
+    def _read_looks(self, step: int) -> dict[str, np.ndarray]:
+        with np.load(self._looks(step), allow_pickle=False) as stored:
+            return dict(stored)
 
     def finish(self, state: TrainState) -> None:
         """Saves what prediction needs.
@@ -70,11 +94,15 @@ class FoldCheckpoints:
         with _writable(self._directory), ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(self._directory / FINAL_WEIGHTS, final, force=True)
 
-    def drop_training_states(self) -> None:
-        """Removes the states with the optimiser's moments; the final weights stay."""
+    def close(self) -> None:
+        """Lets go of the folder."""
         if self._manager is not None:
             self._manager.close()
             self._manager = None
+
+    def drop_training_states(self) -> None:
+        """Removes the states with the optimiser's moments; the final weights stay."""
+        self.close()
         for path in self._directory.iterdir() if self._directory.exists() else ():
             if path.name != FINAL_WEIGHTS:
                 shutil.rmtree(path, ignore_errors=True)

@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that a command line can be checked before jax
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -29,6 +30,13 @@ def _comma_separated(kind: type, metavar: str) -> PrimitiveConstructorSpec:
 
 Ints = Annotated[tuple[int, ...], _comma_separated(int, "INT,INT,...")]
 Names = Annotated[tuple[str, ...], _comma_separated(str, "NAME,NAME,...")]
+
+Ablation = Literal["", "no_dic", "no_rank", "no_local", "no_global", "no_local_global", "no_mer"]
+Backbone = Literal["fdp", "conv", "conv_bn_relu_pointwise", "vit_base", "resnet18"]
+# The local-global feature-aware transformer, and it with other local convolutions (Table 10).
+TRANSFORMERS: tuple[Backbone, ...] = ("fdp", "conv", "conv_bn_relu_pointwise")
+NO_LOCAL: tuple[Ablation, ...] = ("no_local", "no_local_global")
+NO_GLOBAL: tuple[Ablation, ...] = ("no_global", "no_local_global")
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,18 @@ class ModelConfig:
     """The same for the temporal pooling, whose kernel starts blind to what does not change."""
     batch_norm_momentum: float = 0.9
     """Share of the old running statistics that is kept at each step."""
+    resnet_channels: Ints = (64, 128, 256, 512)
+    """Widths of the stages of --backbone=resnet18; the first is the stem's too."""
+    vit_patch: int = 16
+    """Side of the patches of --backbone=vit_base, in pixels."""
+    vit_channels: int = 768
+    """Width of its tokens."""
+    vit_blocks: int = 12
+    """Its blocks of self-attention and MLP."""
+    vit_heads: int = 12
+    """Its heads of self-attention."""
+    vit_mlp_ratio: int = 4
+    """Hidden over outer width of its MLPs."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +145,42 @@ class TrainConfig:
     """Optimiser steps a fold (the paper is silent)."""
     batch_size: int = 36
     """Clips a step."""
-    select: Literal["last"] = "last"
-    """Which step's weights predict: `last`, after the fixed number of steps."""
+    select: Literal["last", "test-best", "val", "all"] = "last"
+    """Which step's weights predict: `last`, after the fixed number of steps; `val`, the best on
+    held-out people of the training fold; `test-best`, the best on the test people themselves
+    (optimistic: what the released code does); `all`, the three side by side (two trainings)."""
+    evaluate_every: int = 20
+    """Steps between two looks for the best step, without effect on `--select=last`. In the paper
+    preset 100 looks a fold; the released code takes 70 to 125."""
     group_folds: int = 0
     """Leave out K groups of people in turn instead of one person at a time; 0 means LOSO."""
+    backbone: Backbone = "fdp"
+    """What makes a frame's feature (Table 10): `fdp`, the transformer with multi-head convolution;
+    the same with one plain convolution instead (`conv`), or with that, BN, ReLU and a pointwise
+    one; or ViT-Base or ResNet18, which see the frames in grey and heed none of the transformer's
+    sizes."""
+    ablate: Ablation = ""
+    """What to leave out (Tables 9 and 14): the dynamic image's module, the rank scorer, the local
+    or global relational aggregators or both, or the recognition module."""
     model: ModelConfig = field(default_factory=ModelConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+
+# Option -> the selection rules that it names (design section 6); the first is the headline.
+RULES: dict[str, tuple[str, ...]] = {
+    "last": ("last",),
+    "test-best": ("test-best",),
+    "val": ("val",),
+    "all": ("last", "test-best", "val"),
+}
+
+
+def looks_of(config: TrainConfig) -> dict[str, int]:
+    """Selection rule -> the steps among which it chooses in each fold."""
+    looks = math.ceil(config.steps / config.evaluate_every)  # the last step is always looked at
+    return {rule: 1 if rule == "last" else looks for rule in RULES[config.select]}
 
 
 PRESETS: dict[str, TrainConfig] = {
@@ -151,6 +199,9 @@ PRESETS: dict[str, TrainConfig] = {
             recognition_units=128,
             stochastic_depth=0.0,
             initial_std=0.06,
+            resnet_channels=(16, 32, 64, 128),
+            vit_channels=192,
+            vit_heads=3,
         ),
         optimizer=OptimizerConfig(
             learning_rate=1.5e-3, weight_decay=0.0, warmup_steps=50, schedule="cosine"
@@ -215,27 +266,80 @@ def _numbers(options: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
 def _conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
     """(what must hold, whether it does), in an order in which each may rely on those before."""
     model, clip, optimizer = config.model, config.clip, config.optimizer
-    stages = len(model.output_channels)
     for name, value in _numbers(as_dict(config)):
         yield f"--{name}={value} must be finite and not negative", 0 <= value < float("inf")
-    counts = (config.steps, config.batch_size)
-    yield "--steps and --batch_size must be at least 1", min(counts) >= 1
+    counts = (config.steps, config.batch_size, config.evaluate_every)
+    yield "--steps, --batch_size and --evaluate_every must be at least 1", min(counts) >= 1
     sizes = [
         *(model.stem_channels, model.local_blocks, model.global_blocks, model.head_channels),
         *(model.local_mlp_ratio, model.global_mlp_ratio, model.pooled_channels),
-        *(model.recognition_units, *model.construction_channels),
+        *(model.recognition_units, *model.construction_channels, *model.resnet_channels),
+        *(model.vit_patch, model.vit_channels, model.vit_blocks, model.vit_heads),
+        model.vit_mlp_ratio,
     ]
     yield (
         "the channels, blocks, ratios and units of --model must be at least 1",
-        min(sizes) >= 1 and len(model.construction_channels) >= 1,
+        min(sizes) >= 1 and min(len(model.construction_channels), len(model.resnet_channels)) >= 1,
     )
     yield "--model.initial_std must be more than 0", model.initial_std > 0
     yield "--clip.frames must be at least 2", clip.frames >= 2
-    halvings = 2 ** max(stages + 1, len(model.construction_channels))
+    yield (
+        f"--ablate=no_mer predicts no category, so --select={config.select} has nothing to choose "
+        "a step by; use --select=last",
+        config.ablate != "no_mer" or config.select == "last",
+    )
+    yield from _backbone_conditions(config)
+    yield (
+        "--model.stochastic_depth, --model.dropout, --model.batch_norm_momentum and "
+        "--optimizer.second_moment_decay must be less than 1",
+        max(
+            *(model.stochastic_depth, model.dropout),
+            *(model.batch_norm_momentum, optimizer.second_moment_decay),
+        )
+        < 1,
+    )
+    yield "--clip.flip_probability must be from 0 to 1", clip.flip_probability <= 1
+    yield "--optimizer.learning_rate must be more than 0", optimizer.learning_rate > 0
+    yield (
+        "--optimizer.warmup_steps must be less than --steps",
+        optimizer.warmup_steps < config.steps,
+    )
+
+
+def _backbone_conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
+    """What the chosen backbone asks for; the sizes of the others may be anything."""
+    model, clip = config.model, config.clip
+    is_transformer = config.backbone in TRANSFORMERS
+    yield (
+        f"--ablate={config.ablate} removes relational aggregators, which "
+        f"--backbone={config.backbone} does not have; choose --backbone="
+        f"{', '.join(TRANSFORMERS)}, or another ablation",
+        is_transformer or config.ablate not in (*NO_LOCAL, *NO_GLOBAL),
+    )
+    halvings = 2 ** max(
+        len(model.output_channels) + 1 if is_transformer else 0, len(model.construction_channels)
+    )
     yield (
         f"--clip.crop must be a multiple of {halvings} pixels",
         clip.crop > 0 and clip.crop % halvings == 0,
     )
+    if is_transformer:
+        yield from _transformer_conditions(model, clip)
+    if config.backbone == "vit_base":
+        yield (
+            f"--model.vit_patch={model.vit_patch} must divide --clip.crop={clip.crop}",
+            clip.crop % model.vit_patch == 0,
+        )
+        yield (
+            f"--model.vit_channels={model.vit_channels} must be a multiple of "
+            f"--model.vit_heads={model.vit_heads}",
+            model.vit_channels % model.vit_heads == 0,
+        )
+
+
+def _transformer_conditions(model: ModelConfig, clip: ClipConfig) -> Iterator[tuple[str, bool]]:
+    """What the stages of the local-global feature-aware transformer ask for."""
+    stages = len(model.output_channels)
     per_stage = (model.local_channels, model.attention_channels, model.key_value_windows)
     yield (
         "--model.local_channels, attention_channels, output_channels and key_value_windows "
@@ -254,19 +358,4 @@ def _conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
     yield (
         f"--model.key_value_windows must divide the maps' sides {sides}",
         all(window > 0 and side % window == 0 for side, window in windows),
-    )
-    yield (
-        "--model.stochastic_depth, --model.dropout, --model.batch_norm_momentum and "
-        "--optimizer.second_moment_decay must be less than 1",
-        max(
-            *(model.stochastic_depth, model.dropout),
-            *(model.batch_norm_momentum, optimizer.second_moment_decay),
-        )
-        < 1,
-    )
-    yield "--clip.flip_probability must be from 0 to 1", clip.flip_probability <= 1
-    yield "--optimizer.learning_rate must be more than 0", optimizer.learning_rate > 0
-    yield (
-        "--optimizer.warmup_steps must be less than --steps",
-        optimizer.warmup_steps < config.steps,
     )

@@ -41,7 +41,7 @@ def _folders(
 ) -> dict[str, Path | None]:
     """Corpus -> the folder to build it from, None where there is none and none is needed."""
     if protocol.is_composite and manual_dir is not None:
-        folders = {name: _folder_of(name, manual_dir) for name in protocol.datasets}
+        folders = {name: folder_of(name, manual_dir) for name in protocol.datasets}
     else:
         folders = dict.fromkeys(protocol.datasets, manual_dir)
     lacking = [name for name in missing if folders[name] is None and needs_manual_dir(name)]
@@ -59,7 +59,7 @@ def _folders(
     )
 
 
-def _folder_of(name: str, parent: Path) -> Path | None:
+def folder_of(name: str, parent: Path) -> Path | None:
     """The folder of a corpus, by its name in upper, lower or mixed case.
 
     Raises:

@@ -1,7 +1,8 @@
-"""One fold from its first step to its predictions."""
+"""One fold from the first step of its trainings to its predictions."""
 
 import contextlib
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -10,24 +11,25 @@ from functools import partial
 from importlib import metadata
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from datasets.errors import UserError
 from fdp_jax.batching import batch_numbers
 from fdp_jax.checkpoints import FoldCheckpoints
 from fdp_jax.clips import Clips
+from fdp_jax.config import RULES
 from fdp_jax.files import write_atomically
 from fdp_jax.folds import Fold
-from fdp_jax.losses import dynamic_image_loss
-from fdp_jax.models.fdp import Outputs
 from fdp_jax.optimizer import learning_rate_schedule
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.prediction import OF_TABLE, fold_table, predict_clips
+from fdp_jax.predictions import pool
 from fdp_jax.random_streams import fold_key
-from fdp_jax.sampling import GREY_WEIGHTS, Batch, DeviceCorpus
+from fdp_jax.sampling import DeviceCorpus
+from fdp_jax.selection import Looks, Training, looks_after
 from fdp_jax.steps import StepReport, Steps, TrainState
 from fdp_jax.training_log import TrainingLog, read_log
-from fdp_jax.work_directory import FoldDirectory, write_json
+from fdp_jax.training_people import levels
+from fdp_jax.work_directory import FoldDirectory, TrainingDirectory, write_json
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -67,6 +69,7 @@ class FoldJob:
       clips: the corpus on the host, for names.
       corpus: the same on the device.
       fold: who is left out.
+      trainings: that the fold needs, as `plan_trainings` gives.
       seed: of the run.
       directory: of the fold.
       cadence: of log and checkpoints.
@@ -78,6 +81,7 @@ class FoldJob:
     clips: Clips
     corpus: DeviceCorpus
     fold: Fold
+    trainings: tuple[Training, ...]
     seed: int
     directory: FoldDirectory
     cadence: Cadence
@@ -85,8 +89,32 @@ class FoldJob:
 
     @property
     def key(self) -> jax.Array:
-        """The key that all random streams of this training derive from."""
+        """The key that all random streams of the fold derive from, the same in every training."""
         return fold_key(self.seed, self.fold.name)
+
+    @property
+    def directories(self) -> tuple[TrainingDirectory, ...]:
+        """Where each of the trainings lives."""
+        both = (self.directory, self.directory.second_training)
+        return both[: len(self.trainings)]
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What one selection rule came to.
+
+    Attributes:
+      step: whose network predicts.
+      looks: among which it was chosen.
+      outputs: of the clips left out, as `predict_clips` gives.
+      training_people: how the same network does on the training clips; None unless the rule is
+        `last`.
+    """
+
+    step: int
+    looks: int
+    outputs: dict[str, np.ndarray]
+    training_people: dict | None = None
 
 
 def train_fold(job: FoldJob) -> None:
@@ -98,37 +126,69 @@ def train_fold(job: FoldJob) -> None:
       UserError: a checkpoint cannot be read, a file cannot be written, another process trains
         this fold, or the network's numbers are no longer finite.
     """
-    directory = job.directory
-    with directory.locked():
-        checkpoints = FoldCheckpoints(directory.checkpoints)
-        state = checkpoints.restore(job.steps.initial_state(job.key))
+    with job.directory.locked():
+        chosen, restored = {}, 0
+        for number in range(len(job.trainings)):
+            of_training, restored_step = _train(job, number)
+            chosen |= of_training
+            restored += restored_step
+        chosen = {rule: chosen[rule] for rule in RULES[job.steps.config.select]}
+        _write_predictions(job, chosen)
+        _write_done(job, chosen, restored)
+        drop_training_states(job.directory)
+
+
+def drop_training_states(directory: FoldDirectory) -> None:
+    """Removes what only an unfinished fold needs; final weights and logs stay."""
+    FoldCheckpoints(directory.checkpoints).drop_training_states()
+    shutil.rmtree(directory.second_training.checkpoints, ignore_errors=True)
+
+
+def _train(job: FoldJob, number: int) -> tuple[dict[str, Chosen], int]:
+    """The training of that number -> (what each of its rules came to, step it went on from)."""
+    training, directory = job.trainings[number], job.directories[number]
+    rule, steps = training.looking_rule, job.steps.config.steps
+    with contextlib.closing(FoldCheckpoints(directory.checkpoints)) as checkpoints:
+        state, stored = checkpoints.restore(job.steps.initial_state(job.key), rule is not None)
+        looks = Looks(rule, stored) if rule else None
         restored = int(state.step)
         job.progress(restored, {})
         with contextlib.closing(TrainingLog(directory, restored)) as log:
-            state = _optimise(job, state, checkpoints, log)
-        table, outputs = predict_fold(job, state)
-        table.write(directory.predictions)
-        write_atomically(directory.outputs, partial(np.savez_compressed, **outputs))
-        checkpoints.finish(state)
-        _write_done(job, state, restored)
-        checkpoints.drop_training_states()
+            state = _optimise(job, training, state, looks, checkpoints, log)
+        more_to_come = number + 1 < len(job.trainings)
+        if more_to_come and restored < steps:  # a kill in the next one must not cost this one
+            checkpoints.save(state, looks.stored() if looks else {})
+        chosen = {rule: Chosen(looks.best_step, looks.count, looks.outputs)} if looks else {}
+        if "last" in training.rules:
+            outputs = _predict(job, state, job.fold.test)
+            chosen["last"] = Chosen(steps, 1, outputs, _on_training_people(job, state))
+        if number == 0:
+            checkpoints.finish(state)
+    return chosen, restored
 
 
 def _optimise(
-    job: FoldJob, state: TrainState, checkpoints: FoldCheckpoints, log: TrainingLog
+    job: FoldJob,
+    training: Training,
+    state: TrainState,
+    looks: Looks | None,
+    checkpoints: FoldCheckpoints,
+    log: TrainingLog,
 ) -> TrainState:
-    """All remaining steps, with their log lines and checkpoints."""
+    """All remaining steps, with their looks, log lines and checkpoints."""
     config, fold, key = job.steps.config, job.fold, job.key
     schedule = learning_rate_schedule(config.optimizer, config.steps)
     since_log: list[StepReport] = []
     began = time.monotonic()
     for step in range(int(state.step), config.steps):
-        numbers = batch_numbers(fold.train, config.batch_size, job.seed, fold.name, step)
+        numbers = batch_numbers(training.split.train, config.batch_size, job.seed, fold.name, step)
         batch = jax.device_put(numbers)
         with jax.transfer_guard("disallow"):  # the corpus must never travel again
             state, report = job.steps.train(state, job.corpus, batch, key)
         since_log.append(report)
         done = step + 1
+        if looks and looks_after(done, config):
+            _look(job, training, state, looks)
         if not job.cadence.logs(done, config.steps):
             continue
         scalars = _averages(since_log)
@@ -144,92 +204,90 @@ def _optimise(
         job.progress(len(since_log), scalars)
         since_log, began = [], now
         if job.cadence.saves(done) and done < config.steps:
-            checkpoints.save(state)
+            checkpoints.save(state, looks.stored() if looks else {})
     return state
 
 
-def _averages(reports: list[StepReport]) -> dict[str, float]:
-    """Means over the steps since the last line."""
-    columns = {name: [] for name in StepReport.__dataclass_fields__}
-    for report in jax.device_get(reports):
-        for name, values in columns.items():
-            values.append(getattr(report, name))
-    return {name: float(np.mean(values)) for name, values in columns.items()}
+def _look(job: FoldJob, training: Training, state: TrainState, looks: Looks) -> None:
+    """Looks at the clips that the training's rule goes by; leaves the training as it is."""
+    numbers = training.split.test
+    seen = _predict(job, state, numbers)
+    looks.take(
+        int(state.step),
+        seen["probabilities"],
+        job.clips.labels[numbers],
+        lambda: seen if training.split is job.fold else _predict(job, state, job.fold.test),
+    )
 
 
-def predict_fold(job: FoldJob, state: TrainState) -> tuple[PredictionTable, dict[str, np.ndarray]]:
-    """What the network says of the people left out.
-
-    Returns:
-      The fold's prediction table, and the arrays of `outputs.npz`, rows in the table's order:
-      frames uint8 [clip, t, h, w] grey, target and dynamic_image float32 [clip, h, w],
-      rank_scores float32 [clip, t].
+def _predict(job: FoldJob, state: TrainState, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """`predict_clips`, checked.
 
     Raises:
       UserError: the network's outputs are not finite.
     """
-    steps, fold, clips = job.steps, job.fold, job.clips
-    size = steps.config.batch_size
-    parts = []
-    for start in range(0, len(fold.test), size):
-        numbers = fold.test[start : start + size]
-        # Always a full batch, so that one compiled program serves every fold.
-        padded = jax.device_put(np.resize(numbers, size))
-        batch, outputs = steps.evaluate(state.params, state.batch_stats, job.corpus, padded)
-        part = _as_arrays(batch, outputs)
-        parts.append({name: array[: len(numbers)] for name, array in part.items()})
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    if not all(np.isfinite(array).all() for array in arrays.values()):
+    outputs = predict_clips(job.steps, job.corpus, state, numbers)
+    if not all(np.isfinite(array).all() for array in outputs.values()):
         raise UserError(
-            f"the outputs of fold {fold.name} are not finite after its last step; delete "
-            f"{job.directory.path} and try a lower --optimizer.learning_rate"
+            f"the outputs of fold {job.fold.name} are not finite after step {int(state.step)}; "
+            f"delete {job.directory.path} and try a lower --optimizer.learning_rate"
         )
-    protocol = clips.protocol
-    table = PredictionTable.of_fold(
-        protocol=protocol.name,
-        select=steps.config.select,
-        seed=job.seed,
-        fold=fold.name,
-        classes=protocol.classes,
-        datasets=[clips.datasets[number] for number in fold.test],
-        subjects=[clips.subjects[number] for number in fold.test],
-        clips=[clips.names[number] for number in fold.test],
-        labels=[protocol.classes[clips.labels[number]] for number in fold.test],
-        probabilities=arrays.pop("probabilities"),
-        dic_mse=arrays.pop("dic_mse"),
-    )
-    return table, arrays
+    return outputs
 
 
-def _as_arrays(batch: Batch, outputs: Outputs) -> dict[str, np.ndarray]:
-    """One evaluated batch on the host, under the names of `outputs.npz` and of the table."""
-    grey = (batch.clips @ jnp.array(GREY_WEIGHTS) + 1.0) * 127.5
-    return jax.device_get(
-        {
-            "frames": jnp.clip(grey.round(), 0, 255).astype(np.uint8),
-            "target": batch.target,
-            "dynamic_image": outputs.dynamic_image,
-            "rank_scores": outputs.rank_scores,
-            "probabilities": jax.nn.softmax(outputs.logits),
-            "dic_mse": dynamic_image_loss(outputs.dynamic_image, batch.target),
-        }
-    )
+def _on_training_people(job: FoldJob, state: TrainState) -> dict:
+    numbers = job.fold.train
+    seen = _predict(job, state, numbers)
+    return levels(seen, job.clips.labels[numbers], job.steps.config.loss.rank_slope)
 
 
-def _write_done(job: FoldJob, state: TrainState, restored: int) -> None:
-    """The marker that the fold is finished, with what it cost and where it ran."""
-    rows = read_log(job.directory.log)
+def _averages(reports: list[StepReport]) -> dict[str, float]:
+    """Means over the steps since the last line, of the terms that there are."""
+    columns = {name: [] for name in StepReport.__dataclass_fields__}
+    for report in jax.device_get(reports):
+        for name, values in columns.items():
+            values.append(getattr(report, name))
+    return {name: float(np.mean(values)) for name, values in columns.items() if None not in values}
+
+
+def _write_predictions(job: FoldJob, chosen: dict[str, Chosen]) -> None:
+    """`predictions.csv` and `outputs.npz`: a block of rows for each rule, in the same order."""
+    tables = [
+        fold_table(job.clips, job.fold, rule, job.seed, part.outputs)
+        for rule, part in chosen.items()
+    ]
+    names = [name for name in next(iter(chosen.values())).outputs if name not in OF_TABLE]
+    arrays = {
+        name: np.concatenate([part.outputs[name] for part in chosen.values()]) for name in names
+    }
+    pool(tables).write(job.directory.predictions)
+    write_atomically(job.directory.outputs, partial(np.savez_compressed, **arrays))
+
+
+def _write_done(job: FoldJob, chosen: dict[str, Chosen], restored: int) -> None:
+    """The marker that the fold is finished, with what it cost and where it ran.
+
+    Its steps and final losses are those of the first training; its seconds, and the steps that
+    were restored, those of all.
+    """
+    logs = [read_log(directory.log) for directory in job.directories]
+    held_out = [t.split.people for t in job.trainings if t.split is not job.fold]
     names = ("total", "cross_entropy", "dynamic_image", "rank")
     write_json(
         job.directory.done,
         {
             "fold": job.fold.name,
             "n_clips": len(job.fold.test),
-            "steps": int(state.step),
+            "steps": job.steps.config.steps,
+            "selection": {
+                rule: {"step": part.step, "looks": part.looks} for rule, part in chosen.items()
+            },
+            "held_out": [" ".join(person) for people in held_out for person in people],
             "resumed_from_step": restored,
-            "seconds": sum(row["seconds"] for row in rows),  # over all sessions
+            "seconds": sum(row["seconds"] for rows in logs for row in rows),  # over all sessions
             "peak_memory_bytes": peak_memory_bytes(),
-            "final_losses": {name: rows[-1][name] for name in names},
+            "training_people": chosen["last"].training_people if "last" in chosen else None,
+            "final_losses": {name: logs[0][-1].get(name) for name in names},
             "trained_on": device_name(),
             "versions": installed_versions(),
         },

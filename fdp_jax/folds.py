@@ -1,15 +1,19 @@
 """Who or what is left out when: people, groups of people, or a whole corpus (section 4.1.2)."""
 
 import itertools
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroupOut
 
 from datasets.errors import UserError
 from fdp_jax.config import check_groups
+
+HELD_OUT_SHARE = 0.2  # of a fold's training people, for `--select=val`
+_DRAWS = 100  # of people to hold out, of which the best balanced is taken
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,59 @@ def _fold(
     name: str, people: Sequence[tuple[str, str]], train: np.ndarray, test: np.ndarray
 ) -> Fold:
     return Fold(name, tuple(people), train.astype(np.int32), test.astype(np.int32))
+
+
+def hold_out(
+    fold: Fold,
+    datasets: Sequence[str],
+    subjects: Sequence[str],
+    labels: Sequence[int] | np.ndarray,
+    seed: int,
+) -> Fold:
+    """A fold inside the training part of `fold`: some of its people held out from training.
+
+    About a fifth of the people, at least one, drawn at random many times; taken is the draw whose
+    clips come nearest to a fifth of each category. A pure function of seed and fold; the people
+    that `fold` leaves out have no part in it.
+
+    Args:
+      fold: its `train` is split.
+      datasets: the corpus of each clip.
+      subjects: the person of each clip.
+      labels: the category of each clip, from 0.
+      seed: of the run.
+
+    Returns:
+      A fold of the same name; `people` and `test` are who is held out.
+
+    Raises:
+      UserError: the fold trains on one person only.
+    """
+    of_clip = [(datasets[clip], subjects[clip]) for clip in fold.train]
+    people = sorted(set(of_clip))
+    if len(people) < 2:
+        raise UserError(
+            f"fold {fold.name} trains on one person only, so nobody can be held out of training to "
+            "choose a step by; use --select=last"
+        )
+    number_of = {person: number for number, person in enumerate(people)}
+    groups = np.array([number_of[person] for person in of_clip])
+    categories = np.asarray(labels)[fold.train]
+    wanted = HELD_OUT_SHARE * np.bincount(categories)
+
+    def imbalance(split: tuple[np.ndarray, np.ndarray]) -> float:
+        held_out = np.bincount(categories[split[1]], minlength=len(wanted))
+        return np.abs(held_out - wanted).sum()
+
+    entropy = np.random.SeedSequence((seed, zlib.crc32(fold.name.encode())))
+    splitter = GroupShuffleSplit(
+        _DRAWS,
+        test_size=max(1, round(HELD_OUT_SHARE * len(people))),
+        random_state=int(entropy.generate_state(1)[0]),
+    )
+    rest, held_out = min(splitter.split(groups, groups=groups), key=imbalance)
+    names = [people[person] for person in np.unique(groups[held_out])]
+    return _fold(fold.name, names, fold.train[rest], fold.train[held_out])
 
 
 def choose_folds(folds: Sequence[Fold], names: Sequence[str]) -> list[Fold]:

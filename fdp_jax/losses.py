@@ -10,11 +10,14 @@ from fdp_jax.config import LossConfig
 
 @flax.struct.dataclass
 class Losses:
-    """The terms of Eq. 8, unweighted; [b] clip by clip, or scalars once averaged."""
+    """The terms of Eq. 8, unweighted; [b] clip by clip, or scalars once averaged.
 
-    cross_entropy: jax.Array
-    dynamic_image: jax.Array
-    rank: jax.Array
+    None where the module was ablated.
+    """
+
+    cross_entropy: jax.Array | None
+    dynamic_image: jax.Array | None
+    rank: jax.Array | None
 
 
 def recognition_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -33,9 +36,10 @@ def rank_loss(scores: jax.Array, slope: float) -> jax.Array:
 
 
 def total_loss(losses: Losses, config: LossConfig) -> jax.Array:
-    """Eq. 8: the weighted sum of averaged terms, a scalar."""
-    return (
-        config.recognition_weight * losses.cross_entropy
-        + config.dynamic_image_weight * losses.dynamic_image
-        + config.rank_weight * losses.rank
+    """Eq. 8: the weighted sum of the averaged terms that there are, a scalar."""
+    terms = (
+        (config.recognition_weight, losses.cross_entropy),
+        (config.dynamic_image_weight, losses.dynamic_image),
+        (config.rank_weight, losses.rank),
     )
+    return sum(weight * term for weight, term in terms if term is not None)

@@ -1,9 +1,10 @@
 """The prediction table: one row per test clip, the only thing that scores are computed from.
 
 Columns: dataset, protocol, select, seed, fold, subject, clip, label,
-prediction, one `p_<class>` per class, dic_mse. `label` and `prediction` are class names, `dic_mse`
-is empty where the dynamic-image module is ablated. Floats are written with `repr`, the shortest
-text that reads back to the same bits.
+prediction, one `p_<class>` per class, dic_mse. `label` and `prediction` are class names. Where the
+recognition module is ablated `prediction` and every `p_<class>` are empty, in all rows; where the
+dynamic-image module is, `dic_mse`. Floats are written with `repr`, the shortest text that reads
+back to the same bits.
 """
 
 import csv
@@ -40,8 +41,8 @@ class PredictionTable:
     subject: tuple[str, ...]
     clip: tuple[str, ...]
     label: tuple[str, ...]
-    prediction: tuple[str, ...]
-    probabilities: np.ndarray  # float64 [n, m]
+    prediction: tuple[str, ...]  # empty texts where there is none
+    probabilities: np.ndarray  # float64 [n, m], NaN where there are none
     dic_mse: np.ndarray  # float64 [n], NaN where there is none
 
     def __len__(self) -> int:
@@ -60,21 +61,24 @@ class PredictionTable:
         subjects: Sequence[str],
         clips: Sequence[str],
         labels: Sequence[str],
-        probabilities: np.ndarray,
+        probabilities: np.ndarray | None,
         dic_mse: np.ndarray | None = None,
     ) -> "PredictionTable":
         """The table of one fold of n clips; the prediction is the most probable class.
 
         Args:
           datasets, subjects, clips, labels: text [n]; labels are class names.
-          probabilities: float [n, m].
+          probabilities: float [n, m], or None where the recognition module is ablated.
           dic_mse: float [n], or None where the dynamic-image module is ablated.
 
         Raises:
           ValueError: shapes that do not fit, or a label outside `classes`.
         """
         n, m = len(clips), len(classes)
-        probabilities = np.asarray(probabilities, dtype=np.float64)
+        recognises = probabilities is not None
+        probabilities = (
+            np.asarray(probabilities, dtype=np.float64) if recognises else np.full((n, m), np.nan)
+        )
         dic_mse = np.full(n, np.nan) if dic_mse is None else np.asarray(dic_mse, dtype=np.float64)
         if probabilities.shape != (n, m) or dic_mse.shape != (n,):
             raise ValueError(
@@ -94,10 +98,17 @@ class PredictionTable:
             subject=tuple(subjects),
             clip=tuple(clips),
             label=tuple(labels),
-            prediction=tuple(classes[index] for index in probabilities.argmax(axis=1)),
+            prediction=tuple(classes[index] for index in probabilities.argmax(axis=1))
+            if recognises
+            else ("",) * n,
             probabilities=probabilities,
             dic_mse=dic_mse,
         )
+
+    @property
+    def recognises(self) -> bool:
+        """Whether there are predictions: not where the recognition module is ablated."""
+        return "" not in self.prediction
 
     @property
     def right(self) -> np.ndarray:
@@ -124,9 +135,8 @@ class PredictionTable:
         for row in range(len(self)):
             names = [getattr(self, name)[row] for name in _BEFORE_CLASSES]
             names[_BEFORE_CLASSES.index("seed")] = str(int(self.seed[row]))
-            numbers = [repr(float(value)) for value in self.probabilities[row]]
-            mse = float(self.dic_mse[row])
-            writer.writerow([*names, *numbers, "" if math.isnan(mse) else repr(mse)])
+            numbers = [*self.probabilities[row], self.dic_mse[row]]
+            writer.writerow([*names, *("" if math.isnan(x) else repr(float(x)) for x in numbers)])
         write_atomically(path, text.getvalue())
 
     @classmethod
@@ -159,9 +169,9 @@ def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
     """One table of all rows, in the order given.
 
     Raises:
-      UserError: no table, tables of differing classes, or the same clip twice. A clip is the same
-        when corpus, subject and name agree (CASME II uses one name for clips of several subjects),
-        within one seed and selection rule.
+      UserError: no table, tables of differing classes, some with and some without predictions, or
+        the same clip twice. A clip is the same when corpus, subject and name agree (CASME II uses
+        one name for clips of several subjects), within one seed and selection rule.
     """
     tables = list(tables)
     if not tables:
@@ -172,6 +182,10 @@ def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
                 f"Folds {tables[0].fold[:1]} and {table.fold[:1]} were trained on different"
                 " classes: use one work directory per protocol."
             )
+    if len({table.recognises for table in tables if len(table)}) > 1:
+        raise UserError(
+            "Some folds have predictions and some have none: use one work directory per --ablate."
+        )
     first_fold: dict[tuple, str] = {}
     for table in tables:
         for row, fold in enumerate(table.fold):
@@ -210,6 +224,9 @@ def _parse(text: str) -> PredictionTable:
     if header != _header(classes) or not classes or len(set(classes)) != len(classes):
         raise ValueError("its header is not the expected one")
     parsed = [_parse_row(row, classes, number) for number, row in enumerate(rows, start=2)]
+    prediction = _BEFORE_CLASSES.index("prediction")
+    if len({row[prediction] == "" for row in parsed}) > 1:
+        raise ValueError("some rows have a prediction and some have none")
     start = len(_BEFORE_CLASSES)
     columns = {
         name: tuple(row[column] for row in parsed)
@@ -233,19 +250,20 @@ def _parse_row(row: list[str], classes: tuple[str, ...], number: int) -> list:
     if len(row) != start + len(classes) + 1:
         raise ValueError(f"row {number} has {len(row)} cells")
     cells = dict(zip(_BEFORE_CLASSES, row, strict=False))
-    for column in ("label", "prediction"):
+    recognises = any([cells["prediction"], *row[start:-1]])
+    for column in ("label", "prediction") if recognises else ("label",):
         if cells[column] not in classes:
             raise ValueError(f"row {number} has the {column} {cells[column]!r}, which is no class")
     try:
         seed = int(cells["seed"])
-        probabilities = [float(cell) for cell in row[start:-1]]
+        probabilities = [float(cell) if recognises else math.nan for cell in row[start:-1]]
         dic_mse = float(row[-1]) if row[-1] else math.nan
     except ValueError:
         raise ValueError(f"row {number} has a cell that is no number") from None
-    if not all(math.isfinite(value) for value in probabilities):
+    if recognises and not all(math.isfinite(value) for value in probabilities):
         raise ValueError(f"row {number} has a probability that is not finite")
     # Ties are left to the writer; anything else means that one of the cells was changed.
-    if probabilities[classes.index(cells["prediction"])] != max(probabilities):
+    if recognises and probabilities[classes.index(cells["prediction"])] != max(probabilities):
         raise ValueError(f"row {number} predicts a class that is not its most probable one")
     cells["seed"] = seed
     return [*cells.values(), *probabilities, dic_mse]

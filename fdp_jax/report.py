@@ -3,6 +3,9 @@
 Writes `predictions.csv` (all folds pooled), `report.json`, `report.md`, `report.html` and
 `figures/*.png` into WORKDIR. No jax is needed, and nothing outside WORKDIR is read, so it works on
 any machine that the folder was copied to.
+
+`... report compare WORKDIR WORKDIR` compares two trainings, and `... report chance` tells what
+guessing reaches where the best of several looks at the test clips is kept.
 """
 
 import argparse
@@ -67,17 +70,18 @@ def _draw(report: dict, runs: list) -> tuple[dict[str, bytes], list]:
     from fdp_jax.reporting import figures, words
 
     outputs, table = runs[0].outputs, runs[0].table
-    clips = figures.choose_clips(table, outputs)
-    drawn = {
-        "confusion_matrix.png": figures.confusion_matrix(
+    drawn, clips = {}, []
+    if words.recognises(report):
+        drawn["confusion_matrix.png"] = figures.confusion_matrix(
             report["confusion_matrix"], report["classes"]
-        ),
-        "subject_accuracy.png": figures.subject_accuracy(
+        )
+        drawn["subject_accuracy.png"] = figures.subject_accuracy(
             report["per_subject"], report["acc"], words.scores_title(report)
-        ),
-        "training_curves.png": figures.training_curves(runs, words.loss_levels(report)),
-        "dynamic_images.png": figures.dynamic_images(clips),
-    }
+        )
+    drawn["training_curves.png"] = figures.training_curves(runs, words.loss_levels(report))
+    if report["auxiliary"]["dynamic_image"]:
+        clips = figures.choose_clips(table, outputs)
+        drawn["dynamic_images.png"] = figures.dynamic_images(clips)
     rank = report["auxiliary"]["rank"]
     if rank:
         drawn["rank_scores.png"] = figures.rank_curves(outputs.rank_scores, rank["slope"])
@@ -86,9 +90,20 @@ def _draw(report: dict, runs: list) -> tuple[dict[str, bytes], list]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["compare"]:
+        from fdp_jax.compare_command import main as compare
+
+        return compare(arguments[1:])
+    if arguments[:1] == ["chance"]:
+        from fdp_jax.chance_command import main as chance
+
+        return chance(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="python -m fdp_jax.report",
         description="Makes the report of a training again from the files in its work directory.",
+        epilog="Also: report compare WORKDIR WORKDIR, two trainings on the same clips; report"
+        " chance, what guessing reaches under a selection rule. Each has its own --help.",
         allow_abbrev=False,
     )
     parser.add_argument("workdir", metavar="WORKDIR", help="the --workdir of a training")

@@ -42,21 +42,25 @@ class TrainState:
 
 @flax.struct.dataclass
 class StepReport:
-    """Scalars of one training step, float32: weighted sum, its terms, share of clips right."""
+    """Scalars of one training step, float32: weighted sum, its terms, share of clips right.
+
+    None where the module was ablated.
+    """
 
     total: jax.Array
-    cross_entropy: jax.Array
-    dynamic_image: jax.Array
-    rank: jax.Array
-    accuracy: jax.Array
+    cross_entropy: jax.Array | None
+    dynamic_image: jax.Array | None
+    rank: jax.Array | None
+    accuracy: jax.Array | None
 
 
 def clip_losses(outputs: Outputs, batch: Batch, rank_slope: float) -> Losses:
-    """The three losses of each clip, [b]."""
+    """The losses of each clip, [b], of the modules that there are."""
+    logits, image, scores = outputs.logits, outputs.dynamic_image, outputs.rank_scores
     return Losses(
-        recognition_loss(outputs.logits, batch.labels),
-        dynamic_image_loss(outputs.dynamic_image, batch.target),
-        rank_loss(outputs.rank_scores, rank_slope),
+        None if logits is None else recognition_loss(logits, batch.labels),
+        None if image is None else dynamic_image_loss(image, batch.target),
+        None if scores is None else rank_loss(scores, rank_slope),
     )
 
 
@@ -75,7 +79,8 @@ class Steps:
     @property
     def model(self) -> FDP:
         """The network."""
-        return FDP(self.config.model, self.classes)
+        config = self.config
+        return FDP(config.model, self.classes, config.backbone, config.ablate)
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
@@ -106,11 +111,14 @@ class Steps:
         )
         losses = jax.tree.map(jnp.mean, clip_losses(outputs, batch, self.config.loss.rank_slope))
         total = total_loss(losses, self.config.loss)
-        right = outputs.logits.argmax(axis=-1) == batch.labels
+        accuracy = None
+        if outputs.logits is not None:
+            accuracy = (outputs.logits.argmax(axis=-1) == batch.labels).mean()
         report = StepReport(
-            total, losses.cross_entropy, losses.dynamic_image, losses.rank, right.mean()
+            total, losses.cross_entropy, losses.dynamic_image, losses.rank, accuracy
         )
-        return total, (report, updated["batch_stats"])
+        # ViT-Base without the dynamic image's module has nothing that keeps statistics.
+        return total, (report, updated.get("batch_stats", {}))
 
     def update(
         self, state: TrainState, batch: Batch, rngs: dict[str, jax.Array]

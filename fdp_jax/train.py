@@ -2,6 +2,7 @@
 
     python -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=3
     python -m fdp_jax.train --dataset=samm --manual_dir=DIR_OF_SAMM
+    python -m fdp_jax.train --dataset=samm --select=all --seeds=0,1,2 --workdir=runs/samm_all
     python -m fdp_jax.train --protocol=megc2019 --manual_dir=DIR_OF_CASME2_SAMM_AND_SMIC
 
 A run that was stopped goes on where it was when the same command is given again; finished folds
@@ -22,7 +23,7 @@ import tyro
 from datasets.command_line import main_with_clear_errors, parse_options
 from datasets.errors import UserError
 from datasets.protocols import COMPOSITES, CORPORA, Protocol, get_protocol, protocols_of
-from fdp_jax.config import PRESETS, Names, TrainConfig, check, check_groups, preset
+from fdp_jax.config import PRESETS, Ints, Names, TrainConfig, check, check_groups, preset
 from fdp_jax.corpora import ensure_built
 from fdp_jax.memory import use_large_pages
 
@@ -49,7 +50,9 @@ class Options:
     folds: Names = ()
     """Names of the folds to train now, as 006,007 or casme2_to_samm; all when not given."""
     seed: int = 0
-    """Of initial weights, data order and augmentation."""
+    """Of initial weights, data order, augmentation and held-out people."""
+    seeds: Ints = ()
+    """Several seeds in turn, as 0,1,2, instead of --seed; the report gives mean and spread."""
     data_dir: Path = Path("data")
     """Where built corpora are kept."""
     manual_dir: Path | None = None
@@ -82,11 +85,19 @@ def options_from(arguments: list[str]) -> tuple[Options, Protocol]:
     for name in ("data_dir", "workdir", "manual_dir", "compilation_cache"):
         if getattr(options, name) == Path("."):
             raise UserError(f"--{name} needs a folder's name")
-    if not 0 <= options.seed < 2**32:
-        raise UserError("--seed must be at least 0 and less than 4294967296")
+    _check_seeds(options, arguments)
     if options.log_every < 1 or options.checkpoint_every < 1:
         raise UserError("--log_every and --checkpoint_every must be at least 1")
     return _with_home_expanded(options), protocol
+
+
+def _check_seeds(options: Options, arguments: list[str]) -> None:
+    if options.seeds and any(argument.partition("=")[0] == "--seed" for argument in arguments):
+        raise UserError("--seed and --seeds cannot both be given; give one of them")
+    if len(set(options.seeds)) < len(options.seeds):
+        raise UserError(f"--seeds={','.join(map(str, options.seeds))} names a seed twice")
+    if not all(0 <= seed < 2**32 for seed in (options.seed, *options.seeds)):
+        raise UserError("--seed and --seeds must be at least 0 and less than 4294967296")
 
 
 def _with_home_expanded(options: Options) -> Options:
@@ -124,9 +135,9 @@ def train(options: Options, protocol: Protocol, command: str) -> dict:
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     cadence = Cadence(options.log_every, options.checkpoint_every)
+    seeds = options.seeds or (options.seed,)
     run_folds(
-        Run(options.config, options.preset, options.seed, options.folds, workdir, cadence, command),
-        clips,
+        Run(options.config, options.preset, seeds, options.folds, workdir, cadence, command), clips
     )
     report = write_report(workdir)
     print_summary(report, workdir)
@@ -151,14 +162,17 @@ def _keep_compiled_programs(directory: Path) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+def run(arguments: list[str]) -> dict:
+    """The command line as a function; returns the content of `report.json`.
+
+    Raises:
+      UserError: a mistake in the options, or anything that keeps the training from its end.
+    """
     options, protocol = options_from(arguments)
     # Orbax prints a page of tracebacks for what ends as one sentence here.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
-        train(options, protocol, "python -m fdp_jax.train " + shlex.join(arguments))
+        return train(options, protocol, "python -m fdp_jax.train " + shlex.join(arguments))
     except RuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error) and "Out of memory" not in str(error):
             raise
@@ -166,6 +180,11 @@ def main(arguments: list[str] | None = None) -> None:
             f"the device has not enough memory for this training "
             f"({str(error).splitlines()[0][:120]}); try a smaller --batch_size or --preset=small"
         ) from error
+
+
+def main() -> None:
+    """The command line."""
+    run(sys.argv[1:])
 
 
 if __name__ == "__main__":

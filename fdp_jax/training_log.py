@@ -7,14 +7,14 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 
 from fdp_jax.files import write_atomically
-from fdp_jax.work_directory import FoldDirectory
+from fdp_jax.work_directory import TrainingDirectory
 
 
 class TrainingLog:
-    """Appends to a fold's log; what was written after the restored step is dropped first."""
+    """Appends to a training's log; what was written after the restored step is dropped first."""
 
-    def __init__(self, directory: FoldDirectory, restored_step: int):
-        """Opens the log of a fold that goes on from `restored_step`."""
+    def __init__(self, directory: TrainingDirectory, restored_step: int):
+        """Opens the log of a training that goes on from `restored_step`."""
         self._path = directory.log
         kept = [row for row in read_log(self._path) if row["step"] <= restored_step]
         write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))

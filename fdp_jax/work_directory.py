@@ -6,6 +6,8 @@ seed_<n>/folds/<fold>/checkpoints/     Orbax
 seed_<n>/folds/<fold>/log.jsonl        losses
 seed_<n>/folds/<fold>/tensorboard/     the same as events
 seed_<n>/folds/<fold>/predictions.csv, outputs.npz, done.json (last)
+seed_<n>/folds/<fold>/val/             the first three again, of the second training that
+                                       --select=all needs
 """
 
 import contextlib
@@ -23,8 +25,8 @@ FINAL_WEIGHTS = "final"  # folder beside the training states
 
 
 @dataclass(frozen=True)
-class FoldDirectory:
-    """The folder of one fold."""
+class TrainingDirectory:
+    """The folder of one training."""
 
     path: Path
 
@@ -42,6 +44,16 @@ class FoldDirectory:
     def tensorboard(self) -> Path:
         """The same as events."""
         return self.path / "tensorboard"
+
+
+@dataclass(frozen=True)
+class FoldDirectory(TrainingDirectory):
+    """The folder of one fold, and of the first of its trainings."""
+
+    @property
+    def second_training(self) -> TrainingDirectory:
+        """Where one fold needs two trainings."""
+        return TrainingDirectory(self.path / "val")
 
     @property
     def predictions(self) -> Path:

@@ -1,12 +1,14 @@
 """Kills a training at random moments until it is through, and compares it with one left alone.
 
-    python tests/kill_and_resume.py --kills=10 [--seed=0]
+    python tests/kill_and_resume.py --kills=10 [--seed=0 --steps=400 --select=all]
 
 Every kill is a SIGKILL to the whole process group. Both trainings are the real command on a tiny
-synthetic corpus. Exits 0 only if `predictions.csv` and the final weights have the same bits.
+synthetic corpus. Exits 0 only if `predictions.csv`, the final weights and the steps that were
+chosen have the same bits.
 """
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -26,12 +28,12 @@ from tests.tiny import TINY_OPTIONS  # noqa: E402
 FOLDS = ["s01", "s02"]
 
 
-def command(data_dir: Path, workdir: Path, steps: int) -> list[str]:
-    """The training that is killed: two folds, a checkpoint every few steps."""
+def command(data_dir: Path, workdir: Path, steps: int, select: str) -> list[str]:
+    """The training that is killed: two folds, a checkpoint and a look every few steps."""
     return [
         sys.executable, "-m", "fdp_jax.train", "--dataset=synthetic", f"--data_dir={data_dir}",
         f"--workdir={workdir}", f"--folds={','.join(FOLDS)}", *TINY_OPTIONS, f"--steps={steps}",
-        "--checkpoint_every=10", "--log_every=5",
+        "--checkpoint_every=10", "--log_every=5", f"--select={select}", "--evaluate_every=7",
     ]  # fmt: skip
 
 
@@ -69,32 +71,41 @@ def weights(workdir: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def compare(data_dir: Path, folder: Path, kills: int, seed: int, steps: int) -> str:
+def chosen(workdir: Path) -> list[dict]:
+    """What each rule chose in each fold."""
+    folds = [workdir / "seed_0" / "folds" / fold / "done.json" for fold in FOLDS]
+    return [json.loads(path.read_text())["selection"] for path in folds]
+
+
+def compare(
+    data_dir: Path, folder: Path, kills: int, seed: int, steps: int, select: str = "last"
+) -> str:
     """Both trainings; what was done, as a sentence. Exits non-zero when a bit differs."""
     alone = folder / "alone"
-    run(command(data_dir, alone, steps))  # also fills the cache of compiled programs
+    run(command(data_dir, alone, steps, select))  # also fills the cache of compiled programs
     started = time.monotonic()
-    run(command(data_dir, folder / "timed", steps))
+    run(command(data_dir, folder / "timed", steps, select))
     length = time.monotonic() - started
 
     chance, done, runs = random.Random(seed), 0, 0
     while done < kills:  # a run that gets through in spite of them is compared, and another begun
         killed = folder / f"killed_{runs}"
         while done < kills and not run(
-            command(data_dir, killed, steps), chance.uniform(0.1, 1.0) * length
+            command(data_dir, killed, steps, select), chance.uniform(0.1, 1.0) * length
         ):
             done += 1
-        run(command(data_dir, killed, steps))
+        run(command(data_dir, killed, steps, select))
         check_same(alone, killed, done)
         runs += 1
     return f"{done} kills in {runs} trainings: predictions and final weights the same to the bit"
 
 
 def check_same(alone: Path, killed: Path, kills: int) -> None:
-    """Exits non-zero when a prediction or a weight differs."""
+    """Exits non-zero when a prediction, a weight or a chosen step differs."""
     first, second = ((path / "predictions.csv").read_bytes() for path in (alone, killed))
     a, b = weights(alone), weights(killed)
-    if first != second or a.keys() != b.keys() or not all(np.array_equal(a[k], b[k]) for k in a):
+    same = first == second and chosen(alone) == chosen(killed) and a.keys() == b.keys()
+    if not same or not all(np.array_equal(a[k], b[k]) for k in a):
         sys.exit(f"bits differ after {kills} kills")
 
 
@@ -104,6 +115,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--select", default="last")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
@@ -112,7 +124,10 @@ def main() -> None:
             "--people=6", "--clips_per_category=1",
         ]  # fmt: skip
         subprocess.run(build, cwd=ROOT, check=True)
-        print(compare(data_dir, Path(folder), options.kills, options.seed, options.steps))
+        told = compare(
+            data_dir, Path(folder), options.kills, options.seed, options.steps, options.select
+        )
+        print(told)
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def test_corpora_are_trained_on_and_tested_on_each_way():
 
 
 def train(workdir, clips, folds=()):
-    run_folds(Run(TINY, "tiny", 0, folds, workdir, Cadence(3, 100), "command"), clips)
+    run_folds(Run(TINY, "tiny", (0,), folds, workdir, Cadence(3, 100), "command"), clips)
     return write_report(workdir)
 
 

@@ -33,6 +33,19 @@ def test_dynamic_image_loss_is_the_mean_over_pixels():
 
 
 @pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ("cross_entropy", 100 * 0.02 + 0.1 * 16),
+        ("dynamic_image", 1.5 + 0.1 * 16),
+        ("rank", 1.5 + 100 * 0.02),
+    ],
+)
+def test_total_without_a_term_is_the_sum_of_the_rest(missing, expected):
+    terms = Losses(jnp.array(1.5), jnp.array(0.02), jnp.array(16.0)).replace(**{missing: None})
+    assert float(total_loss(terms, LossConfig())) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
     ("weights", "expected"),
     [
         (LossConfig(), 1.5 + 100 * 0.02 + 0.1 * 16),

@@ -18,6 +18,7 @@ from fdp_jax.models.layers import (
     strided_patches,
 )
 from fdp_jax.random_streams import Purpose, fold_key, stream
+from tests.test_backbones import SMALL
 from tests.tiny import CHANGES
 
 # One stage, one block of each kind: what holds for it holds for the rest, and it compiles at once.
@@ -162,9 +163,10 @@ def test_max_pool_cuts_off_what_fills_no_window():
     np.testing.assert_array_equal(max_pool(x, 3)[0, :, :, 0], [[18, 21], [42, 45]])
 
 
-def test_stochastic_depth_skips_whole_clips_and_keeps_the_mean():
+@pytest.mark.parametrize("inner", [(2, 2, 1), (2, 2)], ids=["map", "tokens"])
+def test_stochastic_depth_skips_whole_clips_and_keeps_the_mean(inner):
     module = StochasticDepth(rate=0.4, frames=3)
-    branch = jnp.ones((600, 2, 2, 1))
+    branch = jnp.ones((600, *inner))
     kept = module.apply({}, branch, train=True, rngs={"stochastic_depth": jax.random.key(0)})
     by_clip = np.asarray(kept).reshape(200, 3 * 4)
     assert (by_clip == by_clip[:, :1]).all()
@@ -207,4 +209,4 @@ def test_every_size_is_obeyed(name):
 
 def test_every_option_of_the_model_has_a_test():
     elsewhere = {name.removeprefix("model.") for name in CHANGES if name.startswith("model.")}
-    assert {f.name for f in dataclasses.fields(ModelConfig)} == set(SIZES) | elsewhere
+    assert {f.name for f in dataclasses.fields(ModelConfig)} == {*SIZES, *SMALL} | elsewhere

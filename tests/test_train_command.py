@@ -137,7 +137,12 @@ def test_work_directory_that_cannot_be_written_is_one_sentence(data_dir, tmp_pat
         (["--dataset=samm", "--stepz=3"], ["--stepz", "--steps", "--model.stem_channels"]),
         (["--dataset=samm", "--steps=0"], ["--steps", "at least 1"]),
         (["--dataset=samm", "--steps=abc"], ["--steps", "abc", "--help"]),
-        (["--dataset=samm", "--select=best"], ["--select", "best", "last"]),
+        (["--dataset=samm", "--select=best"], ["--select", "best", "last", "test-best", "val"]),
+        (["--dataset=samm", "--evaluate_every=0"], ["--evaluate_every", "at least 1"]),
+        (["--dataset=samm", "--seed=1", "--seeds=1,2"], ["--seed and --seeds", "one of them"]),
+        (["--dataset=samm", "--seeds=1,2,1"], ["--seeds=1,2,1", "twice"]),
+        (["--dataset=samm", "--seeds=0,-1"], ["--seeds", "at least 0"]),
+        (["--dataset=samm", "--seeds=0,a"], ["--seeds", "'a'"]),
         (["--dataset=samm", "--model.local_channels=a,b"], ["--model.local_channels", "'a'"]),
         (["--dataset=samm", "--step=3"], ["did you mean --steps?"]),
         (["--dataset=samm", "--seed=-1"], ["--seed"]),
@@ -192,9 +197,10 @@ def test_a_crop_larger_than_the_frames_as_built_is_refused(data_dir, tmp_path):
     assert "--clip.crop=96 is more than the 72 pixels" in sentence
 
 
-def test_killed_training_ends_with_the_same_bits(data_dir, tmp_path):
-    told = compare(data_dir, tmp_path, kills=2, seed=0, steps=80)
-    assert told.startswith("2 kills"), told
+@pytest.mark.parametrize(("select", "kills"), [("last", 2), ("all", 1)])
+def test_killed_training_ends_with_the_same_bits(select, kills, data_dir, tmp_path):
+    told = compare(data_dir, tmp_path, kills=kills, seed=0, steps=80, select=select)
+    assert told.startswith(f"{kills} kills"), told
 
 
 def test_help_teaches_and_shows_the_defaults_of_the_preset():

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax import fold_training
+from fdp_jax import fold_training, prediction
 from fdp_jax.checkpoints import FoldCheckpoints, load_final
 from fdp_jax.config import TrainConfig
 from fdp_jax.fold_training import Cadence, FoldJob, device_corpus, train_fold
 from fdp_jax.folds import make_folds
 from fdp_jax.random_streams import fold_key
+from fdp_jax.selection import plan_trainings
 from fdp_jax.steps import Steps
 from fdp_jax.training_log import read_log
 from fdp_jax.work_directory import FINAL_WEIGHTS, FoldDirectory
@@ -36,7 +37,8 @@ def train(clips, path, fold_number=0, steps=STEPS, seed=0, cadence=None, progres
     cadence = cadence or Cadence(log_every=2, checkpoint_every=3)
     progress = progress or (lambda steps_done, scalars: None)
     corpus = device_corpus(clips)
-    train_fold(FoldJob(steps, clips, corpus, fold, seed, directory, cadence, progress))
+    trainings = plan_trainings(clips, fold, seed, steps.config.select)
+    train_fold(FoldJob(steps, clips, corpus, fold, trainings, seed, directory, cadence, progress))
     return directory
 
 
@@ -144,7 +146,7 @@ def assert_same_results(first, second):
 
 @pytest.mark.parametrize(
     "broken",
-    ["predict_fold", "write_atomically", "_write_done", "finish", "drop_training_states"],
+    ["_predict", "finish", "write_atomically", "_write_done", "drop_training_states"],
 )
 def test_stopped_between_two_files_at_the_end_goes_on_to_the_same_bits(
     broken, trained, tmp_path, monkeypatch
@@ -172,13 +174,13 @@ def test_fold_that_another_process_trains_is_refused(tmp_path):
 
 
 def test_outputs_that_are_not_finite_leave_no_prediction(tmp_path, monkeypatch):
-    real = fold_training._as_arrays
+    real = prediction._as_arrays
 
     def torn(batch, outputs):
         return {**real(batch, outputs), "rank_scores": np.full((4, 4), np.nan)}
 
-    monkeypatch.setattr(fold_training, "_as_arrays", torn)
-    with pytest.raises(UserError, match="outputs of fold p0 are not finite"):
+    monkeypatch.setattr(prediction, "_as_arrays", torn)
+    with pytest.raises(UserError, match="outputs of fold p0 are not finite after step 6"):
         train(random_clips(), tmp_path / "p0")
     assert not FoldDirectory(tmp_path / "p0").predictions.exists()
 
@@ -187,7 +189,7 @@ def test_checkpoint_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "checkpoints").write_text("a file where a folder should be")
     checkpoints = FoldCheckpoints(tmp_path / "checkpoints")
     with pytest.raises(UserError, match=r"checkpoint cannot be written to .*checkpoints"):
-        checkpoints.save(STEPS.initial_state(fold_key(0, "p0")))
+        checkpoints.save(STEPS.initial_state(fold_key(0, "p0")), {})
 
 
 def test_finished_fold_leaves_what_the_contract_says(trained):
@@ -220,12 +222,12 @@ def test_log_averages_the_steps_since_the_last_line(trained, tmp_path):
 def test_checkpoint_cut_short_is_one_sentence(tmp_path):
     checkpoints = FoldCheckpoints(tmp_path)
     state = STEPS.initial_state(fold_key(0, "p0"))
-    checkpoints.save(state.replace(step=state.step + 3))
+    checkpoints.save(state.replace(step=state.step + 3), {})
     for path in (tmp_path / "3").rglob("*"):
         if path.is_file() and path.stat().st_size > 1000:
             path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(UserError, match=r"checkpoint .*/3 cannot be read.*delete that folder"):
-        FoldCheckpoints(tmp_path).restore(state)
+        FoldCheckpoints(tmp_path).restore(state, has_looks=False)
 
 
 def test_final_weights_that_are_missing_are_one_sentence(tmp_path):

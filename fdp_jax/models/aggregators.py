@@ -8,14 +8,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fdp_jax.config import ModelConfig
+from fdp_jax.config import Backbone, ModelConfig
 from fdp_jax.models.layers import (
     BatchNorm,
+    Convolution,
     Mlp,
     MultiHeadConv,
     PatchEmbedding,
     Pointwise,
     StochasticDepth,
+    attend,
     average_pool,
 )
 
@@ -25,6 +27,8 @@ class LocalRelationalAggregator(nn.Module):
 
     Attributes:
       config: sizes of the network.
+      convolution: what the first branch is, as in Table 10: `fdp` as above, `conv` one plain
+        convolution, `conv_bn_relu_pointwise` a plain convolution for the multi-head one.
       channels: output channels.
       stride: of the patch embedding.
       skip_rate: stochastic depth of both residual branches.
@@ -32,6 +36,7 @@ class LocalRelationalAggregator(nn.Module):
     """
 
     config: ModelConfig
+    convolution: Backbone
     channels: int
     stride: int
     skip_rate: float
@@ -44,8 +49,14 @@ class LocalRelationalAggregator(nn.Module):
         momentum = cfg.batch_norm_momentum
         skip = StochasticDepth(self.skip_rate, self.frames)
         x = PatchEmbedding(self.channels, self.stride, momentum)(x, train=train)
-        y = MultiHeadConv(cfg.head_channels, momentum)(x, train=train)
-        y = Pointwise(self.channels, name="Fusion")(y)
+        if self.convolution == "fdp":
+            y = MultiHeadConv(cfg.head_channels, momentum)(x, train=train)
+        else:
+            y = Convolution(self.channels, name="Convolution")(x)
+        if self.convolution == "conv_bn_relu_pointwise":
+            y = nn.relu(BatchNorm(momentum, name="ConvolutionNorm")(y, train=train))
+        if self.convolution != "conv":
+            y = Pointwise(self.channels, name="Fusion")(y)
         x = x + skip(y, train=train)
         y = BatchNorm(momentum)(x, train=train)
         y = Mlp(cfg.local_mlp_ratio, cfg.dropout)(y, train=train)
@@ -79,8 +90,7 @@ class MultiHeadSelfAttention(nn.Module):
             return y.reshape(n, -1, c // d, d)  # [n, q or m, g, d]
 
         query, key, value = project("Query", x), project("Key", context), project("Value", context)
-        similarity = jnp.einsum("nqgd,nmgd->ngqm", query, key) / jnp.sqrt(d)
-        attended = jnp.einsum("ngqm,nmgd->nqgd", nn.softmax(similarity), value)
+        attended = attend(query, key, value)
         y = Pointwise(c, use_bias=True, name="Output")(attended.reshape(n, h, w, c))
         return nn.Dropout(cfg.dropout, deterministic=not train)(y)
 

@@ -7,17 +7,17 @@ import flax.linen as nn
 import flax.struct
 import jax
 
-from fdp_jax.config import ModelConfig
+from fdp_jax.config import Ablation, Backbone, ModelConfig
+from fdp_jax.models.backbones import frame_network
 from fdp_jax.models.dynamic_image_head import DynamicImageHead
 from fdp_jax.models.rank_scorer import RankScorer
 from fdp_jax.models.recognition_head import RecognitionHead
 from fdp_jax.models.temporal_pooling import TemporalPooling
-from fdp_jax.models.transformer import LocalGlobalTransformer
 
 
 @flax.struct.dataclass
 class Outputs:
-    """What the network says about a batch of clips, all float32.
+    """What the network says about a batch of clips, all float32; None where ablated.
 
     Attributes:
       logits: [b, m], before the softmax.
@@ -26,9 +26,9 @@ class Outputs:
       features: [b, t, f], F_k.
     """
 
-    logits: jax.Array
-    dynamic_image: jax.Array
-    rank_scores: jax.Array
+    logits: jax.Array | None
+    dynamic_image: jax.Array | None
+    rank_scores: jax.Array | None
     features: jax.Array
 
 
@@ -38,10 +38,14 @@ class FDP(nn.Module):
     Attributes:
       config: sizes of the network.
       classes: m, categories of the protocol.
+      backbone: what makes a frame's feature.
+      ablate: what is left out.
     """
 
     config: ModelConfig
     classes: int
+    backbone: Backbone = "fdp"
+    ablate: Ablation = ""
 
     @nn.compact
     def __call__(self, clips: jax.Array, *, train: bool) -> Outputs:
@@ -49,22 +53,24 @@ class FDP(nn.Module):
         cfg = self.config
         b, t, h, w, c = clips.shape
         frames = clips.reshape(b * t, h, w, c)
-        pooled = LocalGlobalTransformer(cfg, frames=t, name="LocalGlobalTransformer")(
-            frames, train=train
-        )
+        pooled = frame_network(cfg, self.backbone, self.ablate, t)(frames, train=train)
         features = nn.Dense(h * w, name="FrameFeature")(pooled)
         features = features.reshape(b, t, h * w)
-        rank_scores = RankScorer(name="RankScorer")(features)
         dynamic = TemporalPooling(cfg.pooled_channels, name="TemporalPooling")(
             features.reshape(b, t, h, w)
         )  # each feature seen as a map of the crop's size
-        logits = RecognitionHead(self.classes, cfg.recognition_units, name="RecognitionHead")(
-            dynamic
-        )
-        dynamic_image = DynamicImageHead(
-            tuple(cfg.construction_channels),
-            cfg.leaky_slope,
-            cfg.batch_norm_momentum,
-            name="DynamicImageHead",
-        )(dynamic, train=train)
+        logits = dynamic_image = rank_scores = None
+        if self.ablate != "no_rank":
+            rank_scores = RankScorer(name="RankScorer")(features)
+        if self.ablate != "no_mer":
+            recognise = RecognitionHead(self.classes, cfg.recognition_units, name="RecognitionHead")
+            logits = recognise(dynamic)
+        if self.ablate != "no_dic":
+            construct = DynamicImageHead(
+                tuple(cfg.construction_channels),
+                cfg.leaky_slope,
+                cfg.batch_norm_momentum,
+                name="DynamicImageHead",
+            )
+            dynamic_image = construct(dynamic, train=train)
         return Outputs(logits, dynamic_image, rank_scores, features)

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from fdp_jax.config import ModelConfig
 from fdp_jax.models.fdp import FDP
 
+DRAWN = ("kernel", "class_token", "position_embedding")
+
 
 def initial_variables(model: FDP, key: jax.Array, example: jax.Array) -> dict:
     """Fresh variables of the model.
@@ -28,18 +30,19 @@ def initial_variables(model: FDP, key: jax.Array, example: jax.Array) -> dict:
       example: clips of the right shape [1, t, h, w, 3]; only the shape is read.
 
     Returns:
-      {"params": ..., "batch_stats": ...}; kernels normal with `config.initial_std`, cut at two
-      standard deviations, but for the two above.
+      {"params": ..., "batch_stats": ...}; kernels (and a transformer's token and position
+      embedding) normal with `config.initial_std`, cut at two standard deviations, but for the two
+      above.
     """
     config: ModelConfig = model.config
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), example, train=False))
     leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
-    kernels = sum(leaf.size for path, leaf in leaves if path[-1].key == "kernel")
+    kernels = sum(leaf.size for path, leaf in leaves if path[-1].key in DRAWN)
     draw = config.initial_std * jax.random.truncated_normal(key, -2.0, 2.0, (kernels,))
     filled, used = [], 0
     for path, leaf in leaves:
         match path[-1].key:
-            case "kernel":
+            case name if name in DRAWN:
                 filled.append(draw[used : used + leaf.size].reshape(leaf.shape))
                 used += leaf.size
             case "scale" | "var":
@@ -49,8 +52,10 @@ def initial_variables(model: FDP, key: jax.Array, example: jax.Array) -> dict:
             case unknown:
                 raise ValueError(f"no rule for starting '{unknown}'")
     variables = jax.tree_util.tree_unflatten(structure, filled)
+    variables.setdefault("batch_stats", {})
     params = variables["params"]
-    params["RankScorer"] = jax.tree.map(jnp.zeros_like, params["RankScorer"])
+    if "RankScorer" in params:
+        params["RankScorer"] = jax.tree.map(jnp.zeros_like, params["RankScorer"])
     pooling = params["TemporalPooling"]["Convolution3D"]
     pooling["kernel"] = _blind_to_constants(
         pooling["kernel"] * (config.temporal_initial_std / config.initial_std)

@@ -1,6 +1,7 @@
 """Building blocks shared by the parts of the network.
 
-Axes: n = clips x frames (clip-major), h w = map, c = channels, g = heads, d = channels of a head.
+Axes: n = clips x frames (clip-major), h w = map, c = channels, g = heads, d = channels of a head,
+q = query pixels, m = key and value pixels.
 
 Two forms are chosen for speed on the CPU, where XLA's own are many times slower: a 1x1
 convolution is one matrix product over the flattened pixels, and the multi-head convolution takes
@@ -47,6 +48,47 @@ class Pointwise(nn.Module):
         flat = x.reshape(-1, x.shape[-1])  # [pixels, c]: far faster gradients than with 4 axes
         y = nn.Dense(self.channels, use_bias=self.use_bias)(flat)
         return y.reshape(*x.shape[:-1], self.channels)
+
+
+# Of red, green and blue: the same as the dynamic image is made with.
+_GREY_WEIGHTS = (0.299, 0.587, 0.114)
+
+
+def grey_channel(images: jax.Array) -> jax.Array:
+    """[n, h, w, 3] -> [n, h, w, 1], in the same range: what the foreign backbones see."""
+    return (images @ jnp.array(_GREY_WEIGHTS))[..., None]
+
+
+def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """Eq. 2 in each head: [n, q, g, d], [n, m, g, d] twice -> [n, q, g, d]."""
+    similarity = jnp.einsum("nqgd,nmgd->ngqm", query, key) / jnp.sqrt(query.shape[-1])
+    return jnp.einsum("ngqm,nmgd->nqgd", nn.softmax(similarity), value)
+
+
+class Convolution(nn.Module):
+    """Zero-padded convolution without bias.
+
+    Attributes:
+      channels: output channels.
+      side: of the kernel, odd.
+      stride: of the windows.
+    """
+
+    channels: int
+    side: int = 3
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[n, h, w, c] -> [n, ceil(h / stride), ceil(w / stride), channels]."""
+        border = self.side // 2
+        return nn.Conv(
+            self.channels,
+            (self.side, self.side),
+            self.stride,
+            padding=((border, border), (border, border)),
+            use_bias=False,
+        )(x)
 
 
 def strided_patches(x: jax.Array) -> jax.Array:
@@ -196,11 +238,11 @@ class StochasticDepth(nn.Module):
 
     @nn.compact
     def __call__(self, branch: jax.Array, *, train: bool) -> jax.Array:
-        """[n, h, w, c] -> [n, h, w, c]."""
+        """[n, ...] -> [n, ...]."""
         if not train or self.rate == 0.0:
             return branch
         keep = 1.0 - self.rate
         clips = branch.shape[0] // self.frames
         kept = jax.random.bernoulli(self.make_rng("stochastic_depth"), keep, (clips,))
         scale = jnp.repeat(kept / keep, self.frames)  # [clips] -> [n], clip-major
-        return branch * scale[:, None, None, None].astype(branch.dtype)
+        return branch * scale.reshape(-1, *[1] * (branch.ndim - 1)).astype(branch.dtype)

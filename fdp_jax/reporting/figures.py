@@ -52,7 +52,7 @@ def _style() -> dict:
     }
 
 
-def _png(draw, *arguments) -> bytes:
+def render(draw, *arguments) -> bytes:
     """Calls `draw(*arguments)` in the common style and renders the figure it returns."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(_style()), warnings.catch_warnings():
@@ -65,7 +65,7 @@ def _png(draw, *arguments) -> bytes:
 
 def confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
     """Counts with row shares as colour; rows are true classes, columns are predictions."""
-    return _png(_draw_confusion, np.asarray(matrix), list(classes))
+    return render(_draw_confusion, np.asarray(matrix), list(classes))
 
 
 def _draw_confusion(matrix: np.ndarray, classes: list[str]) -> Figure:
@@ -100,7 +100,7 @@ def subject_accuracy(people: list[dict], headline: float, title: str) -> bytes:
 
     `title`: how the headline comes about, as `words.scores_title` gives.
     """
-    return _png(_draw_subjects, people, headline, title)
+    return render(_draw_subjects, people, headline, title)
 
 
 def _draw_subjects(people: list[dict], headline: float, title: str) -> Figure:
@@ -130,19 +130,24 @@ def _draw_subjects(people: list[dict], headline: float, title: str) -> Figure:
 
 
 def training_curves(runs: list[Run], levels: dict[str, list[tuple[str, float]]]) -> bytes:
-    """The three losses against the step: each fold thin, their mean thick, trivial levels dashed.
+    """The losses against the step: each fold thin, their mean thick, trivial levels dashed.
 
-    `levels`: loss name -> (what, value), as `words.loss_levels` gives.
+    A loss that no fold has is left out. `levels`: loss name -> (what, value), as
+    `words.loss_levels` gives.
     """
-    return _png(_draw_curves, runs, levels)
+    return render(_draw_curves, runs, levels)
 
 
 def _draw_curves(runs: list[Run], levels: dict[str, list[tuple[str, float]]]) -> Figure:
-    figure = Figure(figsize=(11, 3.5), layout="constrained")
-    for axes, (name, title) in zip(figure.subplots(1, 3), _LOSS_TITLES.items(), strict=True):
+    logged = {
+        name: [curve for run in runs for fold in run.folds if len(curve := _curve(fold.log, name))]
+        for name in _LOSS_TITLES
+    }
+    names = [name for name, curves in logged.items() if curves] or list(logged)
+    figure = Figure(figsize=(0.8 + 3.4 * len(names), 3.5), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         by_step: dict[int, list[float]] = {}
-        curves = [_curve(fold.log, name) for run in runs for fold in run.folds]
-        curves = [curve for curve in curves if len(curve)]
+        curves = logged[name]
         for curve in curves:
             axes.plot(*curve.T, color=BLUE, alpha=max(0.12, 0.5 / len(curves) ** 0.5), lw=0.8)
             for step, value in curve:
@@ -155,7 +160,7 @@ def _draw_curves(runs: list[Run], levels: dict[str, list[tuple[str, float]]]) ->
             axes.axhline(value, color=color, lw=1.2, ls=(0, (4, 3)), label=f"{what}: {value:.3g}")
         if not curves:
             axes.text(0.5, 0.5, "not logged", transform=axes.transAxes, ha="center", color=SOFT)
-        axes.set_title(title)
+        axes.set_title(_LOSS_TITLES[name])
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.margins(x=0.02)
@@ -183,7 +188,7 @@ def _curve(log: Sequence[dict], name: str) -> np.ndarray:
 
 def rank_curves(scores: np.ndarray, slope: float) -> bytes:
     """Rank scores float [n, t] against the frame index, with the target K(k) = slope * k."""
-    return _png(_draw_ranks, np.asarray(scores, dtype=np.float64), slope)
+    return render(_draw_ranks, np.asarray(scores, dtype=np.float64), slope)
 
 
 def _draw_ranks(scores: np.ndarray, slope: float) -> Figure:
@@ -210,13 +215,13 @@ class ShownClip:
     """One clip of the panel of dynamic images."""
 
     title: str
-    right: bool
+    right: bool | None  # None where nothing was predicted
     label: str
     prediction: str
     frames: np.ndarray  # uint8 [t, h, w]
     target: np.ndarray  # float32 [h, w]
-    dynamic_image: np.ndarray | None  # float32 [h, w]
-    mse: float | None
+    dynamic_image: np.ndarray  # float32 [h, w]
+    mse: float
 
 
 def choose_clips(table: PredictionTable, outputs: Outputs, count: int = 6) -> list[ShownClip]:
@@ -243,18 +248,17 @@ def choose_clips(table: PredictionTable, outputs: Outputs, count: int = 6) -> li
         for key in order:
             if queues[key] and len(rows) < count:
                 rows.append(queues[key].pop(0))
-    images = outputs.dynamic_image
     corpora = [f"{name} " if len(set(table.dataset)) > 1 else "" for name in table.dataset]
     return [
         ShownClip(
             title=f"{corpora[row]}{table.subject[row]} / {table.clip[row]}",
-            right=bool(right[row]),
+            right=bool(right[row]) if table.recognises else None,
             label=table.label[row],
             prediction=table.prediction[row],
             frames=outputs.frames[row],
             target=outputs.target[row],
-            dynamic_image=None if images is None else images[row],
-            mse=None if np.isnan(table.dic_mse[row]) else float(table.dic_mse[row]),
+            dynamic_image=outputs.dynamic_image[row],
+            mse=float(table.dic_mse[row]),
         )
         for row in sorted(rows, key=lambda row: (table.classes.index(table.label[row]), row))
     ]
@@ -262,14 +266,13 @@ def choose_clips(table: PredictionTable, outputs: Outputs, count: int = 6) -> li
 
 def dynamic_images(clips: list[ShownClip]) -> bytes:
     """The panel: a row per clip with its frames, ground truth and construction."""
-    return _png(_draw_panel, clips)
+    return render(_draw_panel, clips)
 
 
 def _draw_panel(clips: list[ShownClip]) -> Figure:
     t = len(clips[0].frames)
-    built = clips[0].dynamic_image is not None
     # Set by hand: a layout engine would push columns apart to make room for the long titles.
-    widths = [1] * t + [0.12] + [1] * (1 + built)
+    widths = [1] * t + [0.12, 1, 1]
     figure = Figure(figsize=(1.0 * sum(widths) + 0.3, 1.28 * len(clips) + 0.1))
     grid = figure.subplots(len(clips), len(widths), squeeze=False, width_ratios=widths)
     figure.subplots_adjust(left=0.015, right=0.985, bottom=0.01,
@@ -278,16 +281,18 @@ def _draw_panel(clips: list[ShownClip]) -> Figure:
     for axes in grid.flat:
         axes.set_axis_off()
     for row, (line, clip) in enumerate(zip(grid, clips, strict=True)):
-        images = [frame / 255 for frame in clip.frames] + [clip.target]
-        images += [clip.dynamic_image] if built else []
+        images = [*(frame / 255 for frame in clip.frames), clip.target, clip.dynamic_image]
         for axes, image in zip([*line[:t], *line[t + 1 :]], images, strict=True):
             axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-        mark, color = ("right", BLUE) if clip.right else ("wrong", RED)
-        verdict = f"{mark}: {clip.label}" + ("" if clip.right else f", called {clip.prediction}")
+        verdict, color = {
+            None: (clip.label, INK),
+            True: (f"right: {clip.label}", BLUE),
+            False: (f"wrong: {clip.label}, called {clip.prediction}", RED),
+        }[clip.right]
         title = f"{_clip_text(clip.title, 40)}   {_clip_text(verdict, 60)}"
         line[0].set_title(title, fontsize=8.5, color=color, pad=3)
         if row == 0:
-            for axes, name in zip(line[t + 1 :], ("ground truth", "built"), strict=False):
+            for axes, name in zip(line[t + 1 :], ("ground truth", "built"), strict=True):
                 axes.set_title(name, fontsize=8.5, pad=3)
     return figure
 

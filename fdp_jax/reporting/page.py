@@ -10,8 +10,7 @@ from pathlib import Path
 
 import jinja2
 
-from fdp_jax.metrics import SCORE_NAMES
-from fdp_jax.reporting import words
+from fdp_jax.reporting import selection, words
 from fdp_jax.reporting.figures import PIXELS_PER_INCH, ShownClip, strip
 from fdp_jax.reporting.text import FIGURES
 
@@ -21,13 +20,13 @@ class ClipView:
     """One clip of the panel as the page shows it; the images are data URIs."""
 
     title: str
-    right: bool
+    right: bool | None
     label: str
     prediction: str
     n_frames: int
     frames: str
     target: str
-    dynamic_image: str | None
+    dynamic_image: str
     mse: str
 
 
@@ -60,7 +59,7 @@ def html(report: dict, figures: dict[str, bytes], clips: list[ShownClip]) -> str
     return environment.get_template("page.html.j2").render(
         report=report,
         words=words,
-        score_names=SCORE_NAMES,
+        selection=selection,
         charts=charts,
         clips=[_view(clip) for clip in clips],
         clips_caption=FIGURES["dynamic_images.png"][1],
@@ -68,7 +67,6 @@ def html(report: dict, figures: dict[str, bytes], clips: list[ShownClip]) -> str
 
 
 def _view(clip: ShownClip) -> ClipView:
-    built = clip.dynamic_image
     return ClipView(
         title=clip.title,
         right=clip.right,
@@ -77,8 +75,8 @@ def _view(clip: ShownClip) -> ClipView:
         n_frames=len(clip.frames),
         frames=_data_uri(strip(list(clip.frames))),
         target=_data_uri(strip([clip.target])),
-        dynamic_image=None if built is None else _data_uri(strip([built])),
-        mse="" if clip.mse is None else f"{clip.mse:.2g}",
+        dynamic_image=_data_uri(strip([clip.dynamic_image])),
+        mse=f"{clip.mse:.2g}",
     )
 
 

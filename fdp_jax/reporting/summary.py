@@ -4,6 +4,8 @@ One seed: the scores of its pooled table; where whole corpora are left out, each
 itself and the mean of the two. Several seeds: the mean over the complete ones, with their sample
 standard deviation under `spread` and every seed under `runs`; a seed with missing folds enters the
 mean only when no seed is complete. Only runs of one selection rule are ever averaged.
+
+Where the recognition module is ablated, everything that predictions are needed for is None.
 """
 
 import math
@@ -12,15 +14,17 @@ from dataclasses import asdict
 
 import numpy as np
 
+from fdp_jax.bootstrap import DRAWS, subject_bootstrap
 from fdp_jax.metrics import SCORE_NAMES, score
 from fdp_jax.predictions import PredictionTable
 from fdp_jax.reporting.auxiliary import dynamic_image_levels, mean_levels, rank_levels
-from fdp_jax.reporting.workdir import LOSSES, Run
+from fdp_jax.reporting.selection import side_by_side
+from fdp_jax.reporting.workdir import LOSSES, TRAINING_PEOPLE, Run
 
 
 def headline_runs(runs: list[Run]) -> list[Run]:
     """The runs that the headline numbers come from (see the module docstring)."""
-    rule = runs[0].info["select"]
+    rule = runs[0].select
     scored = [run for run in runs if run.folds and run.select == rule]
     scored = scored or [run for run in runs if run.folds]
     complete = [run for run in scored if not run.missing]
@@ -45,15 +49,18 @@ def summarise(config: dict, runs: list[Run]) -> dict:
         "protocol": info["protocol"],
         "split": split_of(info),
         "select": rule,
+        "looks": chosen[0].looks,
         "seeds": [run.seed for run in chosen],
         "n_clips": heads[0]["n_clips"],
         "n_subjects": heads[0]["n_subjects"],
         "classes": list(info["classes"]),
         **_headline_scores(heads),
         "spread": _spread(heads),
+        "intervals": _intervals(chosen),
+        "selection": _selection(runs, entries),
         "classes_without_clips": heads[0]["classes_without_clips"],
         "dic_mse": _mean_or_none([head["dic_mse"] for head in heads]),
-        "chance": 1 / len(info["classes"]),
+        "chance": 1 / len(info["classes"]) if chosen[0].table.recognises else None,
         "largest_class_acc": _largest_class_acc(chosen[0]),
         "complete": not missing,
         "missing_folds": missing,
@@ -63,6 +70,7 @@ def summarise(config: dict, runs: list[Run]) -> dict:
         "seeds_left_out": [run.seed for run in same_rule if run not in chosen],
         "auxiliary": _auxiliary(chosen),
         "training_losses": _training_losses(chosen),
+        "training_people": _training_people(chosen),
         "per_subject": per_subject([run.table for run in chosen], len(corpora_of(info)) > 1),
         **_costs_and_origin(config, info, heads),
     }
@@ -73,12 +81,39 @@ def summarise(config: dict, runs: list[Run]) -> dict:
     return report
 
 
+def _intervals(chosen: list[Run]) -> dict | None:
+    """[low, high] of Acc, UF1 and UAR from drawing people; None where that says nothing."""
+    tables = [run.table for run in chosen]
+    if not tables[0].recognises:
+        return None
+    found = subject_bootstrap(tables, split_of(chosen[0].info))
+    if found is None:
+        return None
+    pairs = {name: [interval.low, interval.high] for name, interval in found.items()}
+    return {"draws": DRAWS, **pairs}
+
+
+def _selection(runs: list[Run], entries: dict[int, dict]) -> dict | None:
+    """The selection rules side by side, each over its seeds as the headline is."""
+    rules, test_best = [], None
+    for name in dict.fromkeys(run.select for run in runs):
+        chosen = headline_runs([run for run in runs if run.select == name])
+        heads = [entries[id(run)] for run in chosen]
+        if not heads:
+            continue
+        rule = {"select": name, "looks": chosen[0].looks, "seeds": [run.seed for run in chosen]}
+        rules.append(rule | _mean_scores(heads) | {"spread": _spread(heads)})
+        test_best = chosen[0] if name == "test-best" else test_best
+    return side_by_side(rules, test_best)
+
+
 def _run_entry(run: Run) -> dict:
     """One seed under one selection rule; scores are None when no fold of it is finished."""
     entry = {
         "dataset": run.info["dataset"],
         "protocol": run.info["protocol"],
         "select": run.select,
+        "looks": run.looks,
         "seed": run.seed,
         "n_clips": 0,
         "n_subjects": 0,
@@ -91,24 +126,37 @@ def _run_entry(run: Run) -> dict:
     if not run.folds:
         return entry
     table = run.table
-    scores = score(table.label, table.prediction, run.info["classes"])
-    entry |= {name: getattr(scores, name) for name in SCORE_NAMES}
+    entry |= _scores(table, run.info["classes"])
     if len(corpora_of(run.info)) > 1:
         entry["per_dataset"] = _per_dataset(table, run.info)
     if split_of(run.info) == "corpora":
         entry |= _mean_scores(entry["per_dataset"])
-    mse = table.dic_mse
     peaks = [fold.done.get("peak_memory_bytes") for fold in run.folds]
     return entry | {
         "n_clips": len(table),
         "n_subjects": len(table.people),
-        "per_class_recall": scores.per_class_recall,
-        "confusion_matrix": scores.confusion_matrix.tolist(),
-        "classes_without_clips": list(scores.classes_without_clips),
-        "dic_mse": None if np.isnan(mse).any() else float(mse.mean()),
         "seconds": float(sum(fold.done.get("seconds") or 0 for fold in run.folds)),
         "peak_memory_bytes": max((peak for peak in peaks if peak), default=None),
     }
+
+
+def _scores(table: PredictionTable, classes: list[str]) -> dict:
+    """Everything that is computed from a table alone; None what was not predicted."""
+    entry = {
+        **dict.fromkeys((*SCORE_NAMES, "per_class_recall", "confusion_matrix")),
+        "classes_without_clips": [],
+        "dic_mse": _mean_error(table.dic_mse),
+    }
+    if table.recognises:
+        scores = score(table.label, table.prediction, classes)
+        entry |= {name: getattr(scores, name) for name in (*SCORE_NAMES, "per_class_recall")}
+        entry["confusion_matrix"] = scores.confusion_matrix.tolist()
+        entry["classes_without_clips"] = list(scores.classes_without_clips)
+    return entry
+
+
+def _mean_error(mse: np.ndarray) -> float | None:
+    return None if np.isnan(mse).any() else float(mse.mean())
 
 
 def corpora_of(info: dict) -> list[str]:
@@ -133,15 +181,15 @@ def _per_dataset(pooled: PredictionTable, info: dict) -> list[dict]:
     """The scores of each corpus that was tested, by itself."""
     entries = []
     for dataset, table in _by_dataset(pooled, corpora_of(info)).items():
-        scores = score(table.label, table.prediction, info["classes"])
+        scores = _scores(table, info["classes"])
+        kept = (*SCORE_NAMES, "classes_without_clips", "dic_mse")
         entries.append(
             {
                 "dataset": dataset,
                 "fold": table.fold[0] if split_of(info) == "corpora" else None,
                 "n_clips": len(table),
                 "n_subjects": len(table.people),
-                **{name: getattr(scores, name) for name in SCORE_NAMES},
-                "classes_without_clips": list(scores.classes_without_clips),
+                **{name: scores[name] for name in kept},
             }
         )
     return entries
@@ -151,15 +199,21 @@ def _mean_per_dataset(heads: list[dict], datasets: list[str]) -> list[dict]:
     """Means over the seeds that tested a corpus."""
     entries = [entry for head in heads for entry in head["per_dataset"]]
     of = {name: [entry for entry in entries if entry["dataset"] == name] for name in datasets}
-    return [same[0] | _mean_scores(same) for same in of.values() if same]
+    return [
+        same[0] | _mean_scores(same) | {"dic_mse": _mean_or_none([e["dic_mse"] for e in same])}
+        for same in of.values()
+        if same
+    ]
 
 
-def _mean_scores(entries: list[dict]) -> dict[str, float]:
-    return {name: float(np.mean([entry[name] for entry in entries])) for name in SCORE_NAMES}
+def _mean_scores(entries: list[dict]) -> dict[str, float | None]:
+    return {name: _mean_or_none([entry[name] for entry in entries]) for name in SCORE_NAMES}
 
 
-def _largest_class_acc(run: Run) -> float:
+def _largest_class_acc(run: Run) -> float | None:
     """What always naming the largest class reaches; by direction where the scores are."""
+    if not run.table.recognises:
+        return None
     tables = [run.table]
     if split_of(run.info) == "corpora":
         tables = _by_dataset(run.table, corpora_of(run.info)).values()
@@ -169,6 +223,8 @@ def _largest_class_acc(run: Run) -> float:
 def _headline_scores(heads: list[dict]) -> dict:
     """Means over the seeds; the confusion matrix is their sum."""
     classes = heads[0]["per_class_recall"]
+    if classes is None:
+        return dict.fromkeys((*SCORE_NAMES, "per_class_recall", "confusion_matrix"))
     return {
         **_mean_scores(heads),
         "per_class_recall": {
@@ -180,10 +236,17 @@ def _headline_scores(heads: list[dict]) -> dict:
 
 
 def _spread(heads: list[dict]) -> dict | None:
-    """Sample standard deviation of each score over the seeds; None for a single seed."""
+    """Sample standard deviation over the seeds of each score and of the dynamic image's error.
+
+    None for a single seed.
+    """
     if len(heads) < 2:
         return None
-    return {name: float(np.std([head[name] for head in heads], ddof=1)) for name in SCORE_NAMES}
+    values = {name: [head[name] for head in heads] for name in (*SCORE_NAMES, "dic_mse")}
+    return {
+        name: None if None in seeds else float(np.std(seeds, ddof=1))
+        for name, seeds in values.items()
+    }
 
 
 def _mean_or_none(values: list) -> float | None:
@@ -192,12 +255,12 @@ def _mean_or_none(values: list) -> float | None:
 
 
 def per_subject(tables: list[PredictionTable], several_corpora: bool) -> list[dict]:
-    """For each person: clips, and the share that is right, averaged over the seeds' tables."""
+    """For each person: clips, share right and error of the image, averaged over the seeds."""
     people = sorted({person for table in tables for person in table.people})
     hits_by_table = [table.right for table in tables]
     entries = []
     for corpus, subject in people:
-        right, folds, clips = [], [], 0
+        right, folds, clips, errors = [], [], 0, []
         for table, hits in zip(tables, hits_by_table, strict=True):
             rows = [
                 row
@@ -205,6 +268,7 @@ def per_subject(tables: list[PredictionTable], several_corpora: bool) -> list[di
                 if (table.dataset[row], table.subject[row]) == (corpus, subject)
             ]
             right.extend(hits[rows].tolist())
+            errors.extend(table.dic_mse[rows])
             folds.extend(table.fold[row] for row in rows)
             clips = max(clips, len(rows))
         name = f"{corpus} {subject}" if several_corpora else subject
@@ -213,7 +277,8 @@ def per_subject(tables: list[PredictionTable], several_corpora: bool) -> list[di
                 "subject": name,
                 "fold": folds[0],
                 "n_clips": clips,
-                "acc": float(np.mean(right)),
+                "acc": float(np.mean(right)) if tables[0].recognises else None,
+                "dic_mse": _mean_error(np.array(errors)),
             }
         )
     return entries
@@ -236,10 +301,20 @@ def _auxiliary(chosen: list[Run]) -> dict:
 
 def _training_losses(chosen: list[Run]) -> dict:
     """Means over the folds of the losses of the last logged training steps."""
-    finals = [fold.done.get("final_losses") or {} for run in chosen for fold in run.folds]
+    return _means_over_folds(chosen, "final_losses", LOSSES)
+
+
+def _training_people(chosen: list[Run]) -> dict:
+    """Means over the folds of how the finished networks do on the people they were trained on."""
+    return _means_over_folds(chosen, "training_people", TRAINING_PEOPLE)
+
+
+def _means_over_folds(chosen: list[Run], part: str, names: tuple[str, ...]) -> dict:
+    """Means of some numbers of every fold's `done.json`; None where no fold has one."""
+    of_folds = [fold.done.get(part) or {} for run in chosen for fold in run.folds]
     means = {}
-    for name in LOSSES:
-        values = [final[name] for final in finals if _is_number(final.get(name))]
+    for name in names:
+        values = [of_fold[name] for of_fold in of_folds if _is_number(of_fold.get(name))]
         means[name] = float(np.mean(values)) if values else None
     return means
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from fdp_jax.metrics import SCORE_NAMES
-from fdp_jax.reporting import words
+from fdp_jax.reporting import selection, words
 
 # Figure file -> (title, what it shows); those that could not be drawn are passed over.
 FIGURES = {
@@ -17,7 +16,7 @@ FIGURES = {
     "dynamic_images.png": (
         "Dynamic images",
         "For some test clips: the eight input frames, the ground truth and the construction. The"
-        " clips go round the classes, right and wrong by turns.",
+        " clips go round the classes, right and wrong by turns where something was predicted.",
     ),
     "rank_scores.png": (
         "Rank scores",
@@ -29,27 +28,37 @@ FIGURES = {
 def terminal(report: dict, workdir: Path) -> str:
     """The summary for the terminal, without a line feed at its end."""
     lines = [
-        f"{report['dataset']} {report['protocol']}, selection rule {report['select']},"
-        f" {words.seeds_text(report)}",
+        f"{report['dataset']} {report['protocol']}, selection rule"
+        f" {words.rule_name(report['select'])},"
+        f" {words.seeds_text(report)}{words.variant_text(report)}",
         words.counts_text(report),
         "",
     ]
-    width = max(map(len, words.SCORE_TITLES.values()))
-    lines += [
-        f"  {words.SCORE_TITLES[name]:<{width}}  {words.score_text(report, name):>8}"
-        for name in SCORE_NAMES
-    ]
+    headline = _headline(report)
+    width = max(len(title) for title, _ in headline)
+    lines += [f"  {title:<{width}}  {value:>8}" for title, value in headline]
     if rows := words.dataset_rows(report):
-        lines += ["", words.dataset_text(report), *_columns([words.dataset_head(), *rows])]
-    lines += ["", words.scores_text(report), words.labels_text(report), words.chance_text(report)]
-    if report["select"] == "test-best":
-        lines.append(f"Selection rule test-best: {words.selection_text(report)}.")
+        lines += ["", words.dataset_text(report), *_columns(rows)]
+    if rows := selection.table(report):
+        lines += ["", *_columns(rows), *selection.sentences(report)]
+    lines += ["", words.scores_text(report), words.labels_text(report)]
+    lines += [text for text in [words.intervals_text(report), words.chance_text(report)] if text]
     lines += [text for text in [words.absent_text(report)] if text]
     lines += words.auxiliary_sentences(report)
     if missing := words.missing_text(report):
         lines += ["", missing, *(f"  {line}" for line in words.missing_lines(report))]
     lines += ["", f"Report: {workdir / 'report.html'}"]
     return "\n".join(lines)
+
+
+def _headline(report: dict) -> list[tuple[str, str]]:
+    """Title and value, with its spread where several seeds were averaged, and its interval."""
+    rows = words.headline_rows(report)
+    spreads = [words.spread_text(report, name) if name else "" for name, _, _ in rows]
+    return [
+        (title, value + (f" ({spread})" if spread else "") + words.interval_text(report, name))
+        for (name, title, value), spread in zip(rows, spreads, strict=True)
+    ]
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:
@@ -66,64 +75,60 @@ def markdown(report: dict, figures: list[str]) -> str:
     parts = [
         f"# FDP on {_cell(report['dataset'])}, {_cell(report['protocol'])}",
         f"Selection rule `{_cell(report['select'])}`: {words.selection_text(report)}."
-        f" {words.seeds_text(report).capitalize()}. {words.counts_text(report)}.",
+        f" {words.seeds_text(report).capitalize()}{words.variant_text(report)}."
+        f" {words.counts_text(report)}.",
     ]
     if missing := words.missing_text(report):
         parts += [f"**{missing}**", _bullets(words.missing_lines(report))]
-    scores = [(words.SCORE_TITLES[n], words.score_text(report, n)) for n in SCORE_NAMES]
-    parts += [_table((f"Score, {words.scores_title(report)}", ""), scores)]
-    parts += [words.scores_text(report), words.chance_text(report)]
+    parts += [_table([(f"Score, {words.scores_title(report)}", ""), *_headline(report)])]
+    parts += [words.scores_text(report)]
+    parts += [text for text in [words.intervals_text(report), words.chance_text(report)] if text]
+    if rows := selection.table(report):
+        parts += ["## By selection rule", _table(rows), *selection.sentences(report)]
     if rows := words.dataset_rows(report):
-        parts += ["## By corpus", words.dataset_text(report), _table(words.dataset_head(), rows)]
+        parts += ["## By corpus", words.dataset_text(report), _table(rows)]
     if absent := words.absent_text(report):
         parts.append(_cell(absent))
-    recalls = [(name, words.percent(value)) for name, value in report["per_class_recall"].items()]
-    parts += ["## Recall by class", _table(("Class", "Recall"), recalls)]
-    parts += ["## Confusion matrix", "Rows are true classes, columns are predictions."
-              + (" Counts are summed over the seeds." if report["spread"] else "")]  # fmt: skip
-    matrix = zip(report["classes"], report["confusion_matrix"], strict=True)
-    parts.append(_table(("", *report["classes"]), [(name, *row) for name, row in matrix]))
+    if words.recognises(report):
+        parts += _by_class(report)
     parts += ["## What the auxiliary tasks learnt"]
     rows = words.auxiliary_rows(report)
     if rows:
         cells = [(f"**{what}**" if own else what, value) for what, value, own in rows]
-        parts.append(_table(("", "Value"), cells, raw=True))
+        parts.append(_table([("", "Value"), *cells], raw=True))
     parts.append(_bullets(words.auxiliary_sentences(report)))
-    parts += ["## By person", _table(("Person", "Fold", "Clips", "Right"), [
-        (p["subject"], p["fold"], p["n_clips"], words.percent(p["acc"]))
-        for p in report["per_subject"]
-    ])]  # fmt: skip
+    parts += ["## By person", _table(words.person_rows(report))]
     if "runs" in report:
-        parts += ["## Every run", runs_table(report)]
+        parts += ["## Every run", _table(words.run_rows(report))]
     for name in figures:
         title, caption = FIGURES[name]
         parts += [f"## Figure: {title}", caption, f"![{title}](figures/{name})"]
-    parts += ["## What was run", _table(("", ""), words.fact_rows(report))]
+    parts += ["## What was run", _table([("", ""), *words.fact_rows(report)])]
     for title in ("corrections", "warnings"):
         if report[title]:
             parts += [f"## {title.capitalize()}", _bullets(report[title])]
     return "\n\n".join(parts) + "\n"
 
 
-def runs_table(report: dict) -> str:
-    """One row per seed and selection rule."""
-    head = ("Selection rule", "Seed", "Folds", *(words.SCORE_TITLES[n] for n in SCORE_NAMES))
-    rows = [
-        (
-            run["select"],
-            run["seed"],
-            f"{run['folds_finished']} of {run['n_folds']}",
-            *(words.percent(run[name]) for name in SCORE_NAMES),
-        )
-        for run in report["runs"]
+def _by_class(report: dict) -> list[str]:
+    """Recall and confusion matrix."""
+    recalls = [(name, words.percent(value)) for name, value in report["per_class_recall"].items()]
+    matrix = zip(report["classes"], report["confusion_matrix"], strict=True)
+    return [
+        "## Recall by class",
+        _table([("Class", "Recall"), *recalls]),
+        "## Confusion matrix",
+        "Rows are true classes, columns are predictions."
+        + (" Counts are summed over the seeds." if report["spread"] else ""),
+        _table([("", *report["classes"]), *((name, *row) for name, row in matrix)]),
     ]
-    return _table(head, rows)
 
 
-def _table(head: tuple, rows: list[tuple], raw: bool = False) -> str:
+def _table(rows: list[tuple], raw: bool = False) -> str:
+    """A table whose head is its first row."""
     cell = str if raw else _cell
-    lines = [" | ".join(cell(value) for value in row) for row in [head, *rows]]
-    lines.insert(1, " | ".join(["---"] * len(head)))
+    lines = [" | ".join(cell(value) for value in row) for row in rows]
+    lines.insert(1, " | ".join(["---"] * len(rows[0])))
     return "\n".join(f"| {line} |" for line in lines)
 
 

@@ -10,11 +10,13 @@ SCORE_TITLES = {
     "uar": "UAR",
     "war": "WAR",
 }
+FEW_PEOPLE = 20  # the fewer, the more the bootstrap's intervals are too narrow
+_IMAGE_TITLES = {"dic_mse": "Dynamic image, MSE"}
 _SELECTION = {
     "last": "every fold is scored at its last step; no test clip was looked at before",
-    "val": "every fold is scored at its best step on held-out people of its training part",
-    "test-best": "OPTIMISTIC: every fold is scored at its best step on the test subject itself;"
-    " only for comparison with published tables that did the same",
+    "val": "every fold is scored at its best step{looks} on held-out people of its training part",
+    "test-best": "OPTIMISTIC: every fold is scored at its best step{looks} on the test subject"
+    " itself; only for comparison with published tables that did the same",
 }
 
 
@@ -23,12 +25,76 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
-def score_text(report: dict, name: str) -> str:
-    """A headline score, with its spread where several seeds were averaged."""
-    text = percent(report[name])
-    if report["spread"]:
-        text += f" (sd {100 * report['spread'][name]:.2f})"
-    return text
+def recognises(report: dict) -> bool:
+    """Whether there are predictions to score: not where the recognition module is ablated."""
+    return report["confusion_matrix"] is not None
+
+
+def score_titles(report: dict) -> dict[str, str]:
+    """Key in an entry -> title of what is reported of it: the scores, or else the image's error."""
+    return SCORE_TITLES if recognises(report) else _IMAGE_TITLES
+
+
+def cell(entry: dict, name: str) -> str:
+    """One number of `score_titles` as text."""
+    return small(entry[name]) if name in _IMAGE_TITLES else percent(entry[name])
+
+
+def spread_text(report: dict, name: str) -> str:
+    """A headline number's standard deviation over the seeds; empty for a single one."""
+    if not report["spread"] or report["spread"][name] is None:
+        return ""
+    deviation = report["spread"][name]
+    return f"sd {deviation:.2g}" if name in _IMAGE_TITLES else f"sd {100 * deviation:.2f}"
+
+
+def bracket(interval: list[float] | None, form: str = "{:.1f}") -> str:
+    """An interval of fractions as ` [61.2, 83.0]`, in percent; empty where there is none."""
+    if interval is None:
+        return ""
+    low, high = (form.format(100 * value) for value in interval)
+    return f" [{low}, {high}]"
+
+
+def interval_text(report: dict, name: str) -> str:
+    """The interval of a headline score; empty where there is none."""
+    return bracket((report["intervals"] or {}).get(name))
+
+
+def intervals_text(report: dict) -> str:
+    """What the intervals beside the headline are; empty where there are none."""
+    if report["intervals"] is None:
+        return ""
+    return resampling_text(report["intervals"]["draws"], report["n_subjects"])
+
+
+def resampling_text(draws: int, people: int) -> str:
+    """What intervals in brackets are."""
+    few = f" With {people} people they are rather too narrow." if people < FEW_PEOPLE else ""
+    return (
+        f"In brackets: the middle 95 % of {draws:,} drawings of the people with replacement, all"
+        f" clips of a person together.{few}"
+    )
+
+
+def headline_rows(report: dict) -> list[tuple[str, str, str]]:
+    """(name, title, value) of the headline: the scores, or else the image's error and its levels.
+
+    The names are those of `score_titles`; a level has none.
+    """
+    rows = [(name, title, cell(report, name)) for name, title in score_titles(report).items()]
+    if not recognises(report):
+        levels = report["auxiliary"]["dynamic_image"] or {}
+        rows += [("", title, small(levels[key])) for key, title in IMAGE_LEVELS.items() if levels]
+    return rows
+
+
+def variant_text(report: dict) -> str:
+    """What of the network is not the paper's own, as `, ablated: no_dic`; empty for nothing."""
+    backbone, ablated = (report["config"].get(name) for name in ("backbone", "ablate"))
+    return (f", backbone {backbone}" if backbone not in (None, "fdp") else "") + (
+        f", ablated: {ablated}" if ablated else ""
+    )
 
 
 def small(value: float | None) -> str:
@@ -64,8 +130,14 @@ def listing(words: Iterable[str]) -> str:
 
 
 def selection_text(report: dict) -> str:
-    """What the selection rule means."""
-    return _SELECTION.get(report["select"], "")
+    """What the selection rule of the headline means."""
+    looks = f", of {report['looks']} looked at," if report.get("looks") else ""
+    return _SELECTION.get(report["select"], "").format(looks=looks)
+
+
+def rule_name(rule: str) -> str:
+    """A selection rule's name, with its warning where it has one."""
+    return "test-best (OPTIMISTIC)" if rule == "test-best" else rule
 
 
 def counts_text(report: dict) -> str:
@@ -79,11 +151,15 @@ def counts_text(report: dict) -> str:
 
 def scores_title(report: dict) -> str:
     """How the headline scores come about, in a few words."""
+    if not recognises(report):
+        return "mean over all test clips"
+    warning = f", {rule_name('test-best')}" if report["select"] == "test-best" else ""
     if report["split"] != "corpora":
-        return "pooled over all folds"
+        return "pooled over all folds" + warning
     if _has_both_directions(report):
-        return "mean of the two directions"
-    return "one direction only" if len(report["per_dataset"]) == 1 else "one direction a seed"
+        return "mean of the two directions" + warning
+    one = "one direction only" if len(report["per_dataset"]) == 1 else "one direction a seed"
+    return one + warning
 
 
 def _has_both_directions(report: dict) -> bool:
@@ -94,6 +170,11 @@ def _has_both_directions(report: dict) -> bool:
 def scores_text(report: dict) -> str:
     """How the headline scores come about, as a sentence."""
     per_seed = " per seed" if report["spread"] else ""
+    if not recognises(report):
+        return (
+            "The recognition module was switched off in this run, so there are no scores; the"
+            f" error of the dynamic image is the mean over all test clips{per_seed}."
+        )
     if report["split"] != "corpora":
         return f"All scores come from one table of predictions{per_seed}, pooled over the folds."
     directions = listing(entry["fold"] for entry in report["per_dataset"])
@@ -119,26 +200,49 @@ def dataset_text(report: dict) -> str:
     return f"From the same predictions, each tested corpus by itself{mean}."
 
 
-def dataset_head() -> tuple[str, ...]:
-    """The head of the table of scores by tested corpus."""
-    return ("Tested corpus", "Clips", "People", *SCORE_TITLES.values())
-
-
 def dataset_rows(report: dict) -> list[tuple[str, ...]]:
-    """The rows below `dataset_head`; none where there is one corpus."""
-    return [
+    """The table of scores by tested corpus, its head first; nothing where there is one corpus."""
+    if "per_dataset" not in report:
+        return []
+    titles = score_titles(report)
+    return [("Tested corpus", "Clips", "People", *titles.values())] + [
         (
             entry["dataset"] + (f" ({entry['fold']})" if entry["fold"] else ""),
             str(entry["n_clips"]),
             str(entry["n_subjects"]),
-            *(percent(entry[name]) for name in SCORE_TITLES),
+            *(cell(entry, name) for name in titles),
         )
-        for entry in report.get("per_dataset", [])
+        for entry in report["per_dataset"]
     ]
 
 
-def chance_text(report: dict) -> str:
-    """What guessing reaches."""
+def run_rows(report: dict) -> list[tuple[str, ...]]:
+    """The table of all runs, its head first."""
+    titles = score_titles(report)
+    return [("Selection rule", "Seed", "Folds", *titles.values())] + [
+        (
+            rule_name(run["select"]),
+            str(run["seed"]),
+            f"{run['folds_finished']} of {run['n_folds']}",
+            *(cell(run, name) for name in titles),
+        )
+        for run in report["runs"]
+    ]
+
+
+def person_rows(report: dict) -> list[tuple[str, ...]]:
+    """The table of the people left out, its head first."""
+    name, title = ("acc", "Right") if recognises(report) else next(iter(_IMAGE_TITLES.items()))
+    return [("Person", "Fold", "Clips", title)] + [
+        (person["subject"], person["fold"], str(person["n_clips"]), cell(person, name))
+        for person in report["per_subject"]
+    ]
+
+
+def chance_text(report: dict) -> str | None:
+    """What guessing reaches, or None where nothing is scored."""
+    if not recognises(report):
+        return None
     m = len(report["classes"])
     largest = percent(report["largest_class_acc"])
     where = " of each tested corpus" if report["split"] == "corpora" else ""
@@ -187,6 +291,14 @@ def missing_lines(report: dict) -> list[str]:
     ]
 
 
+# Trivial level of the dynamic image's error -> its title.
+IMAGE_LEVELS = {
+    "best_constant_image": "best constant image",
+    "best_constant_value": "best constant value",
+    "own_mean": "each clip's own mean",
+}
+
+
 def auxiliary_rows(report: dict) -> list[tuple[str, str, bool]]:
     """(what, value, whether it is this model's own) for the table of the auxiliary tasks."""
     rows = []
@@ -195,9 +307,7 @@ def auxiliary_rows(report: dict) -> list[tuple[str, str, bool]]:
     if image:
         rows += [
             ("Dynamic image, MSE on the test clips", small(image["mse"]), True),
-            ("best constant image", small(image["best_constant_image"]), False),
-            ("best constant value", small(image["best_constant_value"]), False),
-            ("each clip's own mean", small(image["own_mean"]), False),
+            *((title, small(image[key]), False) for key, title in IMAGE_LEVELS.items()),
             ("end of training, training clips", small(training["dynamic_image"]), False),
         ]
     if rank:
@@ -236,6 +346,8 @@ def fact_rows(report: dict) -> list[tuple[str, str]]:
         ("Corpus", str(report["dataset"])),
         ("Protocol", str(report["protocol"])),
         ("Preset", report["preset"]),
+        ("Backbone", report["config"].get("backbone")),
+        ("Ablated", report["config"].get("ablate")),
         ("Selection rule", f"{report['select']}: {selection_text(report)}".strip(" :")),
         ("Seeds", ", ".join(str(seed) for seed in report["seeds"])),
         ("Folds", f"{report['n_folds']}{left_out}"),

@@ -21,6 +21,7 @@ from datasets.errors import UserError
 from fdp_jax.predictions import PredictionTable, pool
 
 LOSSES = ("total", "cross_entropy", "dynamic_image", "rank")
+TRAINING_PEOPLE = ("acc", "dic_mse", "best_constant_image", "rank_loss", "kendall_tau")
 _RUN_KEYS = ("dataset", "protocol", "select", "seed", "folds", "classes")
 
 
@@ -68,6 +69,11 @@ class Run:
     info: dict  # run.json
     folds: tuple[FinishedFold, ...]
     missing: tuple[MissingFold, ...]
+
+    @property
+    def looks(self) -> int | None:
+        """The steps among which the rule chose in each fold; None where that is not told."""
+        return _looks(self.info).get(self.select)
 
     @property
     def table(self) -> PredictionTable:
@@ -150,7 +156,7 @@ def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
             f"{folder / 'run.json'} does not list its folds as it should: take a fresh work"
             " directory."
         )
-    found: dict[str, list[FinishedFold]] = {info["select"]: []}
+    found: dict[str, list[FinishedFold]] = {rule: [] for rule in _looks(info)}
     missing = []
     for expected in info["folds"]:
         try:
@@ -171,6 +177,11 @@ def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
         ]
         runs.append(Run(seed, select, info, tuple(folds), (*missing, *unseen)))
     return runs
+
+
+def _looks(info: dict) -> dict[str, int | None]:
+    """The selection rules of a run, the headline's first, with the looks of each."""
+    return info.get("looks") or {info["select"]: None}
 
 
 def _names_its_folds(folds: object) -> bool:
