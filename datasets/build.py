@@ -102,11 +102,21 @@ def _is_there(
     built, asked = metadata["options"], options.identity()
     other = [f"{key}={built.get(key)}" for key in asked | built if built.get(key) != asked.get(key)]
     if manual_dir is not None:
+        from datasets.survey import survey  # late, as OpenCV takes its time
+
         source = metadata["source"]
         if str(manual_dir) != source["manual_dir"]:
             _check_folder(name, manual_dir)
-        find_sheet = _builders(name).find_sheet
-        other.append(other_source(find_sheet, manual_dir, options, source))
+        corpus = _builders(name).Builder.corpus
+        other.append(
+            other_source(
+                corpus.find_sheet,
+                lambda: survey(corpus, manual_dir, options).digest,
+                manual_dir,
+                options,
+                source,
+            )
+        )
     if other := [told for told in other if told]:
         raise UserError(
             f"{data_dir} holds a {name} that was built otherwise ({', '.join(other)}); build it "

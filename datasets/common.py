@@ -27,7 +27,6 @@ from datasets.errors import UserError
 from datasets.face_models import get_face_models
 from datasets.options import BuildOptions
 from datasets.reading import SPLIT, VERSION, needs_manual_dir
-from datasets.sources import describe_source
 
 _CLIPS_PER_FILE = 100
 
@@ -183,10 +182,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _source(self) -> dict[str, str]:
-        if self.corpus_dir is None:
-            return {}
-        find_sheet = sys.modules[type(self).__module__].find_sheet
-        return describe_source(find_sheet, self.corpus_dir, self.build_options)
+        """What a corpus from a folder was built from; see `datasets.sources`."""
+        return {}
 
 
 def _unusable(clip: BuiltClip, on_no_face: str) -> str:

@@ -77,7 +77,7 @@ def diagnose(
         usable: Sequence[Any] = annotations.rows
         losses, problems, can_skip = (), found.problems, False
     else:
-        found = survey(corpus, manual_dir, options.label_version, options.frames_in)
+        found = survey(corpus, manual_dir, options)
         usable, losses, problems, can_skip = _examined(corpus, found, options)
     annotations = found.annotations
     return Diagnosis(

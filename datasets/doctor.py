@@ -9,11 +9,11 @@ casme_sq (CAS(ME)^2), casme3 (CAS(ME)^3 Part A) and smic (HS).
 
 import dataclasses
 import json
-import shlex
 import sys
 from pathlib import Path
 
 from datasets.command_line import main_with_clear_errors, parse_corpus_and_options
+from datasets.commands import corpus_command
 from datasets.errors import UserError
 from datasets.options import BuildOptions
 from datasets.protocols import CORPORA
@@ -41,6 +41,9 @@ class _Arguments:
     label_version: str | None = None
     """casme3 only: v1 or v2, where both sheets are there."""
 
+    after_apex: int | None = None
+    """casme3 only: at most so many frames after the apex are looked at."""
+
     face_models: Path | None = None
     """Folder that holds the two .tflite face models; without it pip fetches them once."""
 
@@ -61,6 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = BuildOptions(
         frames_in=parsed.frames_in,
         label_version=parsed.label_version,
+        after_apex=parsed.after_apex,
         face_models=parsed.face_models,
         workers=parsed.workers,
     ).resolved(name)
@@ -78,26 +82,22 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
         sys.stdout.reconfigure(errors="replace")
-        chosen = [
-            f"--{name}={shlex.quote(getattr(parsed, name))}"
-            for name in ("frames_in", "label_version")
-            if getattr(parsed, name) is not None
-        ]
-        print("\n".join(_screen(found, chosen)))
+        print("\n".join(_screen(found, options)))
     if not found.is_sound:
         sys.exit(1)
 
 
-def _screen(found, chosen: list[str]) -> list[str]:
-    """The diagnosis in words, line by line; `chosen` options go with the next command."""
+def _screen(found, options: BuildOptions) -> list[str]:
+    """The diagnosis in words, line by line; `options` go with the next command."""
     versions = " and ".join(filter(None, [found.label_version, found.earlier_label_version]))
+    version = f", label version {versions}" if versions else ""
     frames = "not looked at" if found.frames is None else found.layout or "none found"
     count = "" if found.frames is None else f", {found.frames:,} frames"
     emotions = ", ".join(f"{name} {number}" for name, number in found.emotions.items())
     lines = [
         f"{found.title} ({found.corpus}) in {found.manual_dir}",
         "",
-        f"  sheet     {found.sheet or 'none: the folders tell'}, label version {versions}",
+        f"  sheet     {found.sheet or 'none: the folders tell'}{version}",
         f"  frames    {frames}",
         f"  clips     {found.clips} of {found.rows} can be built, {found.subjects} people{count}",
         f"  emotions  {emotions}",
@@ -113,7 +113,7 @@ def _screen(found, chosen: list[str]) -> list[str]:
             lines += [f"  {sentence}" for sentence in sentences[:_SHOWN]]
             if len(sentences) > _SHOWN:
                 lines.append(f"  ... and {len(sentences) - _SHOWN} more; --json lists all.")
-    return [*lines, "", *_protocols(found), "", *_next(found, chosen)]
+    return [*lines, "", *_protocols(found), "", *_next(found, options)]
 
 
 def _protocols(found) -> list[str]:
@@ -140,10 +140,10 @@ def _protocols(found) -> list[str]:
     return lines
 
 
-def _next(found, chosen: list[str]) -> list[str]:
-    options = " ".join([f"--manual_dir={shlex.quote(found.manual_dir)}", *chosen])
-    doctor = f"  python -m datasets.doctor {found.corpus} {options}"
-    build = f"  python -m datasets.build {found.corpus} {options} --data_dir=data"
+def _next(found, options: BuildOptions) -> list[str]:
+    where = found.corpus, found.manual_dir, options
+    doctor = f"  {corpus_command('datasets.doctor', *where)}"
+    build = f"  {corpus_command('datasets.build', *where, '--data_dir=data')}"
     if found.problems:
         lines = ["next: mend the problems above, then look again with", doctor]
         if found.can_skip and found.clips:

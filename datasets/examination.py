@@ -41,7 +41,7 @@ class Examiner:
     def __call__(self, clip: FilmedClip) -> Examination:
         """Reads all its frames; looks for a face until one is found."""
         unreadable, sizes, has_face = [], Counter(), self._landmarker is None
-        for path in clip.files:
+        for path in dict.fromkeys(clip.files):  # one may stand in for others
             try:
                 frame = read_frame(path)
             except UserError as error:

@@ -5,15 +5,16 @@ like, and gives every part something to be tried on without a licence.
 """
 
 import dataclasses
-import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.command_line import main_with_clear_errors, parse_corpus_and_options
+from datasets.commands import corpus_command
 from datasets.errors import UserError
 from datasets.examples import casme2, casme3, casme_sq, samm, smic
 from datasets.frames import index_frames
+from datasets.options import BuildOptions
 
 __all__ = ["LAYOUTS", "write_example"]
 
@@ -109,10 +110,10 @@ def main() -> None:
     if options.out is None:
         raise UserError("name the folder to write with --out=DIR.")
     out = write_example(name, options.out.expanduser(), options.layout)
-    folder = shlex.quote(str(out))
+    where = name, out, BuildOptions()
     print(f"{out}/", *_tree(out), "", "next:", sep="\n")
-    print(f"  python -m datasets.doctor {name} --manual_dir={folder}")
-    print(f"  python -m datasets.build {name} --manual_dir={folder} --data_dir=data")
+    print(f"  {corpus_command('datasets.doctor', *where)}")
+    print(f"  {corpus_command('datasets.build', *where, '--data_dir=data')}")
 
 
 if __name__ == "__main__":

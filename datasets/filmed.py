@@ -16,8 +16,9 @@ from datasets.clip_tasks import Annotation
 from datasets.errors import UserError
 from datasets.frames import read_frame
 from datasets.rows import FRAME_FIELDS, Annotations, Row, finish, read_corrections
-from datasets.sheets import find_workbooks, integer, read_lines, text
-from datasets.trees import Tree, choose_root, find_roots
+from datasets.sheets import SUFFIXES, integer, is_micro, read_lines, text
+from datasets.sources import digest
+from datasets.trees import NOTHING, Tree, choose_root, find_roots, relative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +77,10 @@ class FilmedCorpus:
       sheet_name: the annotation sheet as distributed, for messages.
       columns: field of `Row` -> column of the sheet, `subject` and `filename` first.
       optional_columns: the same, of columns that some copies lack.
-      people: matches the name, lower case, of a person's folder; its group is the number.
+      people: matches the name, lower case, of a person's folder (or of a clip's that begins with
+        the person's); its group is the number.
       person: how a person is called here, by the number.
-      avoid: folders, lower case, that hold something else than the frames.
+      avoid: is found in the names, lower case, of folders that hold something else.
       preference: patterns of folders, the best first, where the frames are there more than once.
       loses_frames: whether the official release itself lacks frames, so that a clip is built with
         what there is.
@@ -94,23 +96,37 @@ class FilmedCorpus:
     optional_columns: Mapping[str, str] = {}
     people: re.Pattern
     person: str
-    avoid: tuple[str, ...] = ()
+    avoid: re.Pattern = NOTHING
     preference: tuple[str, ...] = ()
     loses_frames: bool = False
 
     def read(self, sheet: Path) -> Annotations:
         """The rows of the sheet as written; raises UserError where it is not the corpus' sheet."""
+        columns = {**self.columns, **self.optional_columns}
         table = read_lines(
-            sheet, tuple(self.columns.values()), tuple(self.optional_columns.values())
+            sheet,
+            tuple(self.columns.values()),
+            tuple(self.optional_columns.values()),
+            lambda name: self.number(name) is not None,
         )
-        rows, problems = [], []
+        rows, problems, macro = [], [], 0
         for line in table.lines:
-            columns = {**self.columns, **self.optional_columns}
-            cells = {field: line.cells.get(column, "") for field, column in columns.items()}
-            if not self.is_micro(cells):
-                continue
+            cells = {
+                field: line.cells[column]
+                for field, column in columns.items()
+                if column in line.cells
+            }
+            micro = is_micro(text(cells["kind"])) if "kind" in cells else True
             row = self.row(cells, line.number)
-            if row is None:
+            if micro is None:
+                problems.append(
+                    f"row {line.number} of {sheet.name} is of neither a micro- nor a "
+                    f"macro-expression ('{text(cells['kind'])}'); mend the cell, or take the sheet "
+                    "as distributed."
+                )
+            elif not micro:
+                macro += 1
+            elif row is None:
                 problems.append(
                     f"row {line.number} of {sheet.name} names no person and clip "
                     f"('{text(cells['subject'])}', '{text(cells['filename'])}'); mend the cells, "
@@ -118,13 +134,10 @@ class FilmedCorpus:
                 )
             else:
                 rows.append(row)
+        notes = [*table.notes, *macro_note(sheet, macro)]
         return Annotations(
-            sheet, self.version_of(sheet), tuple(rows), tuple(problems), notes=table.notes
+            sheet, self.version_of(sheet), tuple(rows), tuple(problems), notes=tuple(notes)
         )
-
-    def is_micro(self, cells: Mapping[str, Any]) -> bool:
-        """Whether the cells are of a micro-expression, where a sheet lists others too."""
-        return True
 
     def row(self, cells: Mapping[str, Any], line: int) -> Row | None:
         """One row from its cells by field; None where they name no person and clip."""
@@ -161,9 +174,24 @@ class FilmedCorpus:
         """The annotation sheet; the best of several. None where the folders tell all.
 
         Raises:
-          UserError: there is none, or two that are equally good.
+          UserError: there is none, or two that are equally good and differ.
         """
-        found = [path for path in find_workbooks(manual_dir) if self.sheet_rank(path) is not None]
+        return self._choose_sheet(manual_dir, label_version)[0]
+
+    def sheets(self, manual_dir: Path) -> list[Path]:
+        """Every workbook above the people's folders that may be the sheet, the best first."""
+        tree = Tree()
+        found = [
+            path
+            for folder in tree.walk(manual_dir, self.people, self.avoid)
+            for path in tree.inside(folder)[1]
+            if path.suffix.lower() in SUFFIXES and self.sheet_rank(path) is not None
+        ]
+        return sorted(found, key=self.sheet_rank)
+
+    def _choose_sheet(self, manual_dir: Path, label_version: str | None) -> tuple[Path, list[str]]:
+        """The sheet, and a sentence where there was a choice."""
+        found = self.sheets(manual_dir)
         if label_version is not None:
             found = [path for path in found if self.version_of(path) == label_version]
         if not found:
@@ -172,13 +200,16 @@ class FilmedCorpus:
                 f"no annotation sheet{of} ({self.sheet_name}) in {manual_dir}; put it there, or "
                 "name the folder that holds it with --manual_dir."
             )
-        found.sort(key=self.sheet_rank)
-        if len(found) > 1 and self.sheet_rank(found[0]) == self.sheet_rank(found[1]):
+        if len(found) > 1:  # of equal ones the first
+            found = list({digest(path): path for path in reversed(found)}.values())[::-1]
+        first, *others = [relative(path, manual_dir) for path in found]
+        if others and self.sheet_rank(found[0]) == self.sheet_rank(found[1]):
             raise UserError(
-                f"{manual_dir} holds several annotation sheets "
-                f"({', '.join(path.name for path in found)}); keep one of them there."
+                f"{manual_dir} holds several annotation sheets ({', '.join([first, *others])}); "
+                "keep one of them there."
             )
-        return found[0]
+        told = f"the sheet {first} is used, not {', '.join(others)}."
+        return found[0], [told] if others else []
 
     def sheet_rank(self, path: Path) -> int | None:
         """How good a workbook is as the sheet, by its name: 0 is best, None is another's."""
@@ -196,8 +227,10 @@ class FilmedCorpus:
         Raises:
           UserError: there is no sheet, or it is not the corpus'.
         """
-        sheet = self.find_sheet(manual_dir, label_version, frames_in)
-        return finish(self.read(sheet), self.emotions, read_corrections(self.name))
+        sheet, notes = self._choose_sheet(manual_dir, label_version)
+        read = self.read(sheet)
+        read = dataclasses.replace(read, notes=(*notes, *read.notes))
+        return finish(read, self.emotions, read_corrections(self.name))
 
     def root(self, tree: Tree, manual_dir: Path, frames_in: str | None) -> tuple[Path, list[str]]:
         """The folder of the people's folders, and a sentence where there was a choice.
@@ -205,23 +238,54 @@ class FilmedCorpus:
         Raises:
           UserError: there is none, or several that are equally good.
         """
-        roots = find_roots(tree, manual_dir, self.people, self.avoid)
-        if not roots:
-            raise UserError(
-                f"no person's folder of {self.title} in {manual_dir}; name the folder that the "
-                "corpus was unpacked into with --manual_dir."
-            )
-        return choose_root(roots, manual_dir, frames_in, self.preference)
+        start = manual_dir / (frames_in or "")
+        inside = start.resolve().is_relative_to(manual_dir.resolve()) and start.is_dir()
+        roots = find_roots(tree, start, self.people, self.avoid) if inside else {}
+        if roots:
+            return choose_root(roots, manual_dir, self.preference)
+        if frames_in is not None:
+            raise UserError(f"{start} holds no person's folder; name another --frames_in.")
+        raise UserError(
+            f"no person's folder of {self.title} in {manual_dir}; name the folder that the "
+            "corpus was unpacked into with --manual_dir."
+        )
 
     def clip_folder(self, tree: Tree, root: Path, row: Row) -> Path | None:
-        """The folder that holds the frames of a row; None where there is none."""
-        person = tree.find_person(root, self.people, self.number(row.subject))
-        return person and tree.find(person, *self.folder_names(row))
+        """The folder that holds the frames of a row; None where there is none.
 
-    def has_a_folder_per_clip(self, root: Path) -> bool:
-        """Whether a folder in a person's folder is one clip that the sheet should list."""
-        return True
+        Raises:
+          UserError: there are two folders of one name or person.
+        """
+        found = (tree.find(root, place) for place in self.places(tree, root, row))
+        return next(filter(None, found), None)
+
+    def places(self, tree: Tree, root: Path, row: Row) -> tuple[str, ...]:
+        """Folders, relative to `root`, that may hold the frames of a row, the likeliest first.
+
+        Raises:
+          UserError: there are two folders of the person.
+        """
+        person = self.person_folder(tree, root, row)
+        return tuple(f"{person}/{name}" for name in self.folder_names(row))
+
+    def person_folder(self, tree: Tree, root: Path, row: Row) -> str:
+        """The name of the person's folder, as it is or as it should be."""
+        found = tree.find_person(root, self.people, self.number(row.subject))
+        return found.name if found else row.subject
 
     def folder_names(self, row: Row) -> tuple[str, ...]:
         """What the folder of a row may be called, the likeliest first."""
         return (row.filename,)
+
+    def has_a_folder_per_clip(self, tree: Tree, root: Path) -> bool:
+        """Whether a folder in a person's folder is one clip that the sheet should list."""
+        return True
+
+    def takes_all_frames(self, tree: Tree, root: Path) -> bool:
+        """Whether onset and offset come from the files, so that none can be missing."""
+        return False
+
+
+def macro_note(sheet: Path, count: int) -> list[str]:
+    """A sentence on rows that are left out; none where there are none."""
+    return [f"{count} rows of {sheet.name} are of macro-expressions and were left out."][:count]

@@ -1,11 +1,13 @@
 """The TFDS builder of every corpus of picture files."""
 
+from datasets.commands import corpus_command
 from datasets.common import CorpusBuilder, Plan
 from datasets.errors import UserError
 from datasets.filmed import FilmedCorpus
-from datasets.survey import survey
+from datasets.sources import describe_source
+from datasets.survey import Survey, survey
 
-_LISTED = 10  # sentences of one kind before they are summed up
+_LISTED = 10  # sentences of one kind before the rest is summed up
 
 
 class FilmedBuilder(CorpusBuilder, skip_registration=True):
@@ -16,6 +18,7 @@ class FilmedBuilder(CorpusBuilder, skip_registration=True):
     """
 
     corpus: FilmedCorpus
+    _found: Survey
 
     def plan(self) -> Plan:
         """Every row of the sheet with its frames.
@@ -23,22 +26,25 @@ class FilmedBuilder(CorpusBuilder, skip_registration=True):
         Raises:
           UserError: a row or clip cannot be built.
         """
-        options, doctor = self.build_options, self._doctor()
-        skip = options.on_missing == "skip"
-        found = survey(self.corpus, self.corpus_dir, options.label_version, options.frames_in, skip)
+        doctor = corpus_command(
+            "datasets.doctor", self.name, self.corpus_dir, self.build_options
+        )  # fmt: skip
+        found = self._found = survey(self.corpus, self.corpus_dir, self.build_options)
         if found.problems:
             more = len(found.problems) - 1
             others = f" ({more} more like it are listed by: {doctor})" if more else ""
             raise UserError(f"{found.problems[0].rstrip('.')}{others}.")
         if not found.clips:
             raise UserError(f"no clip of {self.name} has its frames; look at: {doctor}")
-        warnings = list(found.notes)
+        warnings = _summed_up(found.notes, f"notes like these are listed by: {doctor}")
         if found.missing:
+            rows = len(found.annotations.rows)
             warnings.append(
-                f"{len(found.missing)} of {len(found.annotations.rows)} clips were skipped, since "
-                f"most of their frames are missing: {' '.join(found.missing)}"
+                f"{len(found.missing)} of {rows} clips were skipped, since all or many of their "
+                "frames are missing:"
             )
-        warnings += _summed_up(found.losses, f"clips lack some of their frames; see {doctor}.")
+            warnings += _summed_up(found.missing, f"of them are listed by: {doctor}")
+        warnings += _summed_up(found.losses, f"clips that lack frames are listed by: {doctor}")
         return Plan(
             tasks=found.clips,
             label_version=found.annotations.label_version,
@@ -47,9 +53,12 @@ class FilmedBuilder(CorpusBuilder, skip_registration=True):
             earlier_label_version=found.annotations.earlier_label_version,
         )
 
-    def _doctor(self) -> str:
-        return f"python -m datasets.doctor {self.name} --manual_dir={self.corpus_dir}"
+    def _source(self) -> dict[str, str]:
+        return describe_source(
+            self.corpus.find_sheet, self.corpus_dir, self.build_options, self._found.digest
+        )
 
 
 def _summed_up(sentences: tuple[str, ...], what: str) -> list[str]:
-    return list(sentences) if len(sentences) <= _LISTED else [f"{len(sentences)} {what}"]
+    more = len(sentences) - _LISTED
+    return [*sentences[:_LISTED], *([f"{more} more {what}"] if more > 0 else [])]

@@ -24,16 +24,27 @@ def index_frames(folder: Path) -> dict[int, Path]:
     """Frame number -> picture file of a clip folder, in the order of the numbers.
 
     Raises:
-      UserError: two files have one number.
+      UserError: two files have one number, one is a copy of another, or the folder cannot be read.
     """
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(
+            f"the folder {folder} cannot be read ({error.strerror}); check it, and its permissions."
+        ) from error
     numbered: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in inside:
         # Names with a leading dot are what some systems leave beside the files of others.
         if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
             continue
         numbers = re.findall(r"\d+", path.stem)
         if not numbers:
             continue
+        if re.search(r"\(\d+\)$", path.stem):
+            raise UserError(
+                f"{path.name} in {folder} seems to be a copy that the system made of another "
+                "file; remove it, or give it the name of its frame."
+            )
         number = int(numbers[-1])
         if number in numbered:
             raise UserError(

@@ -16,6 +16,7 @@ _RANGES = {
     "people": (1, None),
     "clips_per_category": (1, None),
     "seed": (0, None),
+    "after_apex": (0, None),
 }
 
 
@@ -42,13 +43,16 @@ class BuildOptions:
     """What to do with a clip in no frame of which a face is found."""
 
     on_missing: Literal["fail", "skip"] = _only(*_FILMED, unset="fail")
-    """What to do with a clip all or most of whose frames are missing."""
+    """What to do with a clip of whose frames all or many are missing."""
 
     frames_in: str | None = _only(*_FILMED)
     """Folder in --manual_dir that holds the subjects' folders, where there are several such."""
 
     label_version: str | None = _only("casme3")
     """casme3 only: v1 or v2, where the sheets of both are there."""
+
+    after_apex: int | None = _only("casme3")
+    """casme3 only: at most so many frames after the apex are kept, since offsets are loose."""
 
     face_models: Path | None = dataclasses.field(default=None, metadata={"identity": False})
     """Folder that holds the two .tflite face models; without it pip fetches them once."""

@@ -2,7 +2,7 @@
 
 A protocol is data over built corpora: the paper's single-dataset and cross-dataset protocols
 (section 4.1) and the composite of MEGC 2019, each with the counts of the corpora as published. A
-corpus that does not meet the counts can be used all the same; `Membership.deviation` says how it
+corpus that does not meet the counts can be used all the same; `Protocol.deviation` says how it
 differs.
 """
 

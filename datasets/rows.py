@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from datasets.errors import UserError
+
 FRAME_FIELDS = ("onset", "apex", "offset")
 UNKNOWN = -1  # an apex that the sheet does not tell
 
@@ -129,7 +131,16 @@ def finish(
       annotations: as read.
       emotions: all that the corpus has, lower case.
       known_faults: of the corpus' sheet.
+
+    Raises:
+      UserError: there is no row at all.
     """
+    if not (annotations.rows or annotations.problems):
+        where = annotations.sheet or "the folder 'micro' of every person"
+        raise UserError(
+            f"{where} lists no micro-expression{_after(annotations.notes)}; take it from the "
+            "corpus as distributed."
+        )
     sheet = annotations.sheet and annotations.sheet.name
     rows, problems = [], list(annotations.problems)
     corrections, notes = list(annotations.corrections), list(annotations.notes)
@@ -162,6 +173,10 @@ def finish(
         corrections=tuple(corrections),
         notes=tuple(notes),
     )
+
+
+def _after(notes: Sequence[str]) -> str:
+    return f" ({notes[0].rstrip('.')})" if notes else ""
 
 
 def _inside(row: Row) -> bool:

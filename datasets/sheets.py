@@ -6,6 +6,7 @@ columns. Nothing is dropped in silence: what is no line of annotation is handed 
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from python_calamine import CalamineWorkbook
 from datasets.errors import UserError
 
 HEADER_CELL = "Subject"
-SUFFIXES = {".xlsx", ".xls"}
+SUFFIXES = (".xlsx", ".xls")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,19 +42,6 @@ class Table:
     notes: tuple[str, ...]
 
 
-def find_workbooks(folder: Path) -> list[Path]:
-    """All workbooks in `folder` or up to two levels deeper, sorted by depth and name."""
-    found = []
-    for pattern in ("*", "*/*", "*/*/*"):
-        found += sorted(
-            path
-            for path in folder.glob(pattern)
-            # `~$name` is what a spreadsheet leaves of an open file.
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(("~", "."))
-        )
-    return found
-
-
 def read_tables(sheet: Path) -> list[list[list[Any]]]:
     """Every table of a workbook as rows of cells.
 
@@ -75,14 +63,20 @@ def read_tables(sheet: Path) -> list[list[list[Any]]]:
         )
 
 
-def read_lines(sheet: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()) -> Table:
+def read_lines(
+    sheet: Path,
+    columns: tuple[str, ...],
+    optional: tuple[str, ...],
+    is_person: Callable[[str], bool],
+) -> Table:
     """The lines below the header, cells by column name.
 
     Args:
       sheet: a workbook, .xlsx or .xls; its first table with the header cell is read.
       columns: names that must be there; case and blanks do not matter. The first two name person
-        and clip; a row with nothing in the others is a note.
+        and clip; a row that names neither, or one of them and nothing else, is a note.
       optional: names that are read where they are there.
+      is_person: whether a text names a person.
 
     Raises:
       UserError: the file is no workbook, has no header cell, lacks a column, or has no line.
@@ -91,7 +85,9 @@ def read_lines(sheet: Path, columns: tuple[str, ...], optional: tuple[str, ...] 
         for number, row in enumerate(table, start=1):
             names = [_plain(cell) for cell in row]
             if HEADER_CELL.lower() in names:
-                return _below(sheet, names, number, table[number:], columns, optional)
+                _check_columns(sheet, names, columns)
+                lines, notes = _below(sheet, names, number, table, (*columns, *optional), is_person)
+                return Table(tuple(names), lines, notes)
     raise UserError(
         f"no cell '{HEADER_CELL}' in {sheet}, so its header row cannot be found; take the sheet "
         "of the corpus as it was distributed."
@@ -102,33 +98,58 @@ def _plain(cell: Any) -> str:
     return " ".join(str(cell).split()).lower()
 
 
-def _below(
-    sheet: Path,
-    names: list[str],
-    header: int,
-    rows: list[list[Any]],
-    columns: tuple[str, ...],
-    optional: tuple[str, ...],
-) -> Table:
-    """The lines under a header that stands in row number `header`."""
+def _check_columns(sheet: Path, names: list[str], columns: tuple[str, ...]) -> None:
     lacking = [column for column in columns if _plain(column) not in names]
     if lacking:
         raise UserError(
             f"{sheet} lacks the column {', '.join(lacking)}; its header has "
             f"{', '.join(name for name in names if name)}."
         )
-    wanted = (*columns, *(column for column in optional if _plain(column) in names))
-    places = {column: names.index(_plain(column)) for column in wanted}
+
+
+def _below(
+    sheet: Path,
+    names: list[str],
+    header: int,
+    table: list[list[Any]],
+    columns: tuple[str, ...],
+    is_person: Callable[[str], bool],
+) -> tuple[tuple[Line, ...], tuple[str, ...]]:
+    """Lines and notes under a header that stands in row number `header`."""
+    places = {column: names.index(_plain(column)) for column in columns if _plain(column) in names}
     lines, notes = [], []
-    for number, row in enumerate(rows, start=header + 1):
+    for number, row in enumerate(table[header:], start=header + 1):
         cells = {column: row[place] for column, place in places.items()}
-        if any(text(cells[column]) for column in columns[2:]):
+        person, clip, *others = map(text, cells.values())
+        if is_note(is_person(person), clip, others):
+            if any(map(text, row)):
+                notes.append(note_of(sheet, number, row))
+        else:
             lines.append(Line(number, cells, tuple(row)))
-        elif words := " ".join(filter(None, map(text, row))):
-            notes.append(f"row {number} of {sheet.name} was taken for a note ({words[:60]}).")
     if not lines:
         raise UserError(f"{sheet} has no row below its header; take the sheet as distributed.")
-    return Table(tuple(names), tuple(lines), tuple(notes))
+    return tuple(lines), tuple(notes)
+
+
+def is_note(names_person: bool, clip: str, others: Sequence[str]) -> bool:
+    """Whether a row is text beside the annotation: it names no clip, as far as can be told."""
+    if names_person and clip:
+        return False
+    return not (names_person or clip) or not any(others)
+
+
+def note_of(sheet: Path, number: int, row: Sequence[Any]) -> str:
+    """The sentence on a row that is none of the annotation."""
+    words = " ".join(filter(None, map(text, row)))
+    return f"row {number} of {sheet.name} was taken for a note ({words[:60]})."
+
+
+def is_micro(kind: str) -> bool | None:
+    """Whether a cell says micro- (or macro-)expression, also as ME and MaE; None: neither."""
+    kind = kind.lower()
+    if "micro" in kind or kind == "me":
+        return True
+    return False if "macro" in kind or kind == "mae" else None
 
 
 def text(cell: Any) -> str:

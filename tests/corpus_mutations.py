@@ -5,9 +5,11 @@ ended in; a case that breaks a promise ends it with the case's number.
 """
 
 import argparse
+import dataclasses
 import datetime
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -25,6 +27,8 @@ from datasets.faces import FaceLandmarker
 from datasets.filmed_corpora import FILMED
 from datasets.options import BuildOptions
 from datasets.reading import open_corpus
+from datasets.sheets import read_tables, text
+from datasets.survey import survey
 
 ONE_PROCESS = BuildOptions(workers=1)
 PICTURES = {".jpg", ".bmp", ".png"}
@@ -69,6 +73,21 @@ def _swap_in_column(table, cells, rng):
     other = rng.choice([cell for cell in cells if cell.column == one.column])
     one.value, other.value = other.value, one.value
     return f"swapped {one.coordinate} and {other.coordinate}"
+
+
+def _insert_column(table, cells, rng):
+    place = rng.randrange(1, table.max_column + 2)
+    table.insert_cols(place)
+    return f"inserted column {place}"
+
+
+def _copy_sheet(sheet: Path, rng: random.Random) -> str:
+    name = rng.choice(("copy of ", "2019 ", "")) + sheet.name
+    copy = sheet.with_name(name) if name != sheet.name else sheet.parent / "more" / name
+    copy.parent.mkdir(exist_ok=True)
+    shutil.copy(sheet, copy)
+    changed = rng.random() < 0.5 and _change_cells(copy, _retype_cell, rng)
+    return f"sheet copied to {name}{f', where {changed}' if changed else ''}"
 
 
 def _spoil_sheet(sheet: Path, rng: random.Random) -> str:
@@ -140,11 +159,37 @@ def _spoil_folder(folder: Path, rng: random.Random) -> str:
     return f"folder {how}: {folder.name}"
 
 
+def _put_beside(folder: Path, rng: random.Random) -> str:
+    """A second tree, or a stray person's folder, beside what is there."""
+    tops = sorted(path for path in folder.iterdir() if path.is_dir())
+    people = [path for path in folder.rglob("*") if path.is_dir()
+              and re.fullmatch(r"(s|sub|spn[oO]\.|spNO\.)?\d+", path.name)]  # fmt: skip
+    if not (tops and people):
+        return "nothing"
+    if rng.random() < 0.5:
+        top = rng.choice(tops)
+        name = rng.choice((f"{top.name} copy", "cropped", "other", "zz_raw"))
+        if (folder / name).exists():
+            return "nothing"
+        shutil.copytree(top, folder / name)
+        return f"{TREE_COPIED} {top.name} to {name}"
+    person = rng.choice(people)
+    if (folder / person.name).exists():
+        return "nothing"
+    shutil.copytree(person, folder / person.name)
+    return f"stray {person.name}"
+
+
+TREE_COPIED = "tree copied:"
+
+
 def spoil(folder: Path, rng: random.Random) -> str:
     """One change at random somewhere in a corpus; returns what it was."""
     sheets = sorted(folder.rglob("*.xlsx"))
-    on_sheet = [_delete_cell, _retype_cell, _swap_cells, _swap_in_column, _retype_cell]
-    kind = rng.choice(["cell"] * 6 + ["sheet"] + ["frame"] * 4 + ["folder"] * 2)
+    on_sheet = [_delete_cell, _retype_cell, _swap_cells, _swap_in_column, _retype_cell,
+                _insert_column]  # fmt: skip
+    kind = rng.choice(["cell"] * 6 + ["sheet", "sheet copy"] + ["frame"] * 4 + ["folder"] * 2
+                      + ["beside"] * 2)  # fmt: skip
     if kind == "cell" and sheets:
         try:
             return _change_cells(sheets[0], rng.choice(on_sheet), rng)
@@ -152,6 +197,13 @@ def spoil(folder: Path, rng: random.Random) -> str:
             return "nothing"
     if kind == "sheet" and sheets:
         return _spoil_sheet(sheets[0], rng)
+    if kind == "sheet copy" and sheets:
+        try:
+            return _copy_sheet(sheets[0], rng)
+        except Exception:  # as above
+            return "nothing"
+    if kind == "beside":
+        return _put_beside(folder, rng)
     inside = sorted(folder.rglob("*"))
     if kind == "folder":
         folders = [path for path in inside if path.is_dir()]
@@ -167,8 +219,84 @@ class BrokenPromiseError(AssertionError):
     """A case that ended in neither a build nor a clear sentence, or that lost a clip unsaid."""
 
 
-def judge(name: str, folder: Path, data_dir: Path) -> str:
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A clip of the example as it was written.
+
+    Attributes:
+      span: frames, onset and offset.
+      folder: that holds it.
+      files: name and size of every file in the folder.
+      header, cells: of the sheet and the clip's row, those that hold something; empty where there
+        are none.
+    """
+
+    span: tuple[int, int, int]
+    folder: Path
+    files: frozenset
+    header: tuple
+    cells: tuple
+
+
+def remember_whole(name: str, folder: Path) -> dict[tuple[str, str], Whole]:
+    """Every clip of an example that was not spoilt yet, by (subject, clip)."""
+    found = survey(FILMED[name], folder, ONE_PROCESS.resolved(name))
+    rows = {(row.subject, row.clip): row.line for row in found.annotations.rows}
+    table = _cells(found.annotations.sheet)
+    return {
+        (clip.subject, clip.clip): Whole(
+            (len(clip.files), clip.known.onset, clip.known.offset),
+            clip.files[0].parent,
+            _files(clip.files[0].parent),
+            next((row for row in table if "Subject" in row), ()),
+            table[rows[clip.subject, clip.clip] - 1] if table else (),
+        )
+        for clip in found.clips
+    }
+
+
+def _cells(sheet: Path | None) -> list[tuple]:
+    """The rows of a sheet, of each the cells that hold something."""
+    if sheet is None:
+        return []
+    return [tuple(filter(None, map(text, row))) for row in read_tables(sheet)[0]]
+
+
+def _files(folder: Path) -> frozenset:
+    if not folder.is_dir():
+        return frozenset()
+    return frozenset((path.name, path.stat().st_size) for path in folder.iterdir())
+
+
+def check_untouched(name: str, folder: Path, corpus, whole: dict, told: str) -> None:
+    """Raises BrokenPromiseError where a clip has changed that was not touched."""
+    found = survey(FILMED[name], folder, ONE_PROCESS.resolved(name))
+    rows = _cells(found.annotations.sheet)
+    used = {(clip.subject, clip.clip): clip.files[0].parent for clip in found.clips}
+    built = {(clip["subject"], clip["clip"]): clip for clip in corpus}
+    for key, was in whole.items():
+        folders = [was.folder]
+        if TREE_COPIED in told or "stray" in told:  # the other one may have been chosen
+            folders.append(used.get(key, was.folder))
+        if not {was.cells, was.header} - {()} <= set(rows):  # another header, other columns
+            continue
+        if any(_files(place) != was.files for place in folders):
+            continue
+        clip = built.get(key)
+        now = clip and (len(clip["frames"]), clip["onset"], clip["offset"])
+        if now != was.span:
+            raise BrokenPromiseError(f"{key} was not touched, but {was.span} became {now}")
+
+
+def judge(name: str, folder: Path, data_dir: Path, whole: dict, told: str) -> str:
     """Doctor and build of a spoilt corpus; returns `built` or the sentence that both give.
+
+    Args:
+      name: of the corpus.
+      folder: that holds it.
+      data_dir: to build into.
+      whole: its clips before they were spoilt.
+      told: what was spoilt.
 
     Raises:
       BrokenPromiseError: they disagree, a sentence is none, or a clip was dropped unsaid.
@@ -190,17 +318,15 @@ def judge(name: str, folder: Path, data_dir: Path) -> str:
     if refused or not found.is_sound:
         raise BrokenPromiseError(f"built although the doctor says: {refused or found.problems}")
     corpus = open_corpus(name, data_dir)
-    notes = [note for note in corpus.warnings if "was taken for a note" in note]
-    rows = len(FILMED[name].annotations(folder).rows)
+    annotations = FILMED[name].annotations(folder)
+    notes = [note for note in annotations.notes if "was taken for a note" in note]
+    rows = len(annotations.rows)
     if not len(corpus) == rows == found.clips:
         raise BrokenPromiseError(f"{len(corpus)} clips of {rows} rows, doctor {found.clips}")
-    whole = WHOLE[name]
-    if rows + len(notes) < whole and name != "smic":  # folders alone cannot tell what is gone
-        raise BrokenPromiseError(f"{rows} rows and {len(notes)} notes where there were {whole}")
+    if rows + len(notes) < len(whole) and name != "smic":  # folders cannot tell what is gone
+        raise BrokenPromiseError(f"{rows} rows, {len(notes)} notes where there were {len(whole)}")
+    check_untouched(name, folder, corpus, whole, told)
     return "built"
-
-
-WHOLE = {"casme2": 18, "samm": 17, "casme_sq": 15, "casme3": 18, "smic": 14}  # usable rows
 
 
 def run_case(number: int, folder: Path) -> tuple[str, str, str]:
@@ -209,8 +335,9 @@ def run_case(number: int, folder: Path) -> tuple[str, str, str]:
     name = rng.choice(sorted(LAYOUTS))
     layout = rng.choice([layout for layout in LAYOUTS[name] if layout not in _LEFT_OUT])
     corpus = write_example(name, folder / "corpus", layout)
+    whole = remember_whole(name, corpus)
     told = "; ".join(spoil(corpus, rng) for _ in range(rng.choice((1, 1, 1, 2, 3))))
-    return f"{name} {layout}", told, judge(name, corpus, folder / "data")
+    return f"{name} {layout}", told, judge(name, corpus, folder / "data", whole, told)
 
 
 # openpyxl, which changes the cells, writes no .xls; one has more rows.

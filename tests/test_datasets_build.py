@@ -17,6 +17,7 @@ import samm_corpus
 from datasets import processes
 from datasets.build import BuildOptions, build_corpus
 from datasets.errors import UserError
+from datasets.example import write_example
 from datasets.reading import corpus_directory, open_corpus
 from datasets.sources import describe_source, other_source
 from datasets.synthetic import synthetic_dataset_builder
@@ -86,8 +87,8 @@ def test_options_of_the_crop_are_obeyed_and_told_apart(tiny, tmp_path, changes):
 
 def test_another_folder_or_a_changed_sheet_needs_overwrite(tmp_path):
     options = BuildOptions(workers=1)
-    one = samm_corpus.write(tmp_path / "one", samm_corpus.default_clips()[:1])
-    two = samm_corpus.write(tmp_path / "two", samm_corpus.default_clips()[:2])
+    one = samm_corpus.write(tmp_path / "one", samm_corpus.CLIPS[:1])
+    two = samm_corpus.write(tmp_path / "two", samm_corpus.CLIPS[:2])
     data_dir = tmp_path / "data"
     build_corpus("samm", data_dir, one, options)
     build_corpus("samm", data_dir, one, options)
@@ -100,9 +101,7 @@ def test_another_folder_or_a_changed_sheet_needs_overwrite(tmp_path):
     with pytest.raises(UserError, match=r"elsewhere does not exist"):
         build_corpus("samm", data_dir, tmp_path / "elsewhere", options)
     moved.rename(one)
-    samm_corpus.write_sheet(
-        one / "SAMM_Micro_FACS_Codes_v2.xlsx", [samm_corpus.Clip("006", "006_1_2", "Fear", 5562, 5)]
-    )
+    samm_corpus.change_rows(one, lambda row: setattr(row[9], "value", "Fear") or True)
     with pytest.raises(UserError, match=r"which has changed since"):
         build_corpus("samm", data_dir, one, options)
 
@@ -117,6 +116,8 @@ def test_another_folder_or_a_changed_sheet_needs_overwrite(tmp_path):
         ("synthetic", BuildOptions(on_missing="skip"), "--on_missing .* only, not of synthetic"),
         ("samm", BuildOptions(label_version="v1"), "--label_version is an option of casme3 only"),
         ("casme3", BuildOptions(label_version="2"), "--label_version must be v1 or v2, not 2"),
+        ("samm", BuildOptions(after_apex=9), "--after_apex is an option of casme3 only"),
+        ("casme3", BuildOptions(after_apex=-1), "--after_apex must be 0 or more, not -1"),
         ("samm", BuildOptions(side=15), "--side must be from 16 to 512, not 15"),
         ("samm", BuildOptions(side=513), "--side must be from 16 to 512, not 513"),
         ("samm", BuildOptions(margin=1.0), "--margin must be more than 1 and at most 10, not 1.0"),
@@ -135,11 +136,11 @@ def test_options_that_do_not_apply_are_refused(tmp_path, corpus, options, senten
 def test_every_option_but_workers_and_models_is_told_apart():
     given = BuildOptions(
         per_frame=True, side=64, margin=2.0, on_no_face="skip", on_missing="skip",
-        frames_in="Cropped", label_version="v1", face_models=Path("x"), workers=3,
+        frames_in="Cropped", label_version="v1", after_apex=9, face_models=Path("x"), workers=3,
     )  # fmt: skip
     assert given.resolved("casme3").identity() == {
         "per_frame": True, "side": 64, "margin": 2.0, "on_no_face": "skip", "on_missing": "skip",
-        "frames_in": "Cropped", "label_version": "v1",
+        "frames_in": "Cropped", "label_version": "v1", "after_apex": 9,
     }  # fmt: skip
     drawn = BuildOptions().resolved("synthetic").identity()
     assert {key: drawn[key] for key in ("side", "margin", "people", "seed")} == {
@@ -202,12 +203,42 @@ def test_a_corpus_without_a_sheet_is_known_by_its_folder(tmp_path):
 
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
-    source = describe_source(find_sheet, one, TINY)
-    assert source == {"manual_dir": str(one), "sheet": "", "sheet_sha256": ""}
-    assert other_source(find_sheet, one, TINY, source) is None
-    assert other_source(find_sheet, two, TINY, source) == f"from {one}"
+    source = describe_source(find_sheet, one, TINY, "digest")
+    assert source == {
+        "manual_dir": str(one), "sheet": "", "sheet_sha256": "", "found_sha256": "digest",
+    }  # fmt: skip
+    same, other = lambda: "digest", lambda: "another"
+    assert other_source(find_sheet, same, one, TINY, source) is None
+    assert "which has changed since" in other_source(find_sheet, other, one, TINY, source)
+    assert other_source(find_sheet, same, two, TINY, source) == f"from {one}"
     one.rename(two)
-    assert other_source(find_sheet, two, TINY, source) is None
+    assert other_source(find_sheet, other, two, TINY, source) is None
+
+
+def test_a_corpus_that_was_mended_since_needs_overwrite(tmp_path):
+    folder, data_dir = write_example("samm", tmp_path / "samm"), tmp_path / "data"
+    clip, aside = folder / "SAMM/006/006_1_2", tmp_path / "aside"
+    options = BuildOptions(workers=1, on_missing="skip")
+    clip.rename(aside)
+    build_corpus("samm", data_dir, folder, options)
+    build_corpus("samm", data_dir, folder, options)
+    aside.rename(clip)  # copied back
+    with pytest.raises(UserError, match=r"from what .*samm held, which has changed since.*--overw"):
+        build_corpus("samm", data_dir, folder, options)
+    shutil.rmtree(folder / "SAMM")  # the frames were deleted to make room
+    build_corpus("samm", data_dir, folder, options)
+
+
+def test_the_command_in_a_message_carries_the_options_quoted(tmp_path):
+    folder = write_example("casme_sq", tmp_path / "a folder", "all")
+    for clip in ("anger1_3", "disgust1_1"):
+        shutil.rmtree(folder / "selectedpic/s15" / clip)
+    (folder / "selectedpic").rename(folder / "my pictures")
+    options = BuildOptions(workers=1, frames_in="my pictures")
+    with pytest.raises(UserError) as told:
+        build_corpus("casme_sq", tmp_path / "data", folder, options)
+    command = f"datasets.doctor casme_sq --manual_dir='{folder}' --frames_in='my pictures')"
+    assert command in str(told.value)
 
 
 def test_a_corpus_that_is_not_built_or_damaged_is_told_with_the_command(tmp_path):

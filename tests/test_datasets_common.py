@@ -114,7 +114,7 @@ def test_the_builder_can_be_had_from_tfds(tmp_path, monkeypatch):
 
 
 def test_tfds_tells_the_folder_of_a_corpus(tmp_path):
-    folder = samm_corpus.write(tmp_path / "SAMM", samm_corpus.default_clips()[:1])
+    folder = samm_corpus.write(tmp_path / "SAMM", samm_corpus.CLIPS[:1])
     builder = samm_dataset_builder.Builder(data_dir=tmp_path / "data")
     config = tfds.download.DownloadConfig(try_download_gcs=False, manual_dir=folder)
     builder.download_and_prepare(download_config=config)

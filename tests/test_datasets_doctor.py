@@ -69,14 +69,23 @@ FAULTS = {
         "problem", r"EP02_01f of clip EP02_01f of sub01 holds no frames"),
     "most frames missing": (
         "casme2", lambda c, f: _remove(_frames(c, f)[:-2]),
-        "problem", r"holds 2 of the \d+ frames of clip EP02_01f of sub01 from onset \d+ to offset"),
+        "problem", r"EP02_01f lacks 8 of the 10 frames of clip EP02_01f of sub01 \(46-53\); copy"),
     "frames renamed, but not all of them": (
         "casme2", lambda c, f: [path.rename(path.with_name(f"img{46 + number}.jpg"))
                                 for number, path in enumerate(_frames(c, f)[:3], start=200)],
-        "loss", r"clip EP02_01f of sub01 has 7 of its 10 frames"),
-    "some frames missing": (
-        "casme2", lambda c, f: _remove(_frames(c, f)[:2]),
-        "loss", r"clip EP02_01f of sub01 has \d+ of its \d+ frames"),
+        "problem", r"EP02_01f lacks 3 of the 10 frames of clip EP02_01f of sub01 \(46-48\)"),
+    "a tenth of the frames missing": (
+        "casme2", lambda c, f: _remove(_frames(c, f)[2:3]),
+        "loss", r"EP02_01f lacks 1 of the 10 frames of clip EP02_01f of sub01 \(48\); the nearest"),
+    "more than a tenth of the frames missing": (
+        "casme2", lambda c, f: _remove([_frames(c, f)[1], *_frames(c, f)[6:8]]),
+        "problem", r"EP02_01f lacks 3 of the 10 frames of clip .* \(47, 52-53\); copy it"),
+    "frames missing where that is known": (
+        "casme3", lambda c, f: _remove(_frames(c, f)[1:5]),
+        "loss", r"lacks 4 of the 10 frames of clip b_166 of spNO.1 \(167-170\); the nearest frame"),
+    "frames renumbered from 0, but not all of them": (
+        "casme2", lambda c, f: (_remove(_frames(c, f)[9:]), _renumber(f / CLIP[c][0], 0)),
+        "problem", r"EP02_01f seem to be renumbered: they are 0 to 8, where clip .* is 46 to 55"),
     "torn frame": (
         "casme2", lambda c, f: _frames(c, f)[3].write_bytes(_frames(c, f)[3].read_bytes()[:-900]),
         "problem", r"EP02_01f/img\d+\.jpg is torn or no picture"),
@@ -124,10 +133,52 @@ FAULTS = {
         "note", r"lasts \d+ frames, but its duration is 99 in the sheet"),
     "neither macro nor micro": (
         "casme_sq", lambda c, f: _cell(c, f, 7, "expression"),
-        "problem", r"row \d+ of CAS.* is not of person 1 to 22, .* 'expression'\)"),
+        "problem", r"row \d+ of CAS.*: the eighth cell, 'expression', is neither macro- nor micro"),
     "unknown person": (
         "casme_sq", lambda c, f: _cell(c, f, 0, 99),
-        "problem", r"is not of person 1 to 22, .*\('99', 'anger1_3', 'micro-expression'\)"),
+        "problem", r"row \d+ of CAS.*: the first cell, '99', is no person from 1 to 22; mend"),
+    "a clip without a name": (
+        "casme_sq", lambda c, f: _cell(c, f, 1, None),
+        "problem", r"row \d+ of CAS.*: the second cell, the clip's name, is empty; mend"),
+    "a header above a sheet without one": (
+        "casme_sq", lambda c, f: _above(f / SHEETS[c], ["Subject", "Clip", "Onset", "Apex"]),
+        "note", r"row 1 of CAS.* was taken for a note \(Subject Clip Onset Apex\)"),
+    "nothing but person and clip": (
+        "samm", lambda c, f: [_cell(c, f, column, None) for column in range(2, 12)],
+        "problem", r"row 15 of SAMM.*006_1_2 of 006\) has the emotion ''"),
+    "text in several columns": (
+        "samm", lambda c, f: _below(f / SHEETS[c], [None, None, None, "checked", "in", "May"]),
+        "note", r"row \d+ of SAMM.* was taken for a note \(checked in May\)"),
+    "a copy of a frame": (
+        "smic", lambda c, f: shutil.copy(_frames(c, f)[2], f / CLIP[c][0] / "image034210 (2).bmp"),
+        "problem", r"^image034210 \(2\).bmp in .*s1_ne_01 seems to be a copy"),
+    "a gap where the files tell onset and offset": (
+        "smic", lambda c, f: _remove(_frames(c, f)[2:8]),
+        "note", r"frames of clip s01_ne_01 of s01 in .*s1_ne_01 do not run on \(34210-34215 are"),
+    "one person twice": (
+        "casme2", lambda c, f: shutil.copytree(
+            (f / CLIP[c][0]).parent, f / "CASME2_RAW_selected" / "sub1"),
+        "problem", r"^sub01 and sub1 in .*CASME2_RAW_selected are both person 1; put what they"),
+    "the folder of another clip": (
+        "casme2", lambda c, f: _copy_row(f / SHEETS[c], "EP03_02", "EP03_02f"),
+        "problem", r"folder of clip EP03_02f of sub01 is missing: .*EP03_02 is that of clip"),
+    "labels of 2014 from the sheet of 2019": (
+        "casme2", lambda c, f: None,
+        "note", r"EP07_04f of sub24: surprise in CASME2.*xlsx is sadness in label version 2014"),
+    "another sheet": (
+        "casme2", lambda c, f: (f / "more").mkdir() or _cell_in(
+            shutil.copy(f / SHEETS[c], f / "more" / "CASME2-coding-20140508.xlsx")),
+        "note", r"the sheet CASME2-coding-20190701.xlsx is used, not more/CASME2-coding-20140508"),
+    "the same sheet twice": (
+        "casme2", lambda c, f: shutil.copy(f / SHEETS[c], f / "CASME2 2019.xlsx") and None,
+        "note", r"EP07_04f of sub24"),
+    "a stray person's folder": (
+        "casme2", lambda c, f: shutil.copytree(f / CLIP[c][0], f / "sub01" / "EP02_01f"),
+        "note", r"the frames of CASME2_RAW_selected are used, not those of \.; --frames_in"),
+    "a folder that is another's in other case": (
+        "casme3", lambda c, f: shutil.copytree(
+            f / CLIP[c][0], f / CLIP[c][0].replace("spNo", "spNO")),
+        "problem", r"spNO.1_b_166 and spNo.1_b_166 in .* differ in case only"),
     "wrong onset": (
         "casme3", lambda c, f: _cell(c, f, 2, 1),
         "problem", r"the folder of clip b_1 of spNO.1 is missing"),
@@ -146,10 +197,36 @@ FAULTS = {
 }  # fmt: skip
 
 
-def _below(path):
+def _below(path, row=("checked in May",)):
     book = openpyxl.load_workbook(path)
-    book.worksheets[0].append(["checked in May"])
+    book.worksheets[0].append(row)
     book.save(path)
+
+
+def _above(path, row):
+    book = openpyxl.load_workbook(path)
+    book.worksheets[0].insert_rows(1)
+    for column, cell in enumerate(row, start=1):
+        book.worksheets[0].cell(1, column).value = cell
+    book.save(path)
+
+
+def _cell_in(path):
+    _below(path, ["checked in May"])
+
+
+def _copy_row(path, name, copy):
+    """Puts a row of another name below the last."""
+    book = openpyxl.load_workbook(path)
+    table = book.worksheets[0]
+    (row,) = [list(row) for row in table.iter_rows(values_only=True) if row[1] == name]
+    table.append([row[0], copy, *row[2:]])
+    book.save(path)
+
+
+def _renumber(folder, first):
+    for number, path in enumerate(sorted(folder.iterdir()), start=first):
+        path.rename(path.with_name(f"img{number}.jpg"))
 
 
 def _diagnose(corpus, folder, annotations_only=False, **options):
@@ -178,7 +255,7 @@ def test_each_fault_has_its_sentence(sound, tmp_path, fault):
     assert [line for line in told if re.search(sentence, line)], told
     assert found.is_sound is (kind != "problem")
     if kind == "problem":
-        assert found.clips < sound[corpus].clips
+        assert found.clips < found.rows
     else:
         assert found.clips == sound[corpus].clips
 
@@ -188,8 +265,8 @@ def test_each_fault_has_its_sentence(sound, tmp_path, fault):
     [
         ("samm", lambda f: (f / SHEETS["samm"]).unlink(), r"no annotation sheet \(SAMM_Micro"),
         ("samm", lambda f: shutil.rmtree(f / "SAMM"), r"no person's folder of SAMM in"),
-        ("casme2", lambda f: shutil.copy(f / SHEETS["casme2"], f / "CASME2 2019.xlsx"),
-         r"holds several annotation sheets"),
+        ("casme2", lambda f: _cell_in(shutil.copy(f / SHEETS["casme2"], f / "CASME2 2019.xlsx")),
+         r"holds several annotation sheets \(CASME2 2019.xlsx, CASME2-coding-20190701.xlsx\)"),
         ("samm", lambda f: shutil.copytree(f / "SAMM", f / "again"),
          r"the people's folders more than once \(SAMM, again\); choose one with --frames_in"),
         ("smic", lambda f: shutil.rmtree(f / "SMIC_all_raw"), r"no person's folder of SMIC"),
@@ -242,7 +319,7 @@ def test_status_and_screen_of_a_faulty_corpus(tmp_path):
     assert done.returncode == 1 and not told["is_sound"] and len(told["problems"]) == 1
     skipping = ["--on_missing=skip", "--workers=1", f"--data_dir={tmp_path}/data"]
     built = run_module("datasets.build", "casme2", f"--manual_dir={folder}", *skipping)
-    assert "1 of 18 clips were skipped, since most of their frames are missing" in built.stderr
+    assert "1 of 18 clips were skipped, since all or many of their frames" in built.stderr
 
 
 @pytest.mark.parametrize(

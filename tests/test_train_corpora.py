@@ -35,7 +35,7 @@ def _train(place, workdir, manual_dir, *options) -> dict:
         ("casme2", "3class", 15, 4, "2019"),
         ("casme2", "5class_2014", 13, 4, "2014"),
         ("samm", "5class", 13, 5, "SAMM_Micro_FACS_Codes_v2"),
-        ("casme_sq", "4class", 15, 4, "code_final"),
+        ("casme_sq", "4class", 15, 4, ""),
         ("casme3", "7class", 18, 6, "v2"),
         ("smic", "3class", 14, 4, "SMIC_all"),
     ],

@@ -14,6 +14,3 @@ class Builder(FilmedBuilder):
 
     name = "casme2"
     corpus = Casme2()
-
-
-find_sheet = Builder.corpus.find_sheet

@@ -52,7 +52,7 @@ class Casme2(FilmedCorpus):
         """All rows, with the emotions of both label versions, whichever the sheet is of."""
         read = super().read(sheet)
         relabelled = {(r["subject"], r["clip"]): r for r in _relabelled()}
-        rows, corrections = [], []
+        rows, corrections, notes = [], [], list(read.notes)
         for row in read.rows:
             change = relabelled.get((row.subject, _stem(row.filename)))
             if change and row.emotion in (change["earlier"], change["current"]):
@@ -60,6 +60,11 @@ class Casme2(FilmedCorpus):
                     corrections.append(
                         f"{row}: {row.emotion} in {sheet.name} is {change['current']} in label "
                         f"version {CURRENT}: {change['reason']} ({change['source']})."
+                    )
+                else:
+                    notes.append(
+                        f"{row}: {row.emotion} in {sheet.name} is {change['earlier']} in label "
+                        f"version {EARLIER}: {change['reason']} ({change['source']})."
                     )
                 row = _labelled(row, change["current"], change["earlier"])
             else:
@@ -69,6 +74,7 @@ class Casme2(FilmedCorpus):
             read,
             rows=tuple(rows),
             corrections=tuple(corrections),
+            notes=tuple(notes),
             label_version=CURRENT,
             earlier_label_version=EARLIER,
         )

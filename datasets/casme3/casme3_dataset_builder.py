@@ -15,6 +15,3 @@ class Builder(FilmedBuilder):
 
     name = "casme3"
     corpus = Casme3()
-
-
-find_sheet = Builder.corpus.find_sheet

@@ -7,16 +7,16 @@ and has some that are torn.
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from datasets.errors import UserError
 from datasets.filmed import FilmedCorpus
 from datasets.frames import index_frames
 from datasets.rows import Row
-from datasets.sheets import text
 from datasets.trees import Tree
+
+_PERSON = re.compile(r"spno\.(\d{1,3})")
+_CLIP = re.compile(rf"{_PERSON.pattern}_[a-z]\d*_\d+")
 
 
 class Casme3(FilmedCorpus):
@@ -38,9 +38,9 @@ class Casme3(FilmedCorpus):
         "emotion": "emotion",
     }
     optional_columns = {"kind": "Expression type"}  # noqa: RUF012
-    people = re.compile(r"spno\.(\d{1,3})(?:_[a-z]\d*_\d+)?")
+    people = re.compile(rf"{_PERSON.pattern}(?:_[a-z]\d*_\d+)?")
     person = "spNO.{}"
-    avoid = ("depth", "video", "part_a_mae_clip")
+    avoid = re.compile("^(depth|video|part_a_mae_clip)$")
     preference = ("clip", "part_a", "")
     loses_frames = True
 
@@ -54,11 +54,7 @@ class Casme3(FilmedCorpus):
     def version_of(self, sheet: Path) -> str:
         """Version 1 or 2, by the name."""
         match = re.search(r"_v(\d)", sheet.name.lower())
-        return f"v{match[1]}" if match else "of no version"
-
-    def is_micro(self, cells: Mapping[str, Any]) -> bool:
-        """Some sheets list macro-expressions too."""
-        return not text(cells["kind"]) or "micro" in text(cells["kind"]).lower()
+        return f"v{match[1]}" if match else ""
 
     def clip_name(self, filename: str, onset: int | None) -> str:
         """The video's letter and the onset in the sheet."""
@@ -66,38 +62,38 @@ class Casme3(FilmedCorpus):
 
     def clip_folder(self, tree: Tree, root: Path, row: Row) -> Path | None:
         """The clip's own folder, or the colour frames of its video."""
-        own = {f"{row.subject}_{row.clip}", f"{row.subject}_{row.filename}_{row.onset}"}
-        if found := tree.find(root, *sorted(own)):
-            return _colour(tree, found)
-        person = tree.folders(root).get(row.subject.lower())
+        found = super().clip_folder(tree, root, row)
+        return found and (tree.find(found, "color") or found)
+
+    def places(self, tree: Tree, root: Path, row: Row) -> tuple[str, ...]:
+        """The clip's own folder, its video, or the video's running numbers."""
+        names = tree.folders(root)
+        if any(map(_CLIP.fullmatch, names)):
+            own = [f"{row.subject}_{row.clip}", f"{row.subject}_{row.filename}_{row.onset}"]
+            there = next(filter(_CLIP.fullmatch, names))
+            prefix = names[there].name.partition(".")[0]  # spNo or spNO
+            return tuple(f"{prefix}{name[len(prefix) :]}" for name in own)
+        person = tree.find_person(root, _PERSON, self.number(row.subject))
         if person is None:
-            return None
-        if video := tree.find(person, row.filename):
-            return _colour(tree, video)
+            return (f"{row.subject}/{row.filename}",)
+        inside = tree.find(root, person.name)
         numbered = re.compile(rf"{re.escape(row.filename.lower())}\d+")
-        folders = [
-            _colour(tree, path)
-            for name, path in tree.folders(person).items()
-            if numbered.fullmatch(name)
-        ]
-        return max(folders, key=lambda folder: _inside(folder, row), default=None)
+        running = [path for name, path in tree.folders(inside).items() if numbered.fullmatch(name)]
+        running.sort(key=lambda path: _holds(tree, path, row), reverse=True)
+        names = [row.filename, *(path.name for path in running)]
+        if not running and any(re.fullmatch(r"[a-z]\d+", name) for name in tree.folders(inside)):
+            names.insert(0, f"{row.filename}1")
+        return tuple(f"{person.name}/{name}" for name in names)
 
-    def folder_names(self, row: Row) -> tuple[str, ...]:
-        """For messages."""
-        return (row.filename,)
-
-    def has_a_folder_per_clip(self, root: Path) -> bool:
+    def has_a_folder_per_clip(self, tree: Tree, root: Path) -> bool:
         """A folder is a video, or the clips are not in people's folders."""
         return False
 
 
-def _colour(tree: Tree, folder: Path) -> Path:
-    return tree.find(folder, "color") or folder
-
-
-def _inside(folder: Path, row: Row) -> int:
+def _holds(tree: Tree, folder: Path, row: Row) -> int:
     """How many frames of the row a folder holds."""
     try:
-        return sum(row.onset <= number <= row.offset for number in index_frames(folder))
+        numbers = index_frames(tree.find(folder, "color") or folder)
     except UserError:
         return 0
+    return sum(row.onset <= number <= row.offset for number in numbers)

@@ -15,6 +15,3 @@ class Builder(FilmedBuilder):
 
     name = "casme_sq"
     corpus = CasmeSq()
-
-
-find_sheet = Builder.corpus.find_sheet

@@ -9,16 +9,17 @@ the apex is the end.
 import csv
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.errors import UserError
 from datasets.filmed import FilmedCorpus
 from datasets.rows import Annotations, Row
-from datasets.sheets import integer, read_tables, text
+from datasets.sheets import integer, is_micro, is_note, note_of, read_tables, text
 from datasets.trees import Tree
 
 _SUBJECT, _CLIP, _ONSET, _APEX, _OFFSET, _UNITS, _EMOTION, _KIND = range(8)
-_KINDS = ("macro-expression", "micro-expression")
+_VIDEO = re.compile(r"\d+_\d{4}.*")  # a long video's folder
 
 
 class CasmeSq(FilmedCorpus):
@@ -33,7 +34,7 @@ class CasmeSq(FilmedCorpus):
     columns = {}  # noqa: RUF012 (there is no header)
     people = re.compile(r"s?0*(\d{1,2})")
     person = "s{}"
-    avoid = ("rawvideo",)
+    avoid = re.compile("^rawvideo$")
     preference = ("selectedpic", "cropped", "rawpic")
 
     def sheet_rank(self, path: Path) -> int | None:
@@ -43,38 +44,27 @@ class CasmeSq(FilmedCorpus):
             return None
         return 0 if "updated" in name else 1
 
-    def version_of(self, sheet: Path) -> str:
-        """There is one version."""
-        return "code_final"
-
     def read(self, sheet: Path) -> Annotations:
         """The micro-expressions among the rows of the first table."""
         tables = read_tables(sheet)
         people = _table("people.csv", "number", "folder")
         rows, problems, notes, others = [], [], [], set()
-        for line, cells in enumerate(tables[0] if tables else [], start=1):
-            cells = [*map(text, cells), *[""] * 9]
+        for line, row in enumerate(tables[0] if tables else [], start=1):
+            cells = [*map(text, row), *[""] * 9]
+            folder, micro = people.get(cells[_SUBJECT]), is_micro(cells[_KIND])
             if not any(cells):
                 continue
-            where = f"row {line} of {sheet.name}"
-            folder, kind = people.get(cells[_SUBJECT]), cells[_KIND].lower()
-            if not any(cells[_CLIP : _KIND + 1]):
-                notes.append(f"{where} was taken for a note ({cells[_SUBJECT][:60]}).")
-            elif not folder or not cells[_CLIP] or kind not in _KINDS:
+            if is_note(bool(folder), cells[_CLIP], cells[_ONSET : _KIND + 1]) or _is_header(cells):
+                notes.append(note_of(sheet, line, row))
+            elif wrong := _wrong(cells, folder, micro):
                 problems.append(
-                    f"{where} is not of person 1 to 22, clip, ..., macro- or micro-expression "
-                    f"('{cells[_SUBJECT]}', '{cells[_CLIP]}', '{cells[_KIND]}'); mend the cells, "
-                    "or take the sheet as distributed."
+                    f"row {line} of {sheet.name}: {wrong}; mend the cell, or take the sheet as "
+                    "distributed."
                 )
-            elif kind == "macro-expression":
-                others.add((folder, cells[_CLIP]))
-            else:
+            elif micro:
                 rows.append(self._row(folder, cells, line))
-        if not rows and not problems:
-            raise UserError(
-                f"the first table of {sheet} lists no micro-expression; take the sheet of "
-                f"{self.title} as it was distributed ({self.sheet_name})."
-            )
+            else:
+                others.add((folder, cells[_CLIP]))
         rows, corrections = _ended_by_apex(_named_apart(rows))
         return Annotations(
             sheet, self.version_of(sheet), tuple(rows), tuple(problems), tuple(corrections),
@@ -95,21 +85,51 @@ class CasmeSq(FilmedCorpus):
             action_units=cells[_UNITS],
         )
 
-    def clip_folder(self, tree: Tree, root: Path, row: Row) -> Path | None:
+    def places(self, tree: Tree, root: Path, row: Row) -> tuple[str, ...]:
         """The clip's own folder, or the long video that it is in."""
-        person = tree.find_person(root, self.people, self.number(row.subject))
-        if person is None:
-            return None
-        if found := tree.find(person, row.filename):
-            return found
+        if self.has_a_folder_per_clip(tree, root):
+            return super().places(tree, root, row)
+        person = self.person_folder(tree, root, row)
         code = _table("videos.csv", "name", "code").get(row.filename.lower().rpartition("_")[0])
+        if code is None:
+            return (f"{person}/{row.filename}",)
+        inside = tree.find(root, person)
         video = re.compile(rf"0*{self.number(row.subject)}_{code}.*")
-        named = [path for name, path in tree.folders(person).items() if video.fullmatch(name)]
-        return named[0] if code and len(named) == 1 else None
+        named = (
+            [path.name for path in tree.inside(inside)[0] if video.fullmatch(path.name)]
+            if inside
+            else []
+        )
+        if len(named) > 1:
+            raise UserError(
+                f"{named[0]} and {named[1]} in {inside} may both hold {row}; keep one of them."
+            )
+        return (f"{person}/{named[0] if named else f'{row.subject[1:]}_{code}...'}",)
 
-    def has_a_folder_per_clip(self, root: Path) -> bool:
+    def has_a_folder_per_clip(self, tree: Tree, root: Path) -> bool:
         """Not where the long videos are."""
-        return "rawpic" not in root.as_posix().lower()
+        return not any(
+            _VIDEO.fullmatch(name)
+            for person in tree.folders(root)
+            if self.people.fullmatch(person)
+            for name in tree.folders(tree.find(root, person))
+        )
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Whether a user wrote the columns' names above the rows."""
+    return not any(cell[:1].isdigit() for cell in cells) and is_micro(cells[_KIND]) is None
+
+
+def _wrong(cells: Sequence[str], folder: str | None, micro: bool | None) -> str | None:
+    """Which cell keeps a row from being read; None if none does."""
+    if not folder:
+        return f"the first cell, '{cells[_SUBJECT]}', is no person from 1 to 22"
+    if not cells[_CLIP]:
+        return "the second cell, the clip's name, is empty"
+    if micro is None:
+        return f"the eighth cell, '{cells[_KIND]}', is neither macro- nor micro-expression"
+    return None
 
 
 def _named_apart(rows: list[Row]) -> list[Row]:

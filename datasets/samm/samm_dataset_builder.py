@@ -14,6 +14,3 @@ class Builder(FilmedBuilder):
 
     name = "samm"
     corpus = Samm()
-
-
-find_sheet = Builder.corpus.find_sheet

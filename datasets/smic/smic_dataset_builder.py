@@ -14,6 +14,3 @@ class Builder(FilmedBuilder):
 
     name = "smic"
     corpus = Smic()
-
-
-find_sheet = Builder.corpus.find_sheet
