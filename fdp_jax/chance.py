@@ -15,6 +15,7 @@ import numpy as np
 from fdp_jax.confusion import confusion_matrices, scores_of
 
 DRAWS = 200
+MOST_DRAWS = 100_000  # more would fill the memory
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def guessing_level(
 
     A look guesses every test clip of a fold anew. The best look is the one with most clips right,
     the first of them on ties. The class shares are those of all clips given, a fold's own among
-    them: without those a guesser would be a little worse (0.01 to 0.02 on SAMM).
+    them: without those a guesser would be a little worse (0.01 to 0.02 on SAMM). Where corpora
+    are left out, they are those of the corpora trained on.
 
     Args:
       labels_by_fold: fold -> true class names of its test clips.
@@ -87,14 +89,15 @@ def guessing_level(
         raise ValueError("every fold needs test clips, and every label has to be a class")
     rng = np.random.default_rng(seed)
     levels = []
-    # The label of a clip taken at random has a class as often as the clips have it.
-    for pool in (np.arange(len(classes)), np.concatenate(folds)):
-        matrices = np.stack(
-            [
-                confusion_matrices(fold, _best_looks(fold, pool, looks, draws, rng), len(classes))
-                for fold in folds
-            ]
-        )  # [fold, draw, true, predicted]
+    for by_share in (False, True):
+        matrices = []
+        for number, fold in enumerate(folds):
+            trained_on = folds[:number] + folds[number + 1 :] if split == "corpora" else folds
+            # The label of a clip taken at random has a class as often as the clips have it.
+            labels = np.concatenate(trained_on or folds) if by_share else np.arange(len(classes))
+            guesses = _best_looks(fold, labels, looks, draws, rng)
+            matrices.append(confusion_matrices(fold, guesses, len(classes)))
+        matrices = np.stack(matrices)  # [fold, draw, true, predicted]
         tables = matrices.sum(axis=0, keepdims=True) if split == "people" else matrices
         scores = {name: score.mean(axis=0) for name, score in scores_of(tables).items()}
         levels.append(Level(acc=_range(scores["acc"]), uf1=_range(scores["uf1"])))

@@ -88,8 +88,12 @@ def main(arguments: list[str]) -> None:
 
 def _check(options: Options) -> None:
     """Refuses what cannot be, before anything is read."""
+    from fdp_jax.chance import MOST_DRAWS
+
     if min((options.draws, *options.looks)) < 1:
         raise UserError("--looks and --draws must be at least 1")
+    if options.draws > MOST_DRAWS:
+        raise UserError(f"--draws must be at most {MOST_DRAWS:,}")
     if options.seed < 0:
         raise UserError("--seed must be at least 0")
     places = ("annotations", "data_dir", "workdir")

@@ -239,7 +239,7 @@ def _mcnemar(sides: Sequence[Side], on_common: Sequence[list[PredictionTable]]) 
 def _warnings(first: Side, second: Side) -> Iterator[str]:
     """Sentences on what keeps the two from being compared like with like."""
     for key, what in _TASK.items():
-        old, new = first.config.get(key), second.config.get(key)
+        old, new = _fact(first, key), _fact(second, key)
         if old != new:
             yield f"They differ in {what}: {_told(old)} in the first, {_told(new)} in the second."
     rules = [side.runs[0].select for side in (first, second)]
@@ -263,6 +263,11 @@ def _options(first: dict, second: dict, prefix: str = "") -> Iterator[dict]:
             yield from _options(old, new, f"{prefix}{key}.")
         elif old != new and not (prefix == "" and (key in _TASK or key in _NO_OPTIONS)):
             yield {"name": f"{prefix}{key}", "first": old, "second": new}
+
+
+def _fact(side: Side, key: str) -> object:
+    """What a side was trained for, by its config.json, or by the run's own file."""
+    return side.config.get(key, side.runs[0].info.get(key))
 
 
 def _told(value: object) -> str:

@@ -253,3 +253,11 @@ def test_mistakes_are_one_sentence(arguments, words):
     with pytest.raises(UserError, match=words) as caught:
         report.main(["chance", *arguments])
     assert "\n" not in str(caught.value)
+
+
+def test_where_corpora_are_left_out_the_shares_are_of_the_corpora_trained_on():
+    labels = {"one_to_two": ["a"] * 40, "two_to_one": ["b"] * 40}
+    level = guessing_level(labels, ("a", "b"), looks=1, draws=20, split="corpora")
+    assert level.class_share.acc.mean == 0  # each direction's guesser knows the other class alone
+    pooled = guessing_level(labels, ("a", "b"), looks=1, draws=20, split="people")
+    assert 0.4 < pooled.class_share.acc.mean < 0.6

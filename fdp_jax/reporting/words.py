@@ -246,9 +246,10 @@ def chance_text(report: dict) -> str | None:
     m = len(report["classes"])
     largest = percent(report["largest_class_acc"])
     where = " of each tested corpus" if report["split"] == "corpora" else ""
+    looks = " with one look" if report["select"] == "test-best" else ""
     return (
-        f"Guessing at random among the {m} classes reaches {percent(report['chance'])} (1/{m});"
-        f" always naming the largest class{where} reaches Acc {largest}."
+        f"Guessing{looks} at random among the {m} classes reaches {percent(report['chance'])}"
+        f" (1/{m}); always naming the largest class{where} reaches Acc {largest}."
     )
 
 
@@ -303,13 +304,18 @@ def auxiliary_rows(report: dict) -> list[tuple[str, str, bool]]:
     """(what, value, whether it is this model's own) for the table of the auxiliary tasks."""
     rows = []
     image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
-    training = report["training_losses"]
+    training, known = report["training_losses"], report["training_people"]
     if image:
         rows += [
             ("Dynamic image, MSE on the test clips", small(image["mse"]), True),
             *((title, small(image[key]), False) for key, title in IMAGE_LEVELS.items()),
             ("end of training, training clips", small(training["dynamic_image"]), False),
         ]
+        if known["dic_mse"] is not None:
+            rows += [
+                ("on the people trained on", small(known["dic_mse"]), False),
+                ("best constant image of those", small(known["best_constant_image"]), False),
+            ]
     if rank:
         rows += [
             ("Rank loss on the test clips", small(rank["loss"]), True),
@@ -317,6 +323,11 @@ def auxiliary_rows(report: dict) -> list[tuple[str, str, bool]]:
             ("end of training, training clips", small(training["rank"]), False),
             ("Kendall's tau of the scores with time", f"{rank['kendall_tau']:.3f}", True),
         ]
+        if known["kendall_tau"] is not None:
+            rows += [
+                ("rank loss on the people trained on", small(known["rank_loss"]), False),
+                ("Kendall's tau on those", f"{known['kendall_tau']:.3f}", False),
+            ]
     return rows
 
 

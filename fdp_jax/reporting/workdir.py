@@ -151,7 +151,7 @@ def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
         raise UserError(
             f"{folder / 'run.json'} lacks {', '.join(lacking)}: take a fresh work directory."
         )
-    if not _names_its_folds(info["folds"]):
+    if not _names_its_folds(info["folds"]) or not _names_its_looks(info.get("looks")):
         raise UserError(
             f"{folder / 'run.json'} does not list its folds as it should: take a fresh work"
             " directory."
@@ -182,6 +182,12 @@ def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
 def _looks(info: dict) -> dict[str, int | None]:
     """The selection rules of a run, the headline's first, with the looks of each."""
     return info.get("looks") or {info["select"]: None}
+
+
+def _names_its_looks(looks: object) -> bool:
+    return looks is None or (
+        isinstance(looks, dict) and all(isinstance(number, int) for number in looks.values())
+    )
 
 
 def _names_its_folds(folds: object) -> bool:
