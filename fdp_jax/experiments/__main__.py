@@ -19,44 +19,63 @@ NAME.png.
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.command_line import main_with_clear_errors
 from datasets.errors import UserError
 from fdp_jax.experiments.catalogue import NAMES, Experiment, experiment
-from fdp_jax.experiments.running import Place, none_was_possible, run_all
+from fdp_jax.experiments.running import (
+    Place,
+    Result,
+    check_failures,
+    check_results,
+    option_name,
+    run_all,
+)
 from fdp_jax.files import write_atomically
 from fdp_jax.memory import use_large_pages
 
-_FORBIDDEN = ("ablate", "backbone", "workdir", "folds", "seed")
+_OWN = ("dataset", "protocol", "workdir", "manual_dir")
+_FORBIDDEN = ("ablate", "backbone", "folds", "seed")
+_OF_INPUTS = ("data_dir", "preset", "clip.crop", "clip.frames")  # what Figure 1 heeds
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
-        print(__doc__)
+        print(_help())
         return
     if "--list" in arguments:
         for name in NAMES:
             print(f"{name:<8} {experiment(name).title}")
         return
     name, own, others = _split(arguments)
-    if name not in NAMES:
-        raise UserError(f"there is no experiment '{name}'; they are {', '.join(NAMES)}.")
     chosen = experiment(name, own.get("dataset", ""), own.get("protocol", ""))
-    place = _place(chosen, own, others)
-    sheet, png = _result(chosen, place)
-    written = sheet.as_dict()
-    stem = place.workdir / name
-    _write(stem, sheet, written, png)
-    if "json" in own:
-        print(json.dumps(written, indent=2, ensure_ascii=False))
-        return
-    from fdp_jax.experiments.tables import as_text
+    _check_options(chosen, own, others)
+    workdir = Path(own.get("workdir", "runs/experiments")).expanduser()
+    place = _place(chosen, workdir, own.get("manual_dir"), others) if chosen.runs else None
+    counts = _count_parameters() if chosen.kind == "backbones" else {}
+    results = run_all(chosen, place) if chosen.trains else []
+    if chosen.trains:
+        check_results(chosen, results)
+    sheet, png = _sheet(chosen, results, counts) if chosen.trains else _untrained(chosen, place)
+    _write(workdir / name, sheet, png)
+    _print(workdir / name, sheet, png, "json" in own)
+    check_failures(results)
 
-    print(as_text(sheet))
-    print(f"Written: {stem}.md, {stem.name}.json" + (f", {stem.name}.png" if png else ""))
+
+def _help() -> str:
+    lines = [__doc__, "The experiments, and the options that they choose themselves:\n"]
+    for name in NAMES:
+        options = [f"--{option}" for option in experiment(name).chosen_options]
+        chooses = f" ({', '.join(options)})" if options else ""
+        lines.append(f"  {name:<8} {experiment(name).title}{chooses}")
+    kept = ", ".join(f"--{option}" for option in _FORBIDDEN)
+    heeded = ", ".join(f"--{option}" for option in _OF_INPUTS)
+    lines.append(f"\nNone takes {kept}. figure1 trains nothing and heeds {heeded} alone.")
+    return "\n".join(lines)
 
 
 def _split(arguments: list[str]) -> tuple[str, dict[str, str], list[str]]:
@@ -66,63 +85,69 @@ def _split(arguments: list[str]) -> tuple[str, dict[str, str], list[str]]:
         raise UserError(
             f"name one experiment, then options as --name=value; they are {', '.join(NAMES)}."
         )
+    if names[0] not in NAMES:
+        raise UserError(f"there is no experiment '{names[0]}'; they are {', '.join(NAMES)}.")
     own, others = {}, []
     for argument in arguments[1:]:
-        option, _, value = argument.removeprefix("--").partition("=")
-        option = option.replace("-", "_")
-        if option in ("dataset", "protocol", "workdir", "manual_dir"):
+        option = option_name(argument)
+        if option in _OWN:
+            value = argument.partition("=")[2]
             if not value:
                 raise UserError(f"--{option} needs a value, as --{option}=...")
             own[option] = value
         elif argument == "--json":
             own["json"] = ""
-        elif option in _FORBIDDEN:
-            raise UserError(
-                f"--{option} is chosen by the experiment"
-                + ("; name seeds as --seeds=0,1,2." if option == "seed" else ".")
-            )
         else:
             others.append(argument)
     return names[0], own, others
 
 
-def _place(chosen: Experiment, own: dict[str, str], others: list[str]) -> Place:
-    """Where the runs go; the options are checked here, before anything is trained.
+def _check_options(chosen: Experiment, own: dict[str, str], others: Sequence[str]) -> None:
+    """Raises UserError for an option that is the experiment's to choose, or would do nothing."""
+    for option in map(option_name, others):
+        if option in (*_FORBIDDEN, *chosen.chosen_options):
+            raise UserError(
+                f"--{option} is chosen by the experiment"
+                + ("; name seeds as --seeds=0,1,2." if option == "seed" else ".")
+            )
+    given = [*own, *map(option_name, others)]
+    if chosen.trains:
+        return
+    heeded = ("workdir", "json", *(() if not chosen.runs else (*_OWN, *_OF_INPUTS)))
+    unheeded = [option for option in given if option not in heeded]
+    if unheeded:
+        raise UserError(
+            f"{chosen.name} trains nothing and does not heed --{unheeded[0]}; leave it out (it "
+            f"takes --{', --'.join(dict.fromkeys(heeded))})."
+        )
+
+
+def _place(chosen: Experiment, workdir: Path, manual_dir: str | None, others: list[str]) -> Place:
+    """Where the runs go; every run's options are checked here, before anything is trained.
 
     Raises:
       UserError: an option that the trainer does not have, or cannot take.
     """
     from fdp_jax.train import options_from
 
-    example = chosen.runs[0].arguments() if chosen.runs else ["--dataset=synthetic"]
-    options, _ = options_from([*others, *example])
-    corpora = {name for run in chosen.runs for name in run.corpora}
-    manual_dir = own.get("manual_dir")
-    return Place(
-        workdir=Path(own.get("workdir", "runs/experiments")).expanduser(),
+    options, _ = options_from([*others, *chosen.runs[0].arguments()])
+    place = Place(
+        workdir=workdir,
         data_dir=options.data_dir,
         manual_dir=Path(manual_dir).expanduser() if manual_dir else None,
         preset=options.preset,
         options=tuple(others),
-        is_parent=len(corpora) > 1,
+        is_parent=len({name for run in chosen.runs for name in run.corpora}) > 1,
     )
+    for run in chosen.runs:
+        options_from(place.arguments(run))
+    return place
 
 
-def _result(chosen: Experiment, place: Place):
+def _sheet(chosen: Experiment, results: list[Result], counts: dict[str, int]):
     """The finished table, and a picture where the experiment has one."""
-    from fdp_jax.experiments import tables
+    from fdp_jax.experiments import pictures, tables
 
-    if chosen.kind == "significance":
-        return tables.significance(chosen), None
-    if chosen.name == "figure1":
-        return _figure1(chosen, place)
-    counts = {}
-    if chosen.kind == "backbones":
-        counts = _count_parameters()
-    results = run_all(chosen, place)
-    trained = [result for result in results if result.report is not None]
-    if not trained and chosen.kind != "backbones":
-        raise none_was_possible(results)
     match chosen.kind:
         case "methods":
             return tables.methods(chosen, results), None
@@ -132,61 +157,73 @@ def _result(chosen: Experiment, place: Place):
             return tables.backbones(chosen, results, counts), None
         case "weights":
             return tables.weights(chosen, results), None
-    from fdp_jax.experiments import pictures
+        case "images":
+            return tables.ablations(chosen, results), pictures.draw(pictures.constructions(results))
+    trained = [result for result in results if result.report is not None]
+    rows = [row for result in trained for row in pictures.clip_rows(result)]
+    panels = [panel for result in trained for panel in pictures.right_and_wrong(result)]
+    return tables.clips(chosen, rows, results), pictures.draw(panels)
 
-    if chosen.kind == "clips":
-        rows = [row for result in trained for row in pictures.clip_rows(result)]
-        panels = [panel for result in trained for panel in pictures.right_and_wrong(result)]
-        return tables.clips(chosen, rows, results), pictures.draw(panels)
-    return tables.ablations(chosen, results), pictures.draw(pictures.constructions(results))
 
+def _untrained(chosen: Experiment, place: Place | None):
+    """As `_sheet`, of an experiment that trains nothing."""
+    from fdp_jax.experiments import tables
 
-def _figure1(chosen: Experiment, place: Place):
-    from fdp_jax.config import ClipConfig
-    from fdp_jax.corpora import ensure_built
-    from fdp_jax.experiments import pictures, tables
-
-    run = chosen.runs[0]
-    if place.missing_corpora(run):
-        from datasets.reading import build_command
-
-        raise UserError(
-            f"{run.dataset} is not built: {build_command(run.dataset, place.data_dir)} (or name "
-            "another corpus with --dataset)."
-        )
+    if place is None:
+        return tables.significance(chosen), None
     from datasets.protocols import get_protocol
+    from fdp_jax.corpora import ensure_built
+    from fdp_jax.experiments import pictures
+    from fdp_jax.train import options_from
 
-    crop = ClipConfig().crop
-    ensure_built(get_protocol(run.dataset, run.protocol), place.data_dir, place.manual_dir, crop)
-    panels = pictures.dynamic_images(place.data_dir, run.dataset, run.protocol, crop)
-    return tables.shown(chosen, [panel.title.split("\n") for panel in panels]), pictures.draw(
-        panels
-    )
+    (run,) = chosen.runs
+    if lacking := place.why_missing(run):
+        raise UserError(f"{lacking} (or name another corpus with --dataset).")
+    options, _ = options_from(place.arguments(run))
+    config = options.config.clip
+    protocol = get_protocol(run.dataset, run.protocol)
+    ensure_built(protocol, place.data_dir, place.manual_dir, config.crop)
+    panels = pictures.dynamic_images(place.data_dir, run.dataset, run.protocol, config)
+    sheet = tables.shown(chosen, [panel.title.split("\n") for panel in panels])
+    return sheet, pictures.draw(panels)
 
 
 def _count_parameters() -> dict[str, int]:
-    """Backbone -> parameters at the paper's sizes; nothing is trained for it."""
+    """Backbone -> parameters at the paper's sizes, told at once; nothing is trained for it."""
     import dataclasses
 
     from fdp_jax.config import preset
     from fdp_jax.models.parameter_count import backbone_parameters
     from fdp_jax.paper_numbers import paper_table
 
-    return {
+    counts = {
         name: backbone_parameters(dataclasses.replace(preset("paper"), backbone=name))
         for name in paper_table("table10").column("backbone")
     }
+    told = "; ".join(f"{name} {count:,}" for name, count in counts.items())
+    print(f"Parameters at the paper's sizes: {told}", file=sys.stderr)
+    return counts
 
 
-def _write(stem: Path, sheet, written: dict, png: bytes | None) -> None:
-    from fdp_jax.experiments.tables import as_markdown
+def _write(stem: Path, sheet, png: bytes | None) -> None:
+    from fdp_jax.experiments.sheets import as_markdown
 
     picture = f"\n![{sheet.title}]({stem.name}.png)\n" if png else ""
     write_atomically(stem.with_suffix(".md"), as_markdown(sheet) + picture)
-    as_json = json.dumps(written, indent=2, ensure_ascii=False, allow_nan=False)
+    as_json = json.dumps(sheet.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(stem.with_suffix(".json"), as_json + "\n")
     if png:
         write_atomically(stem.with_suffix(".png"), png)
+
+
+def _print(stem: Path, sheet, png: bytes | None, is_json: bool) -> None:
+    from fdp_jax.experiments.sheets import as_text
+
+    if is_json:
+        print(json.dumps(sheet.as_dict(), indent=2, ensure_ascii=False))
+        return
+    print(as_text(sheet))
+    print(f"Written: {stem}.md, {stem.name}.json" + (f", {stem.name}.png" if png else ""))
 
 
 if __name__ == "__main__":

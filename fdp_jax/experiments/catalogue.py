@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from datasets.errors import UserError
 from datasets.protocols import get_protocol
 from fdp_jax.paper_numbers import paper_table
 
@@ -39,6 +40,11 @@ class RunSpec:
     overrides: tuple[tuple[str, str], ...] = ()
 
     @property
+    def name(self) -> str:
+        """What a note calls it."""
+        return ABLATIONS.get(self.row, self.row)
+
+    @property
     def corpora(self) -> tuple[str, ...]:
         """The corpora that must be built."""
         return get_protocol(self.dataset or None, self.protocol or None).datasets
@@ -57,7 +63,10 @@ class RunSpec:
         return [f"--{name}={value}" for name, value in named if value]
 
 
-Kind = Literal["methods", "ablations", "backbones", "weights", "significance", "clips", "images"]
+Kind = Literal[
+    "methods", "ablations", "backbones", "weights", "significance", "clips", "inputs", "images"
+]
+_NOT_TRAINED = ("significance", "inputs")
 
 
 @dataclass(frozen=True)
@@ -68,15 +77,23 @@ class Experiment:
       name: as the paper numbers it.
       title: in one line.
       kind: how it is shown; see `tables` and `pictures`.
-      runs: the trainings, in the order of the rows.
-      on_one_corpus: whether --dataset puts another corpus in its place.
+      runs: the trainings, in the order of the rows; of a kind that trains nothing, the corpus.
     """
 
     name: str
     title: str
     kind: Kind
     runs: tuple[RunSpec, ...] = ()
-    on_one_corpus: bool = True
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return self.kind not in _NOT_TRAINED
+
+    @property
+    def chosen_options(self) -> tuple[str, ...]:
+        """Options of the trainer that tell its runs apart, and so are not the user's to give."""
+        return tuple(dict.fromkeys(name for run in self.runs for name, _ in run.overrides))
 
 
 def _on(dataset: str, protocol: str) -> tuple[RunSpec, ...]:
@@ -133,8 +150,7 @@ _VARIANTS: dict[str, tuple[str, Kind, _Build]] = {
         "error of the constructed dynamic images without each part", "ablations",
         lambda *on: _ablations(*on, _TABLE14),
     ),
-    "table15": ("clips recognised and mistaken, with their dynamic images", "clips", _on),
-    "figure1": ("dynamic images of some clips; trains nothing", "images", _on),
+    "figure1": ("dynamic images of some clips; trains nothing", "inputs", _on),
     "figure4": (
         "dynamic images constructed by FDP and its variants", "images",
         lambda *on: _ablations(*on, _TABLE14),
@@ -157,15 +173,17 @@ _FIXED = {
     ),
     "table8": Experiment(
         "table8", "trained on one corpus, tested on another, both ways and their mean", "methods",
-        (RunSpec("cross", "", "cross"),), on_one_corpus=False,
+        (RunSpec("cross", "", "cross"),),
     ),
     "table12": Experiment(
         "table12", "rank-sum tests against the other methods; trains nothing", "significance",
-        on_one_corpus=False,
     ),
     "table13": Experiment(
         "table13", "rank-sum tests against the variants; trains nothing", "significance",
-        on_one_corpus=False,
+    ),
+    "table15": Experiment(
+        "table15", "clips recognised and mistaken, with their dynamic images", "clips",
+        _on("samm", "5class") + _on("casme2", "5class"),
     ),
 }  # fmt: skip
 
@@ -177,21 +195,27 @@ def experiment(name: str, dataset: str = "", protocol: str = "") -> Experiment:
 
     Args:
       name: one of NAMES.
-      dataset: takes the place of SAMM, or of all corpora of a table of methods.
+      dataset: takes the place of SAMM, or of all corpora of a table that has several.
       protocol: of `dataset`; its first one where none is named.
 
     Raises:
-      UserError: there is no such corpus or protocol.
+      UserError: there is no such corpus or protocol, or the experiment takes none.
     """
     if name in _VARIANTS:
         title, kind, build = _VARIANTS[name]
         chosen = get_protocol(dataset or "samm", protocol or None)
         return Experiment(name, title, kind, build(chosen.dataset, chosen.name))
     found = _FIXED[name]
-    if dataset and found.on_one_corpus:
-        runs = tuple(run for run in found.runs if run.dataset == dataset)
-        if not runs or protocol:
-            chosen = get_protocol(dataset, protocol or None)
-            runs = _on(chosen.dataset, chosen.name)
-        return Experiment(name, found.title, found.kind, runs)
-    return found
+    if not dataset and not protocol:
+        return found
+    if not any(run.dataset for run in found.runs):
+        raise UserError(
+            f"{name} is of the paper's own corpora; leave out --dataset and --protocol."
+        )
+    if not dataset:
+        raise UserError(f"--protocol={protocol} of {name} needs a corpus; name it with --dataset.")
+    runs = tuple(run for run in found.runs if run.dataset == dataset)
+    if not runs or protocol:
+        chosen = get_protocol(dataset, protocol or None)
+        runs = _on(chosen.dataset, chosen.name)
+    return Experiment(name, found.title, found.kind, runs)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from fdp_jax.experiments.catalogue import ABLATIONS
+from fdp_jax.config import ClipConfig
 from fdp_jax.experiments.running import Result
 from fdp_jax.reporting.figures import INK, RED, choose_clips, render
 from fdp_jax.reporting.summary import headline_runs
 from fdp_jax.reporting.workdir import Run, read_workdir
 
-_CLIPS = 6  # rows of a picture
+_CLIPS = 6  # rows of a picture; Figure 1 has one for each class at least
 _FRAMES = 4  # sample frames of a clip, as in Fig. 1
 
 
@@ -59,8 +59,13 @@ def _samples(frames: np.ndarray) -> dict[str, np.ndarray]:
     return {f"frame {number + 1}": frames[number] for number in numbers}
 
 
-def dynamic_images(data_dir: Path, dataset: str, protocol: str, crop: int) -> list[Panel]:
+def dynamic_images(data_dir: Path, dataset: str, protocol: str, config: ClipConfig) -> list[Panel]:
     """Figure 1: clips of a built corpus, one of each class in turn, and their dynamic images.
+
+    Args:
+      data_dir: of the built corpora.
+      dataset, protocol: which corpus, and which of its clips.
+      config: frames and crop.
 
     Raises:
       UserError: the corpus is not built, or has no clip of the protocol.
@@ -69,13 +74,12 @@ def dynamic_images(data_dir: Path, dataset: str, protocol: str, crop: int) -> li
 
     from datasets.protocols import get_protocol
     from fdp_jax.clips import load_clips
-    from fdp_jax.config import ClipConfig
     from fdp_jax.fold_training import device_corpus
     from fdp_jax.sampling import GREY_WEIGHTS, evaluation_batch
 
     clips = load_clips(get_protocol(dataset, protocol), data_dir)
     numbers = _one_of_each_class(clips.labels, clips.subjects, len(clips.protocol.classes))
-    batch = jax.device_get(evaluation_batch(device_corpus(clips), numbers, ClipConfig(crop=crop)))
+    batch = jax.device_get(evaluation_batch(device_corpus(clips), numbers, config))
     grey = (batch.clips @ np.array(GREY_WEIGHTS, np.float32) + 1) / 2
     return [
         Panel(
@@ -90,7 +94,7 @@ def dynamic_images(data_dir: Path, dataset: str, protocol: str, crop: int) -> li
 def _one_of_each_class(labels: np.ndarray, subjects: tuple[str, ...], classes: int) -> np.ndarray:
     """Numbers of clips, int32, classes by turns, of people not shown yet where there are any."""
     chosen: list[int] = []
-    for turn in range(_CLIPS):
+    for turn in range(max(_CLIPS, classes)):
         seen = {subjects[number] for number in chosen}
         left = [n for n in np.flatnonzero(labels == turn % classes).tolist() if n not in chosen]
         if left:
@@ -99,12 +103,8 @@ def _one_of_each_class(labels: np.ndarray, subjects: tuple[str, ...], classes: i
 
 
 def constructions(results: list[Result]) -> list[Panel]:
-    """Figure 4: the same clips' ground truth and what each variant constructs.
-
-    Raises:
-      UserError: no variant was trained.
-    """
-    found = {result.run.row: _first_run(result) for result in results if result.report}
+    """Figure 4: the same clips' ground truth and what each variant constructs, one at least."""
+    found = {result.run.name: _first_run(result) for result in results if result.report}
     first = next(iter(found.values()))
     keys = _keys(first)
     chosen = sorted(range(len(keys)), key=lambda row: (first.table.label[row], keys[row]))
@@ -112,12 +112,11 @@ def constructions(results: list[Result]) -> list[Panel]:
     panels = []
     for row in chosen:
         outputs = first.outputs
-        images = dict([next(iter(_samples(outputs.frames[row]).items()))])
-        images["ground truth"] = outputs.target[row]
+        images = {"frame 1": outputs.frames[row][0], "ground truth": outputs.target[row]}
         for name, run in found.items():
             places = _keys(run)
             if run.outputs.dynamic_image is not None and keys[row] in places:
-                images[ABLATIONS[name]] = run.outputs.dynamic_image[places.index(keys[row])]
+                images[name] = run.outputs.dynamic_image[places.index(keys[row])]
         subject, clip = keys[row][1:]
         panels.append(Panel(f"{subject}\n{clip}\n{first.table.label[row]}", images))
     return panels
@@ -130,8 +129,7 @@ def right_and_wrong(result: Result) -> list[Panel]:
         Panel(
             f"{clip.title}\n{clip.label}\nas {clip.prediction}",
             _samples(clip.frames)
-            | {"ground truth": clip.target}
-            | ({} if clip.dynamic_image is None else {"constructed": clip.dynamic_image}),
+            | {"ground truth": clip.target, "constructed": clip.dynamic_image},
             is_wrong=not clip.right,
         )
         for clip in choose_clips(run.table, run.outputs, _CLIPS)
@@ -139,10 +137,16 @@ def right_and_wrong(result: Result) -> list[Panel]:
 
 
 def clip_rows(result: Result) -> list[tuple[str, ...]]:
-    """Corpus, person, clip, label and prediction of the clips of `right_and_wrong`."""
+    """Corpus, person, clip, label, prediction and outcome of the clips of `right_and_wrong`."""
     run = _first_run(result)
     return [
-        (*clip.title.split(" / "), clip.label, clip.prediction, "right" if clip.right else "wrong")
+        (
+            result.run.dataset,
+            *clip.title.split(" / "),
+            clip.label,
+            clip.prediction,
+            "right" if clip.right else "wrong",
+        )
         for clip in choose_clips(run.table, run.outputs, _CLIPS)
     ]
 
