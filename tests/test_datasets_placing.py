@@ -132,6 +132,8 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, workers):
         [sys.executable, "-m", "datasets.build", "synthetic", "--people=8",
          f"--data_dir={tmp_path}", f"--workers={workers}"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A shell starts what runs in its background deaf to Ctrl-C, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not any(tmp_path.rglob("*incomplete*")) and time.monotonic() < deadline:
