@@ -54,9 +54,8 @@ class FilmedBuilder(CorpusBuilder, skip_registration=True):
         )
 
     def _source(self) -> dict[str, str]:
-        return describe_source(
-            self.corpus.find_sheet, self.corpus_dir, self.build_options, self._found.digest
-        )
+        found = self._found
+        return describe_source(found.annotations.sheet, self.corpus_dir, found.digest)
 
 
 def _summed_up(sentences: tuple[str, ...], what: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from datasets.protocols import memberships_of
@@ -41,7 +41,7 @@ def protocol_counts(corpus: str, clips: Sequence[Any], label_version: str) -> li
     """
     counts = []
     for protocol, part in memberships_of(corpus):
-        members = [(clip.subject, part.class_of_clip(_labels(clip))) for clip in clips]
+        members = [(clip.subject, part.class_of_clip(vars(clip))) for clip in clips]
         members = [(subject, name) for subject, name in members if name is not None]
         names, subjects = [name for _, name in members], [subject for subject, _ in members]
         expected, found = part.expected_counts(label_version), Counter(names)
@@ -61,12 +61,3 @@ def protocol_counts(corpus: str, clips: Sequence[Any], label_version: str) -> li
             )
         )
     return counts
-
-
-def _labels(clip: Any) -> Mapping[str, str]:
-    return {
-        "subject": clip.subject,
-        "clip": clip.clip,
-        "emotion": clip.emotion,
-        "earlier_emotion": clip.earlier_emotion,
-    }

@@ -111,13 +111,17 @@ class Correction:
 
 def read_corrections(corpus: str) -> tuple[Correction, ...]:
     """The table of known faults of a corpus' sheet; empty where it has none."""
-    table = Path(__file__).parent / corpus / "corrections.csv"
+    lines = read_data(corpus, "corrections.csv")
+    return tuple(Correction(**{**line, "becomes": int(line["becomes"])}) for line in lines)
+
+
+def read_data(corpus: str, file: str) -> list[dict[str, str]]:
+    """The lines of a table in a corpus' folder, by column; none where it has no such table."""
+    table = Path(__file__).parent / corpus / file
     if not table.exists():
-        return ()
-    with table.open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Correction(**{**line, "becomes": int(line["becomes"])}) for line in csv.DictReader(file)
-        )
+        return []
+    with table.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 def finish(

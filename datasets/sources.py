@@ -11,15 +11,12 @@ from datasets.options import BuildOptions
 FindSheet = Callable[[Path, str | None, str | None], Path | None]
 
 
-def describe_source(
-    find_sheet: FindSheet, manual_dir: Path, options: BuildOptions, found: str
-) -> dict[str, str]:
+def describe_source(sheet: Path | None, manual_dir: Path, found: str) -> dict[str, str]:
     """What the metadata keep.
 
     Args:
-      find_sheet: of the corpus.
-      manual_dir: what the corpus is built from.
-      options: of the build.
+      sheet: that the corpus is built from; None where it has none.
+      manual_dir: that holds it.
       found: digest of the sheet and of the names of all files of all clips.
 
     Returns:
@@ -27,9 +24,8 @@ def describe_source(
       `found_sha256`.
 
     Raises:
-      UserError: the folder lacks the sheet.
+      UserError: the sheet cannot be read.
     """
-    sheet = find_sheet(manual_dir, options.label_version, options.frames_in)
     return {
         "manual_dir": str(manual_dir),
         "sheet": str(sheet.relative_to(manual_dir)) if sheet else "",
@@ -51,7 +47,9 @@ def other_source(
     nothing to compare.
 
     Args:
-      find_sheet, manual_dir, options: as of `describe_source`.
+      find_sheet: of the corpus.
+      manual_dir: of now.
+      options: of the build.
       find: gives the digest of what is there now.
       source: as `describe_source` told it.
 

@@ -77,8 +77,17 @@ def survey(corpus: FilmedCorpus, manual_dir: Path, options: BuildOptions) -> Sur
     tree = Tree()
     annotations = corpus.annotations(manual_dir, options.label_version, options.frames_in)
     root, notes = corpus.root(tree, manual_dir, options.frames_in)
-    found = [_found(corpus, tree, root, _cut(row, options.after_apex)) for row in annotations.rows]
-    if corpus.has_a_folder_per_clip(tree, root):
+    takes_all = corpus.takes_all_frames(tree, root)
+    is_own_folder = corpus.has_a_folder_per_clip(tree, root)
+    found = []
+    for row in annotations.rows:
+        one = _found(corpus, tree, root, _cut(row, options.after_apex))
+        if not one.problem and takes_all:
+            _take_all(corpus, one)
+        elif not one.problem:
+            _take(corpus, one, is_own_folder)
+        found.append(one)
+    if is_own_folder:
         _refuse_shared_folders(found)
         notes += _unlisted(corpus, tree, root, annotations, found)
     missing = tuple(one.problem for one in found if one.problem)
@@ -104,6 +113,7 @@ def _cut(row: Row, after_apex: int | None) -> Row:
 
 
 def _found(corpus: FilmedCorpus, tree: Tree, root: Path, row: Row) -> _Found:
+    """The row's folder and files, or what keeps them from being found."""
     found = _Found(row)
     try:
         found.folder = corpus.clip_folder(tree, root, row)
@@ -121,11 +131,6 @@ def _found(corpus: FilmedCorpus, tree: Tree, root: Path, row: Row) -> _Found:
         found.problem = (
             f"the folder {found.folder} of {row} holds no frames; copy it from the corpus."
         )
-        return found
-    if corpus.takes_all_frames(tree, root):
-        _take_all(corpus, found)
-    else:
-        _take(corpus, found, corpus.has_a_folder_per_clip(tree, root))
     return found
 
 

@@ -12,7 +12,6 @@ from datasets.command_line import parse_options
 from datasets.errors import UserError
 
 PROGRAM = "python -m fdp_jax.report compare"
-_MOST_DRAWS = 100_000  # more would fill the memory
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,10 @@ def main(arguments: list[str]) -> None:
             f"name two work directories, then the options as --name=value: {PROGRAM} WORKDIR"
             " WORKDIR"
         )
-    if not 1 <= options.draws <= _MOST_DRAWS or options.seed < 0:
-        raise UserError(f"--draws must be from 1 to {_MOST_DRAWS:,}, and --seed at least 0")
+    from fdp_jax.chance import MOST_DRAWS
+
+    if not 1 <= options.draws <= MOST_DRAWS or options.seed < 0:
+        raise UserError(f"--draws must be from 1 to {MOST_DRAWS:,}, and --seed at least 0")
     from fdp_jax.comparison import compare
     from fdp_jax.reporting.comparison_text import lines
 

@@ -203,7 +203,7 @@ def test_a_corpus_without_a_sheet_is_known_by_its_folder(tmp_path):
 
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
-    source = describe_source(find_sheet, one, TINY, "digest")
+    source = describe_source(None, one, "digest")
     assert source == {
         "manual_dir": str(one), "sheet": "", "sheet_sha256": "", "found_sha256": "digest",
     }  # fmt: skip

@@ -4,13 +4,12 @@ Also the long raw release and both face crops. The sheets of 2014 and 2019 diffe
 three clips (`relabelled.csv`), so either one gives both label versions.
 """
 
-import csv
 import dataclasses
 import re
 from pathlib import Path
 
 from datasets.filmed import FilmedCorpus
-from datasets.rows import Annotations, Row
+from datasets.rows import Annotations, Row, read_data
 
 CURRENT, EARLIER = "2019", "2014"  # label versions
 
@@ -51,7 +50,7 @@ class Casme2(FilmedCorpus):
     def read(self, sheet: Path) -> Annotations:
         """All rows, with the emotions of both label versions, whichever the sheet is of."""
         read = super().read(sheet)
-        relabelled = {(r["subject"], r["clip"]): r for r in _relabelled()}
+        relabelled = {(r["subject"], r["clip"]): r for r in read_data(self.name, "relabelled.csv")}
         rows, corrections, notes = [], [], list(read.notes)
         for row in read.rows:
             change = relabelled.get((row.subject, _stem(row.filename)))
@@ -91,8 +90,3 @@ def _labelled(row: Row, current: str, earlier: str) -> Row:
 
 def _stem(filename: str) -> str:
     return re.sub("[fF]$", "", filename)
-
-
-def _relabelled() -> list[dict[str, str]]:
-    with (Path(__file__).parent / "relabelled.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

@@ -6,7 +6,6 @@ offset, action units, emotion, macro- or micro-expression, self-report. An offse
 the apex is the end.
 """
 
-import csv
 import dataclasses
 import re
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from datasets.errors import UserError
 from datasets.filmed import FilmedCorpus
-from datasets.rows import Annotations, Row
+from datasets.rows import Annotations, Row, read_data
 from datasets.sheets import integer, is_micro, is_note, note_of, read_tables, text
 from datasets.trees import Tree
 
@@ -47,7 +46,7 @@ class CasmeSq(FilmedCorpus):
     def read(self, sheet: Path) -> Annotations:
         """The micro-expressions among the rows of the first table."""
         tables = read_tables(sheet)
-        people = _table("people.csv", "number", "folder")
+        people = {line["number"]: line["folder"] for line in read_data(self.name, "people.csv")}
         rows, problems, notes, others = [], [], [], set()
         for line, row in enumerate(tables[0] if tables else [], start=1):
             cells = [*map(text, row), *[""] * 9]
@@ -90,7 +89,8 @@ class CasmeSq(FilmedCorpus):
         if self.has_a_folder_per_clip(tree, root):
             return super().places(tree, root, row)
         person = self.person_folder(tree, root, row)
-        code = _table("videos.csv", "name", "code").get(row.filename.lower().rpartition("_")[0])
+        codes = {line["name"]: line["code"] for line in read_data(self.name, "videos.csv")}
+        code = codes.get(row.filename.lower().rpartition("_")[0])
         if code is None:
             return (f"{person}/{row.filename}",)
         inside = tree.find(root, person)
@@ -151,8 +151,3 @@ def _ended_by_apex(rows: list[Row]) -> tuple[list[Row], list[str]]:
             told.append(f"{row}: offset 0 became its apex {row.apex}: the sheet has no offset.")
         ended.append(row)
     return ended, told
-
-
-def _table(file: str, key: str, value: str) -> dict[str, str]:
-    with (Path(__file__).parent / file).open(encoding="utf-8", newline="") as lines:
-        return {line[key]: line[value] for line in csv.DictReader(lines)}
