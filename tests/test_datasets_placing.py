@@ -128,12 +128,15 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_a_corpus(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupted_build_leaves_nothing(tmp_path, workers):
+    # A shell starts what runs in its background deaf to Ctrl-C, and that is inherited.
+    code = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "runpy.run_module('datasets.build', run_name='__main__', alter_sys=True)"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "datasets.build", "synthetic", "--people=8",
+        [sys.executable, "-c", code, "synthetic", "--people=8",
          f"--data_dir={tmp_path}", f"--workers={workers}"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
-        # A shell starts what runs in its background deaf to Ctrl-C, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not any(tmp_path.rglob("*incomplete*")) and time.monotonic() < deadline:
