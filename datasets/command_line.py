@@ -8,11 +8,13 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
-
-import tyro
+from typing import TYPE_CHECKING, TypeVar
 
 from datasets.errors import UserError
+
+# tyro is loaded late, so that commands which read their options themselves run without it.
+if TYPE_CHECKING:
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 Options = TypeVar("Options")
 
@@ -32,6 +34,8 @@ def parse_options(
     Raises:
       UserError: an option that does not exist, or a value that it cannot take.
     """
+    import tyro
+
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
@@ -43,6 +47,7 @@ def parse_options(
                 default=default,
                 return_unknown_args=True,
                 use_underscores=True,
+                registry=_rules(),
             )
     except SystemExit as stop:
         if not stop.code:  # --help
@@ -90,6 +95,36 @@ def parse_corpus_and_options(
     if names[0] not in corpora:
         raise UserError(f"there is no corpus '{names[0]}'; the corpora are {', '.join(corpora)}.")
     return names[0], parse_options(kind, None, arguments[1:], program, about)
+
+
+def _rules() -> "ConstructorRegistry":
+    """What tyro is to do otherwise than by default."""
+    from tyro.constructors import ConstructorRegistry
+
+    registry = ConstructorRegistry()
+    registry.primitive_rule(_comma_separated)
+    return registry
+
+
+def _comma_separated(info: "PrimitiveTypeInfo") -> "PrimitiveConstructorSpec | None":
+    """A tuple of any length is one word with commas between the entries."""
+    from tyro.constructors import PrimitiveConstructorSpec
+
+    if info.type == tuple[int, ...]:
+        kind, metavar = int, "INT,INT,..."
+    elif info.type == tuple[str, ...]:
+        kind, metavar = str, "NAME,NAME,..."
+    else:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: tuple(kind(part) for part in words[0].split(",") if part),
+        is_instance=lambda value: (
+            isinstance(value, tuple) and all(isinstance(part, kind) for part in value)
+        ),
+        str_from_instance=lambda value: [",".join(str(part) for part in value)],
+    )
 
 
 def _first_sentence(box: str) -> str:

@@ -8,35 +8,37 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
-
-from tyro.constructors import PrimitiveConstructorSpec
+from typing import Literal
 
 from datasets.errors import UserError
 
-
-def _comma_separated(kind: type, metavar: str) -> PrimitiveConstructorSpec:
-    """How the command line reads and shows a tuple: one word, commas between the entries."""
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=metavar,
-        instance_from_str=lambda words: tuple(kind(part) for part in words[0].split(",") if part),
-        is_instance=lambda value: (
-            isinstance(value, tuple) and all(isinstance(part, kind) for part in value)
-        ),
-        str_from_instance=lambda value: [",".join(str(part) for part in value)],
-    )
-
-
-Ints = Annotated[tuple[int, ...], _comma_separated(int, "INT,INT,...")]
-Names = Annotated[tuple[str, ...], _comma_separated(str, "NAME,NAME,...")]
+# The command line takes either as one word with commas.
+Ints = tuple[int, ...]
+Names = tuple[str, ...]
 
 Ablation = Literal["", "no_dic", "no_rank", "no_local", "no_global", "no_local_global", "no_mer"]
 Backbone = Literal["fdp", "conv", "conv_bn_relu_pointwise", "vit_base", "resnet18"]
+MultiHeadForm = Literal["auto", "grouped", "dense", "blocks", "heads", "patches", "shifts"]
+ConvolutionForm = Literal["auto", "native", "rows"]
+Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 # The local-global feature-aware transformer, and it with other local convolutions (Table 10).
 TRANSFORMERS: tuple[Backbone, ...] = ("fdp", "conv", "conv_bn_relu_pointwise")
 NO_LOCAL: tuple[Ablation, ...] = ("no_local", "no_local_global")
 NO_GLOBAL: tuple[Ablation, ...] = ("no_global", "no_local_global")
+
+
+@dataclass(frozen=True)
+class Forms:
+    """How layers are computed. Every form gives the same numbers up to rounding, so none of this
+    belongs to the identity of a run; which is fastest, the benchmark tells."""
+
+    multi_head: MultiHeadForm = "auto"
+    """Of the multi-head convolution: XLA's grouped one; one dense one with zeros between the heads;
+    dense blocks of a few heads; or products over the heads, of rows, of whole patches or tap by
+    tap. `auto` goes by the device and the channels."""
+    convolution: ConvolutionForm = "auto"
+    """Of the other 3x3 convolutions of stride 1: XLA's own, or a product of rows of pixels, which
+    stays a plain product where several folds are trained at once. `auto`: XLA's own."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class ModelConfig:
     """Its heads of self-attention."""
     vit_mlp_ratio: int = 4
     """Hidden over outer width of its MLPs."""
+    forms: Forms = field(default_factory=Forms)
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,9 @@ class TrainConfig:
     ablate: Ablation = ""
     """What to leave out (Tables 9 and 14): the dynamic image's module, the rank scorer, the local
     or global relational aggregators or both, or the recognition module."""
+    precision: Precision = "float32"
+    """Of the network's products and activations; weights, statistics and losses are always float32.
+    `tensorfloat32` differs on NVIDIA GPUs only, `bfloat16` everywhere."""
     model: ModelConfig = field(default_factory=ModelConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -218,14 +224,16 @@ def preset(name: str) -> TrainConfig:
 
 
 def as_dict(config: TrainConfig) -> dict:
-    """The options as nested dictionaries of plain values, lists for tuples, for JSON."""
+    """The options that change a number as nested dictionaries of plain values, for JSON."""
+    values = ((f.name, getattr(config, f.name)) for f in dataclasses.fields(config))
     return {
-        key: list(value)
+        name: list(value)
         if isinstance(value, tuple)
         else as_dict(value)
         if dataclasses.is_dataclass(value)
         else value
-        for key, value in ((f.name, getattr(config, f.name)) for f in dataclasses.fields(config))
+        for name, value in values
+        if not isinstance(value, Forms)
     }
 
 

@@ -2,7 +2,7 @@
 
 Writes `predictions.csv` (all folds pooled), `report.json`, `report.md`, `report.html` and
 `figures/*.png` into WORKDIR. No jax is needed, and nothing outside WORKDIR is read, so it works on
-any machine that the folder was copied to.
+any machine that the folder was copied to. Without jinja2 there is everything but `report.html`.
 
 `... report compare WORKDIR WORKDIR` compares two trainings, and `... report chance` tells what
 guessing reaches where the best of several looks at the test clips is kept.
@@ -43,7 +43,11 @@ def write_report(workdir: str | Path) -> dict:
         else:  # left from an earlier report that had something to draw
             (workdir / "figures" / name).unlink(missing_ok=True)
     write_atomically(workdir / "report.md", text.markdown(report, list(figures)))
-    write_atomically(workdir / "report.html", page.html(report, figures, clips))
+    whole_page = page.html(report, figures, clips)
+    if whole_page is None:  # nor may the page of an earlier report stay
+        (workdir / "report.html").unlink(missing_ok=True)
+    else:
+        write_atomically(workdir / "report.html", whole_page)
     # Last, so that whoever waits for it finds the rest.
     as_json = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(workdir / "report.json", as_json + "\n")
@@ -58,7 +62,7 @@ def summary_text(report: dict, workdir: str | Path) -> str:
 
 
 def print_summary(report: dict, workdir: str | Path) -> None:
-    """Prints the pooled scores, what they rest on, and the path of `report.html`."""
+    """Prints the pooled scores, what they rest on, and where the report lies."""
     print(summary_text(report, workdir))
 
 

@@ -1,13 +1,19 @@
-"""Losses over a training: JSON lines and TensorBoard events, the same numbers in both."""
+"""Losses over a training: JSON lines and TensorBoard events, the same numbers in both.
+
+Without tensorboardX there are the lines alone.
+"""
 
 import json
 import shutil
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
-
 from fdp_jax.files import write_atomically
 from fdp_jax.work_directory import TrainingDirectory
+
+try:
+    from tensorboardX import SummaryWriter
+except ModuleNotFoundError:  # the events are for convenience; the report reads the lines
+    SummaryWriter = None
 
 
 class TrainingLog:
@@ -21,7 +27,11 @@ class TrainingLog:
         # Events are written behind our back, so a kill may lose some: they are made again from
         # the log. The queue never fills, or a full disk would block instead of being told.
         shutil.rmtree(directory.tensorboard, ignore_errors=True)
-        self._events = SummaryWriter(str(directory.tensorboard), max_queue=10**6, flush_secs=10)
+        self._events = (
+            SummaryWriter(str(directory.tensorboard), max_queue=10**6, flush_secs=10)
+            if SummaryWriter
+            else None
+        )
         for row in kept:
             self._add_events(row)
 
@@ -33,13 +43,14 @@ class TrainingLog:
         self._add_events(row)
 
     def _add_events(self, row: dict) -> None:
-        for name, value in row.items():
+        for name, value in row.items() if self._events else ():
             if name != "step":
                 self._events.add_scalar(name, value, row["step"])
 
     def close(self) -> None:
         """Flushes the events."""
-        self._events.close()
+        if self._events:
+            self._events.close()
 
 
 def read_log(path: Path) -> list[dict]:

@@ -8,8 +8,6 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from fdp_jax.reporting import selection, words
 from fdp_jax.reporting.figures import PIXELS_PER_INCH, ShownClip, strip
 from fdp_jax.reporting.text import FIGURES
@@ -30,14 +28,18 @@ class ClipView:
     mse: str
 
 
-def html(report: dict, figures: dict[str, bytes], clips: list[ShownClip]) -> str:
-    """The whole page.
+def html(report: dict, figures: dict[str, bytes], clips: list[ShownClip]) -> str | None:
+    """The whole page; None where jinja2 is not installed.
 
     Args:
       report: the content of `report.json`.
       figures: file name -> PNG bytes, keys as in `text.FIGURES`.
       clips: the clips of the panel; it is set from its single images, so that it fits a phone.
     """
+    try:
+        import jinja2
+    except ModuleNotFoundError:
+        return None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -47,8 +47,19 @@ def terminal(report: dict, workdir: Path) -> str:
     lines += words.auxiliary_sentences(report)
     if missing := words.missing_text(report):
         lines += ["", missing, *(f"  {line}" for line in words.missing_lines(report))]
-    lines += ["", f"Report: {workdir / 'report.html'}"]
+    lines += ["", _where(workdir)]
     return "\n".join(lines)
+
+
+def _where(workdir: Path) -> str:
+    """Which file to open."""
+    page = workdir / "report.html"
+    if page.exists():
+        return f"Report: {page}"
+    return (
+        f"Report: {workdir / 'report.md'} (there is no report.html, as jinja2 is not installed:"
+        " pip install jinja2)"
+    )
 
 
 def _headline(report: dict) -> list[tuple[str, str]]:
