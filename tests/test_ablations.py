@@ -14,13 +14,14 @@ from datasets.errors import UserError
 from fdp_jax.config import ModelConfig, check, preset
 from fdp_jax.fold_training import Cadence, device_corpus
 from fdp_jax.predictions import PredictionTable, pool
+from fdp_jax.progress import show_progress
 from fdp_jax.random_streams import fold_key
 from fdp_jax.report import summary_text, write_report
 from fdp_jax.sampling import training_batch
 from fdp_jax.steps import Steps
 from fdp_jax.train import options_from
 from fdp_jax.training_log import read_log
-from fdp_jax.training_run import Run, run_folds, show_progress
+from fdp_jax.training_run import Run, run_folds
 from fdp_jax.work_directory import fold_directory
 from tests.tiny import TINY, random_clips
 
@@ -101,9 +102,9 @@ def test_without_local_aggregators_the_patch_embeddings_stay():
 def test_without_global_aggregators_the_patch_embedding_leads_to_the_stages_output():
     full, without = shapes(ablated("")), shapes(ablated("no_global"))
     assert set(without) == {path for path in full if "Global1" not in path}
-    prefix = "LocalGlobalTransformer/Stage{}Local1/PatchEmbedding_0/Pointwise_0/Dense_0/kernel"
+    prefix = "LocalGlobalTransformer/Stage{}Local1/PatchEmbedding_0/Pointwise_0/kernel"
     assert without[prefix.format(1)] == (8, 24) and without[prefix.format(2)] == (24, 40)
-    assert without["LocalGlobalTransformer/Stage2Local2/Fusion/Dense_0/kernel"] == (40, 40)
+    assert without["LocalGlobalTransformer/Stage2Local2/Fusion/kernel"] == (40, 40)
     assert without["FrameFeature/kernel"] == full["FrameFeature/kernel"] == (40, 256)
 
 
@@ -113,7 +114,7 @@ def test_without_both_a_stage_is_its_patch_embedding():
     assert stages == {
         "Stem", "BatchNorm_0", "BatchNorm_1", "Stage1PatchEmbedding", "Stage2PatchEmbedding",
     }  # fmt: skip
-    kernel = "LocalGlobalTransformer/Stage{}PatchEmbedding/Pointwise_0/Dense_0/kernel"
+    kernel = "LocalGlobalTransformer/Stage{}PatchEmbedding/Pointwise_0/kernel"
     assert without[kernel.format(1)] == (8, 24) and without[kernel.format(2)] == (24, 40)
     assert {p: s for p, s in full.items() if not p.startswith("LocalGlobal")} == {
         p: s for p, s in without.items() if not p.startswith("LocalGlobal")

@@ -118,8 +118,8 @@ def test_the_foreign_backbones_see_the_grey_that_the_dynamic_image_is_made_of(ba
 
 
 def batch_norm(x, weights, statistics, name):
-    scale, bias = (weights[name]["BatchNorm_0"][key] for key in ("scale", "bias"))
-    mean, var = (statistics[name]["BatchNorm_0"][key] for key in ("mean", "var"))
+    scale, bias = (weights[name][key] for key in ("scale", "bias"))
+    mean, var = (statistics[name][key] for key in ("mean", "var"))
     return (x - mean) / np.sqrt(var + 1e-5) * scale + bias
 
 
@@ -138,7 +138,7 @@ def convolve(x, kernel, stride=1):
 
 
 def kernel_of(weights, name):
-    return weights[name]["Conv_0"]["kernel"]
+    return weights[name]["kernel"]
 
 
 def plain_resnet(images, weights, statistics):
@@ -177,7 +177,7 @@ def layer_norm(x, weights):
 
 
 def dense(x, weights):
-    return x @ weights["Dense_0"]["kernel"] + weights["Dense_0"].get("bias", 0)
+    return x @ weights["kernel"] + weights.get("bias", 0)
 
 
 def plain_vision_transformer(image, weights, side, heads):
@@ -206,7 +206,7 @@ def plain_vision_transformer(image, weights, side, heads):
 def test_vision_transformer_is_its_plain_restatement():
     module = network("vit_base")
     weights = random_variables(module, IMAGES)["params"]
-    assert not {"bias"} & set(weights["Block1"]["Query"]["Dense_0"])
+    assert not {"bias"} & set(weights["Block1"]["Query"])
     expected = [plain_vision_transformer(image, weights, 8, 3) for image in IMAGES]
     got = module.apply({"params": weights}, IMAGES, train=False)
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
@@ -224,10 +224,8 @@ def test_the_full_convolution_with_all_else_is_one_head_of_every_channel():
     kernel = params.pop("MultiHeadConv_0")["kernel"]  # [heads, 3, 3, 8, 8]
     dense_kernel = np.zeros((3, 3, 16, 16), np.float32)
     dense_kernel[:, :, :8, :8], dense_kernel[:, :, 8:, 8:] = kernel
-    params["Convolution"] = {"Conv_0": {"kernel": dense_kernel}}
-    params["ConvolutionNorm"] = {
-        "BatchNorm_0": variables["params"]["MultiHeadConv_0"]["BatchNorm_0"]["BatchNorm_0"]
-    }
+    params["Convolution"] = {"kernel": dense_kernel}
+    params["ConvolutionNorm"] = variables["params"]["MultiHeadConv_0"]["BatchNorm_0"]
     statistics["ConvolutionNorm"] = statistics.pop("MultiHeadConv_0")["BatchNorm_0"]
     moved = {"params": params, "batch_stats": statistics}
     np.testing.assert_allclose(

@@ -11,10 +11,8 @@ from fdp_jax.config import PRESETS, ModelConfig
 from fdp_jax.models.fdp import FDP
 from fdp_jax.models.initialisation import initial_variables
 from fdp_jax.models.layers import (
-    DENSE_UP_TO_CHANNELS,
     StochasticDepth,
     max_pool,
-    multi_head_convolution,
     strided_patches,
 )
 from fdp_jax.random_streams import Purpose, fold_key, stream
@@ -134,20 +132,6 @@ def test_two_layers_two_seeds_and_two_streams_differ():
     assert len(keys) == 2 * 2 * len(Purpose) * 2
 
 
-@pytest.mark.parametrize("channels", [16, DENSE_UP_TO_CHANNELS, DENSE_UP_TO_CHANNELS + 8])
-def test_multi_head_convolution_is_a_grouped_convolution(channels):
-    rng = np.random.default_rng(1)
-    heads = channels // 8
-    x = rng.normal(size=(3, 5, 6, channels)).astype(np.float32)
-    kernel = rng.normal(size=(heads, 3, 3, 8, 8)).astype(np.float32)
-    grouped = kernel.transpose(1, 2, 3, 0, 4).reshape(3, 3, 8, channels)
-    expected = jax.lax.conv_general_dilated(
-        x, grouped, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=heads, precision="highest",
-    )  # fmt: skip
-    np.testing.assert_allclose(multi_head_convolution(x, kernel), expected, atol=1e-4)
-
-
 def test_strided_patches_are_those_of_a_convolution_of_stride_two():
     rng = np.random.default_rng(2)
     x = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
@@ -209,4 +193,5 @@ def test_every_size_is_obeyed(name):
 
 def test_every_option_of_the_model_has_a_test():
     elsewhere = {name.removeprefix("model.") for name in CHANGES if name.startswith("model.")}
+    elsewhere.add("forms")  # tests/test_convolutions.py
     assert {f.name for f in dataclasses.fields(ModelConfig)} == {*SIZES, *SMALL} | elsewhere

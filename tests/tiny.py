@@ -25,6 +25,7 @@ TINY = TrainConfig(
 # For each option of which only its effect on the computation matters, another value than TINY's.
 CHANGES = {
     "batch_size": 5,
+    "precision": "bfloat16",
     "model.stochastic_depth": 0.6,
     "model.dropout": 0.5,
     "model.leaky_slope": 0.5,
@@ -50,6 +51,7 @@ TINY_OPTIONS = [
     f"--{group}.{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
     for group in ("model", "clip", "optimizer")
     for name, value in dataclasses.asdict(getattr(TINY, group)).items()
+    if name != "forms"
 ] + [f"--steps={TINY.steps}", f"--batch_size={TINY.batch_size}"]
 
 

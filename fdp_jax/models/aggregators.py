@@ -50,9 +50,9 @@ class LocalRelationalAggregator(nn.Module):
         skip = StochasticDepth(self.skip_rate, self.frames)
         x = PatchEmbedding(self.channels, self.stride, momentum)(x, train=train)
         if self.convolution == "fdp":
-            y = MultiHeadConv(cfg.head_channels, momentum)(x, train=train)
+            y = MultiHeadConv(cfg.head_channels, momentum, cfg.forms.multi_head)(x, train=train)
         else:
-            y = Convolution(self.channels, name="Convolution")(x)
+            y = Convolution(self.channels, form=cfg.forms.convolution, name="Convolution")(x)
         if self.convolution == "conv_bn_relu_pointwise":
             y = nn.relu(BatchNorm(momentum, name="ConvolutionNorm")(y, train=train))
         if self.convolution != "conv":
@@ -129,7 +129,8 @@ class GlobalRelationalAggregator(nn.Module):
         )
         x = x + skip(attended, train=train)
         y = PatchEmbedding(self.channels - self.attention_channels, 1, momentum)(x, train=train)
-        y = y + skip(MultiHeadConv(cfg.head_channels, momentum)(y, train=train), train=train)
+        heads = MultiHeadConv(cfg.head_channels, momentum, cfg.forms.multi_head)
+        y = y + skip(heads(y, train=train), train=train)
         z = jnp.concatenate([x, y], axis=-1)  # [n, h, w, channels]
         mixed = Mlp(cfg.global_mlp_ratio, cfg.dropout)(
             BatchNorm(momentum)(z, train=train), train=train

@@ -3,7 +3,8 @@
 import flax.linen as nn
 import jax
 
-from fdp_jax.models.layers import BatchNorm, Pointwise, max_pool
+from fdp_jax.config import ConvolutionForm
+from fdp_jax.models.layers import BatchNorm, Convolution, Pointwise, max_pool
 
 
 class ConvBlock(nn.Module):
@@ -12,16 +13,12 @@ class ConvBlock(nn.Module):
     channels: int
     leaky_slope: float
     momentum: float
+    form: ConvolutionForm
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """[b, h, w, c] -> [b, h, w, channels]."""
-        x = nn.Conv(
-            self.channels,
-            (3, 3),
-            padding=((1, 1), (1, 1)),
-            use_bias=False,
-        )(x)
+        x = Convolution(self.channels, form=self.form)(x)
         return nn.leaky_relu(BatchNorm(self.momentum)(x, train=train), self.leaky_slope)
 
 
@@ -47,16 +44,18 @@ class DynamicImageHead(nn.Module):
       channels: widths of the encoder blocks.
       leaky_slope: slope of the leaky ReLU below zero.
       momentum: of the batch normalisation.
+      form: of the convolutions.
     """
 
     channels: tuple[int, ...]
     leaky_slope: float
     momentum: float
+    form: ConvolutionForm = "auto"
 
     @nn.compact
     def __call__(self, dynamic: jax.Array, *, train: bool) -> jax.Array:
         """F^(d) [b, h, w, c] -> constructed dynamic image [b, h, w] in (0, 1)."""
-        block = (self.leaky_slope, self.momentum)
+        block = (self.leaky_slope, self.momentum, self.form)
         x = dynamic
         skips = []
         for level, channels in enumerate(self.channels, start=1):

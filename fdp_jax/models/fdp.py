@@ -56,9 +56,9 @@ class FDP(nn.Module):
         pooled = frame_network(cfg, self.backbone, self.ablate, t)(frames, train=train)
         features = nn.Dense(h * w, name="FrameFeature")(pooled)
         features = features.reshape(b, t, h * w)
-        dynamic = TemporalPooling(cfg.pooled_channels, name="TemporalPooling")(
-            features.reshape(b, t, h, w)
-        )  # each feature seen as a map of the crop's size
+        dynamic = TemporalPooling(
+            cfg.pooled_channels, cfg.forms.convolution, name="TemporalPooling"
+        )(features.reshape(b, t, h, w))  # each feature seen as a map of the crop's size
         logits = dynamic_image = rank_scores = None
         if self.ablate != "no_rank":
             rank_scores = RankScorer(name="RankScorer")(features)
@@ -70,6 +70,7 @@ class FDP(nn.Module):
                 tuple(cfg.construction_channels),
                 cfg.leaky_slope,
                 cfg.batch_norm_momentum,
+                cfg.forms.convolution,
                 name="DynamicImageHead",
             )
             dynamic_image = construct(dynamic, train=train)

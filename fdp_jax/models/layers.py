@@ -3,32 +3,17 @@
 Axes: n = clips x frames (clip-major), h w = map, c = channels, g = heads, d = channels of a head,
 q = query pixels, m = key and value pixels.
 
-Two forms are chosen for speed on the CPU, where XLA's own are many times slower: a 1x1
-convolution is one matrix product over the flattened pixels, and the multi-head convolution takes
-one of two forms by its width.
+A 1x1 convolution is one matrix product over the flattened pixels: on the CPU many times faster than
+XLA's convolution, its gradients above all.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-# Measured on two CPU cores, forward and backward: up to here the dense form is faster.
-DENSE_UP_TO_CHANNELS = 64
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the last (torch's defaults: eps 1e-5).
-
-    Attributes:
-      momentum: share of the old running statistics that is kept.
-    """
-
-    momentum: float = 0.9
-
-    @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """[..., c] -> [..., c]."""
-        return nn.BatchNorm(use_running_average=not train, momentum=self.momentum, epsilon=1e-5)(x)
+from fdp_jax.config import ConvolutionForm, MultiHeadForm
+from fdp_jax.models.convolutions import convolution, multi_head_convolution
+from fdp_jax.models.normalisation import BatchNorm
 
 
 class Pointwise(nn.Module):
@@ -37,17 +22,45 @@ class Pointwise(nn.Module):
     Attributes:
       channels: output channels.
       use_bias: whether a bias is added.
+      rectify: whether the input goes through a ReLU first.
     """
 
     channels: int
     use_bias: bool = False
+    rectify: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., c] -> [..., channels]."""
+        shape = (x.shape[-1], self.channels)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         flat = x.reshape(-1, x.shape[-1])  # [pixels, c]: far faster gradients than with 4 axes
-        y = nn.Dense(self.channels, use_bias=self.use_bias)(flat)
+        y = _rectified_product(flat, kernel) if self.rectify else flat @ kernel
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (self.channels,))
         return y.reshape(*x.shape[:-1], self.channels)
+
+
+@jax.custom_vjp
+def _rectified_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """ReLU(x) @ kernel, [pixels, c] and [c, d] -> [pixels, d]; keeps only x for the gradient."""
+    return nn.relu(x) @ kernel
+
+
+def _rectified_product_backward(
+    kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    # Zero, but known only once the gradient is: or XLA would rectify x at once, and keep both.
+    late_zero = 0.0 * gradient[0, 0]
+    positive = x > late_zero
+    to_kernel = jnp.where(positive, x, 0.0).T @ gradient
+    return jnp.where(positive, gradient @ kernel.T, 0.0), to_kernel
+
+
+_rectified_product.defvjp(
+    lambda x, kernel: (_rectified_product(x, kernel), (x, kernel)), _rectified_product_backward
+)
 
 
 # Of red, green and blue: the same as the dynamic image is made with.
@@ -56,39 +69,53 @@ _GREY_WEIGHTS = (0.299, 0.587, 0.114)
 
 def grey_channel(images: jax.Array) -> jax.Array:
     """[n, h, w, 3] -> [n, h, w, 1], in the same range: what the foreign backbones see."""
-    return (images @ jnp.array(_GREY_WEIGHTS))[..., None]
+    return (images @ jnp.array(_GREY_WEIGHTS, images.dtype))[..., None]
 
 
 def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     """Eq. 2 in each head: [n, q, g, d], [n, m, g, d] twice -> [n, q, g, d]."""
-    similarity = jnp.einsum("nqgd,nmgd->ngqm", query, key) / jnp.sqrt(query.shape[-1])
-    return jnp.einsum("ngqm,nmgd->nqgd", nn.softmax(similarity), value)
+    similarity = jnp.einsum("nqgd,nmgd->ngqm", query, key).astype(
+        jnp.promote_types(query.dtype, jnp.float32)
+    )
+    weights = nn.softmax(similarity / query.shape[-1] ** 0.5).astype(value.dtype)
+    return jnp.einsum("ngqm,nmgd->nqgd", weights, value)
 
 
 class Convolution(nn.Module):
-    """Zero-padded convolution without bias.
+    """Zero-padded convolution.
 
     Attributes:
       channels: output channels.
       side: of the kernel, odd.
       stride: of the windows.
+      use_bias: whether a bias is added.
+      form: of a 3x3 convolution of stride 1; others have one form.
     """
 
     channels: int
     side: int = 3
     stride: int = 1
+    use_bias: bool = False
+    form: ConvolutionForm = "auto"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[n, h, w, c] -> [n, ceil(h / stride), ceil(w / stride), channels]."""
-        border = self.side // 2
-        return nn.Conv(
-            self.channels,
-            (self.side, self.side),
-            self.stride,
-            padding=((border, border), (border, border)),
-            use_bias=False,
-        )(x)
+        shape = (self.side, self.side, x.shape[-1], self.channels)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        if (self.side, self.stride) == (3, 1):
+            y = convolution(x, kernel, self.form)
+        else:
+            y = jax.lax.conv_general_dilated(
+                x,
+                kernel,
+                (self.stride, self.stride),
+                [(self.side // 2, self.side // 2)] * 2,
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (self.channels,))
+        return y
 
 
 def strided_patches(x: jax.Array) -> jax.Array:
@@ -102,66 +129,18 @@ def strided_patches(x: jax.Array) -> jax.Array:
     return jnp.concatenate(taps, axis=-1)
 
 
-def multi_head_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """3x3 convolution of each head's channels by themselves, zero padded.
-
-    XLA's grouped convolution is far slower on the CPU than either form used here: few channels
-    go through one dense convolution with a block-diagonal kernel, many through one batched
-    matrix product.
-
-    Args:
-      x: [n, h, w, g * d].
-      kernel: [g, 3, 3, d, d_out].
-
-    Returns:
-      [n, h, w, g * d_out].
-    """
-    if x.shape[-1] <= DENSE_UP_TO_CHANNELS:
-        return _block_diagonal_convolution(x, kernel)
-    return _heads_first_convolution(x, kernel)
-
-
-def _block_diagonal_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The heads as one convolution that is zero between different heads."""
-    g, _, _, d, d_out = kernel.shape
-    dense = jnp.einsum("gyxio,gh->yxgiho", kernel, jnp.eye(g))
-    dense = dense.reshape(3, 3, g * d, g * d_out)
-    return jax.lax.conv_general_dilated(
-        x, dense, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def _heads_first_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """One batched product over the heads.
-
-    Each pixel's row of three neighbours is laid out once and multiplied with the three kernel
-    rows side by side; the three results are then added with a shift of one row. That moves a
-    third of the memory that whole 3x3 patches would.
-    """
-    n, h, w, _ = x.shape
-    g, _, _, d, d_out = kernel.shape
-    heads = x.reshape(n, h, w, g, d).transpose(3, 0, 1, 2, 4)  # [g, n, h, w, d]
-    heads = jnp.pad(heads, ((0, 0), (0, 0), (0, 0), (1, 1), (0, 0)))
-    rows = jnp.concatenate([heads[:, :, :, dx : dx + w] for dx in range(3)], axis=-1)
-    rows = rows.reshape(g, n * h * w, 3 * d)  # [g, pixels, (column, channel)]
-    weights = kernel.transpose(0, 2, 3, 1, 4).reshape(g, 3 * d, 3 * d_out)
-    y = jnp.einsum("gpk,gko->gpo", rows, weights)  # [g, pixels, (kernel row, d_out)]
-    y = y.reshape(g, n, h, w, 3, d_out)
-    y = jnp.pad(y, ((0, 0), (0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
-    y = y[:, :, :h, :, 0] + y[:, :, 1 : h + 1, :, 1] + y[:, :, 2 : h + 2, :, 2]
-    return y.transpose(1, 2, 3, 0, 4).reshape(n, h, w, g * d_out)
-
-
 class MultiHeadConv(nn.Module):
     """Multi-head convolution block: each head its 3x3 convolution, BN and ReLU (section 3.2.1).
 
     Attributes:
       head_channels: channels of a head.
       momentum: of the batch normalisation.
+      form: of the convolution.
     """
 
     head_channels: int
     momentum: float = 0.9
+    form: MultiHeadForm = "auto"
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -170,7 +149,7 @@ class MultiHeadConv(nn.Module):
         kernel = self.param(
             "kernel", nn.initializers.lecun_normal(), (x.shape[-1] // d, 3, 3, d, d)
         )
-        y = multi_head_convolution(x, kernel)
+        y = multi_head_convolution(x, kernel, self.form)
         return nn.relu(BatchNorm(self.momentum)(y, train=train))
 
 
@@ -219,9 +198,11 @@ class Mlp(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """[n, h, w, c] -> [n, h, w, c]."""
         c = x.shape[-1]
-        y = nn.relu(Pointwise(c * self.ratio, use_bias=True)(x))
-        y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        y = Pointwise(c, use_bias=True)(y)
+        y = Pointwise(c * self.ratio, use_bias=True)(x)
+        drops = train and self.dropout > 0.0
+        if drops:
+            y = nn.Dropout(self.dropout, deterministic=False)(nn.relu(y))
+        y = Pointwise(c, use_bias=True, rectify=not drops)(y)
         return nn.Dropout(self.dropout, deterministic=not train)(y)
 
 

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from fdp_jax.config import ModelConfig
+from fdp_jax.config import ConvolutionForm, ModelConfig
 from fdp_jax.models.layers import BatchNorm, Convolution, StochasticDepth, grey_channel
 
 BLOCKS_PER_STAGE = 2
@@ -25,6 +25,7 @@ class ResidualBlock(nn.Module):
       momentum: of the batch normalisation.
       skip_rate: stochastic depth of the branch.
       frames: frames of a clip.
+      form: of the convolutions.
     """
 
     channels: int
@@ -32,13 +33,14 @@ class ResidualBlock(nn.Module):
     momentum: float
     skip_rate: float
     frames: int
+    form: ConvolutionForm
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """[n, h, w, c] -> [n, ceil(h / stride), ceil(w / stride), channels]."""
-        y = Convolution(self.channels, stride=self.stride, name="Convolution1")(x)
+        y = Convolution(self.channels, stride=self.stride, form=self.form, name="Convolution1")(x)
         y = nn.relu(BatchNorm(self.momentum, name="Norm1")(y, train=train))
-        y = Convolution(self.channels, name="Convolution2")(y)
+        y = Convolution(self.channels, form=self.form, name="Convolution2")(y)
         y = BatchNorm(self.momentum, name="Norm2")(y, train=train)
         if self.stride > 1 or x.shape[-1] != self.channels:
             x = Convolution(self.channels, side=1, stride=self.stride, name="Shortcut")(x)
@@ -80,6 +82,7 @@ class ResNet18(nn.Module):
                     momentum=momentum,
                     skip_rate=float(rates[stage, block]),
                     frames=self.frames,
+                    form=cfg.forms.convolution,
                     name=f"Stage{stage + 1}Block{block + 1}",
                 )(x, train=train)
         return x.mean(axis=(1, 2))

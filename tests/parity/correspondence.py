@@ -14,45 +14,45 @@ from fdp_jax.twin import FDPTwin
 
 # Path of a module inside its block of the twin -> path inside the Flax block.
 LOCAL = {
-    "embedding.conv": "PatchEmbedding_0/Pointwise_0/Dense_0",
-    "embedding.norm": "PatchEmbedding_0/BatchNorm_0/BatchNorm_0",
+    "embedding.conv": "PatchEmbedding_0/Pointwise_0",
+    "embedding.norm": "PatchEmbedding_0/BatchNorm_0",
     "heads.conv": "MultiHeadConv_0",
-    "heads.norm": "MultiHeadConv_0/BatchNorm_0/BatchNorm_0",
-    "fusion": "Fusion/Dense_0",
-    "norm": "BatchNorm_0/BatchNorm_0",
-    "mlp.widen": "Mlp_0/Pointwise_0/Dense_0",
-    "mlp.narrow": "Mlp_0/Pointwise_1/Dense_0",
+    "heads.norm": "MultiHeadConv_0/BatchNorm_0",
+    "fusion": "Fusion",
+    "norm": "BatchNorm_0",
+    "mlp.widen": "Mlp_0/Pointwise_0",
+    "mlp.narrow": "Mlp_0/Pointwise_1",
 }
 GLOBAL = {
-    "embedding.conv": "PatchEmbedding_0/Pointwise_0/Dense_0",
-    "embedding.norm": "PatchEmbedding_0/BatchNorm_0/BatchNorm_0",
-    "attention_norm": "BatchNorm_0/BatchNorm_0",
-    "attention.norm": "MultiHeadSelfAttention_0/BatchNorm_0/BatchNorm_0",
-    "attention.query": "MultiHeadSelfAttention_0/Query/Dense_0",
-    "attention.key": "MultiHeadSelfAttention_0/Key/Dense_0",
-    "attention.value": "MultiHeadSelfAttention_0/Value/Dense_0",
-    "attention.output": "MultiHeadSelfAttention_0/Output/Dense_0",
-    "reduction.conv": "PatchEmbedding_1/Pointwise_0/Dense_0",
-    "reduction.norm": "PatchEmbedding_1/BatchNorm_0/BatchNorm_0",
+    "embedding.conv": "PatchEmbedding_0/Pointwise_0",
+    "embedding.norm": "PatchEmbedding_0/BatchNorm_0",
+    "attention_norm": "BatchNorm_0",
+    "attention.norm": "MultiHeadSelfAttention_0/BatchNorm_0",
+    "attention.query": "MultiHeadSelfAttention_0/Query",
+    "attention.key": "MultiHeadSelfAttention_0/Key",
+    "attention.value": "MultiHeadSelfAttention_0/Value",
+    "attention.output": "MultiHeadSelfAttention_0/Output",
+    "reduction.conv": "PatchEmbedding_1/Pointwise_0",
+    "reduction.norm": "PatchEmbedding_1/BatchNorm_0",
     "heads.conv": "MultiHeadConv_0",
-    "heads.norm": "MultiHeadConv_0/BatchNorm_0/BatchNorm_0",
-    "norm": "BatchNorm_1/BatchNorm_0",
-    "mlp.widen": "Mlp_0/Pointwise_0/Dense_0",
-    "mlp.narrow": "Mlp_0/Pointwise_1/Dense_0",
+    "heads.norm": "MultiHeadConv_0/BatchNorm_0",
+    "norm": "BatchNorm_1",
+    "mlp.widen": "Mlp_0/Pointwise_0",
+    "mlp.narrow": "Mlp_0/Pointwise_1",
 }
 OUTSIDE_BLOCKS = {
-    "transformer.stem": "LocalGlobalTransformer/Stem/Dense_0",
-    "transformer.stem_norm": "LocalGlobalTransformer/BatchNorm_0/BatchNorm_0",
-    "transformer.norm": "LocalGlobalTransformer/BatchNorm_1/BatchNorm_0",
+    "transformer.stem": "LocalGlobalTransformer/Stem",
+    "transformer.stem_norm": "LocalGlobalTransformer/BatchNorm_0",
+    "transformer.norm": "LocalGlobalTransformer/BatchNorm_1",
     "feature": "FrameFeature",
     "rank_scorer": "RankScorer/Dense_0",
     "temporal_pooling": "TemporalPooling/Convolution3D",
     "recognition.hidden": "RecognitionHead/Dense_0",
     "recognition.output": "RecognitionHead/Dense_1",
-    "construction.output": "DynamicImageHead/Pointwise_0/Dense_0",
+    "construction.output": "DynamicImageHead/Pointwise_0",
 }
 CONSTRUCTION = {"encoder": "Encoder", "decoder": "Decoder", "up": "Deconvolution"}
-CONV_BLOCK = {"conv": "Conv_0", "norm": "BatchNorm_0/BatchNorm_0"}
+CONV_BLOCK = {"conv": "Convolution_0", "norm": "BatchNorm_0"}
 LEAVES = {"weight": "kernel", "bias": "bias", "running_mean": "mean", "running_var": "var"}
 
 
@@ -72,7 +72,7 @@ def flax_path(name: str, module: nn.Module) -> str:
         if parts[1] != "up":
             place += "/" + CONV_BLOCK[parts[3]]
         elif leaf == "kernel":
-            place += "/Pointwise_0/Dense_0"
+            place += "/Pointwise_0"
     return f"{kind}/{place}/{leaf}"
 
 
