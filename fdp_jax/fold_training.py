@@ -1,14 +1,11 @@
-"""One fold from the first step of its trainings to its predictions."""
+"""A group of folds, often of one, from the first step of its trainings to its predictions."""
 
 import contextlib
-import resource
 import shutil
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 
 import jax
 import numpy as np
@@ -20,6 +17,8 @@ from fdp_jax.clips import Clips
 from fdp_jax.config import RULES
 from fdp_jax.files import write_atomically
 from fdp_jax.folds import Fold
+from fdp_jax.folds_together import FoldsTogether, averages
+from fdp_jax.grouping import starts
 from fdp_jax.optimizer import learning_rate_schedule
 from fdp_jax.prediction import OF_TABLE, fold_table, predict_clips
 from fdp_jax.predictions import pool
@@ -27,11 +26,13 @@ from fdp_jax.random_streams import fold_key
 from fdp_jax.sampling import DeviceCorpus
 from fdp_jax.selection import Looks, Training, looks_after
 from fdp_jax.steps import StepReport, Steps, TrainState
+from fdp_jax.trained_on import device_name, installed_versions, peak_memory_bytes
 from fdp_jax.training_log import TrainingLog, read_log
 from fdp_jax.training_people import levels
 from fdp_jax.work_directory import FoldDirectory, TrainingDirectory, write_json
 
 Progress = Callable[[int, dict[str, float]], None]
+CHECKPOINT_SHARE = 0.03  # of the time, that checkpoints may take
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,31 @@ class Cadence:
 
     Attributes:
       log_every: steps between two lines of the log.
-      checkpoint_every: steps between two checkpoints.
+      checkpoint_every: checkpoints are written after multiples of so many steps.
+      checkpoint_seconds: least time between two checkpoints; 0 writes one at each multiple.
     """
 
     log_every: int
     checkpoint_every: int
+    checkpoint_seconds: float = 0.0
 
     def logs(self, step: int, steps: int) -> bool:
-        """Whether `step` ends a line; checkpoints do, so that a resumed log is the same."""
-        return step % self.log_every == 0 or self.saves(step) or step == steps
+        """Whether `step` ends a line; wherever a checkpoint may be, so that a resumed log is the
+        same whatever the clock said."""
+        return step % self.log_every == 0 or step % self.checkpoint_every == 0 or step == steps
 
-    def saves(self, step: int) -> bool:
-        """Whether a checkpoint is due after `step`."""
-        return step % self.checkpoint_every == 0
+    def saves(self, step: int, seconds: float, last_took: float) -> bool:
+        """Whether a checkpoint is due.
+
+        Args:
+          step: just done.
+          seconds: since the last checkpoint was through.
+          last_took: seconds that writing it took; a slow disk is asked more seldom.
+        """
+        least = self.checkpoint_seconds and max(
+            self.checkpoint_seconds, last_took / CHECKPOINT_SHARE
+        )
+        return step % self.checkpoint_every == 0 and seconds >= least
 
 
 def device_corpus(clips: Clips) -> DeviceCorpus:
@@ -117,25 +130,33 @@ class Chosen:
     training_people: dict | None = None
 
 
-def train_fold(job: FoldJob) -> None:
-    """Trains a fold, going on from its newest checkpoint, and writes what the report reads.
+def train_folds(jobs: Sequence[FoldJob]) -> None:
+    """Trains a group of folds in step, each from its newest checkpoint on, to their results.
 
-    `done.json` comes last, so that a fold that has one is whole.
+    On disk each fold is as if it had been trained alone. Its `done.json` comes last, so that a fold
+    that has one is whole.
+
+    Args:
+      jobs: of folds that need the same trainings; one is the ordinary case.
 
     Raises:
-      UserError: a checkpoint cannot be read, a file cannot be written, another process trains
-        this fold, or the network's numbers are no longer finite.
+      UserError: a checkpoint cannot be read, a file cannot be written, another process trains one
+        of the folds, or the network's numbers are no longer finite.
     """
-    with job.directory.locked():
-        chosen, restored = {}, 0
-        for number in range(len(job.trainings)):
-            of_training, restored_step = _train(job, number)
-            chosen |= of_training
-            restored += restored_step
-        chosen = {rule: chosen[rule] for rule in RULES[job.steps.config.select]}
-        _write_predictions(job, chosen)
-        _write_done(job, chosen, restored)
-        drop_training_states(job.directory)
+    with contextlib.ExitStack() as locks:
+        for job in jobs:
+            locks.enter_context(job.directory.locked())
+        chosen: list[dict[str, Chosen]] = [{} for _ in jobs]
+        restored = [0] * len(jobs)
+        for number in range(len(jobs[0].trainings)):
+            for place, member in enumerate(_train(jobs, number)):
+                chosen[place] |= member.chosen
+                restored[place] += member.start
+        for job, of_job, from_step in zip(jobs, chosen, restored, strict=True):
+            ordered = {rule: of_job[rule] for rule in RULES[job.steps.config.select]}
+            _write_predictions(job, ordered)
+            _write_done(job, ordered, from_step, len(jobs))
+            drop_training_states(job.directory)
 
 
 def drop_training_states(directory: FoldDirectory) -> None:
@@ -144,84 +165,167 @@ def drop_training_states(directory: FoldDirectory) -> None:
     shutil.rmtree(directory.second_training.checkpoints, ignore_errors=True)
 
 
-def _train(job: FoldJob, number: int) -> tuple[dict[str, Chosen], int]:
-    """The training of that number -> (what each of its rules came to, step it went on from)."""
-    training, directory = job.trainings[number], job.directories[number]
-    rule, steps = training.looking_rule, job.steps.config.steps
-    with contextlib.closing(FoldCheckpoints(directory.checkpoints)) as checkpoints:
-        state, stored = checkpoints.restore(job.steps.initial_state(job.key), rule is not None)
-        looks = Looks(rule, stored) if rule else None
-        restored = int(state.step)
-        job.progress(restored, {})
-        with contextlib.closing(TrainingLog(directory, restored)) as log:
-            state = _optimise(job, training, state, looks, checkpoints, log)
-        more_to_come = number + 1 < len(job.trainings)
-        if more_to_come and restored < steps:  # a kill in the next one must not cost this one
-            checkpoints.save(state, looks.stored() if looks else {})
-        chosen = {rule: Chosen(looks.best_step, looks.count, looks.outputs)} if looks else {}
-        if "last" in training.rules:
-            outputs = _predict(job, state, job.fold.test)
-            chosen["last"] = Chosen(steps, 1, outputs, _on_training_people(job, state))
-        if number == 0:
-            checkpoints.finish(state)
-    return chosen, restored
+class _Member:
+    """One fold of a group, in one of its trainings.
 
+    Attributes:
+      job: of the fold.
+      training: of that number.
+      start: the step that it went on from.
+      chosen: what each rule of the training came to, once it has predicted.
+    """
 
-def _optimise(
-    job: FoldJob,
-    training: Training,
-    state: TrainState,
-    looks: Looks | None,
-    checkpoints: FoldCheckpoints,
-    log: TrainingLog,
-) -> TrainState:
-    """All remaining steps, with their looks, log lines and checkpoints."""
-    config, fold, key = job.steps.config, job.fold, job.key
-    schedule = learning_rate_schedule(config.optimizer, config.steps)
-    since_log: list[StepReport] = []
-    began = time.monotonic()
-    for step in range(int(state.step), config.steps):
-        numbers = batch_numbers(training.split.train, config.batch_size, job.seed, fold.name, step)
-        batch = jax.device_put(numbers)
-        with jax.transfer_guard("disallow"):  # the corpus must never travel again
-            state, report = job.steps.train(state, job.corpus, batch, key)
-        since_log.append(report)
-        done = step + 1
-        if looks and looks_after(done, config):
-            _look(job, training, state, looks)
-        if not job.cadence.logs(done, config.steps):
-            continue
-        scalars = _averages(since_log)
+    def __init__(self, job: FoldJob, number: int):
+        """Args: job: of the fold; number: of the training."""
+        self.job, self.training, self.start = job, job.trainings[number], 0
+        self.chosen: dict[str, Chosen] = {}
+        self._directory = job.directories[number]
+        self._checkpoints = FoldCheckpoints(self._directory.checkpoints)
+        self._looks: Looks | None = None
+        self._log: TrainingLog | None = None
+        self._final: TrainState | None = None
+
+    def saved_steps(self) -> tuple[int, ...]:
+        """The steps that it can go on from, as `grouping.starts` takes them."""
+        if self._checkpoints.is_through(self.training.looking_rule is not None):
+            return (self.job.steps.config.steps,)
+        return self._checkpoints.newest()
+
+    def restore(self, start: int) -> TrainState:
+        """The state after `start`, one of the steps above; log and looks are of it, too."""
+        steps, key, rule = self.job.steps, self.job.key, self.training.looking_rule
+        stored = {}
+        if start == 0:
+            state = steps.initial_state(key)
+        else:
+            shapes = jax.eval_shape(steps.initial_state, key)
+            if start == steps.config.steps:
+                state, stored = self._checkpoints.final(shapes, rule is not None)
+                self._final = state
+            else:
+                state, stored = self._checkpoints.restore(shapes, start, rule is not None)
+                state = jax.device_put(state, may_alias=False)
+        self._checkpoints.drop_after(start)
+        self.start, self._looks = start, Looks(rule, stored) if rule else None
+        self._log = TrainingLog(self._directory, start)
+        self.job.progress(start, {})
+        return state
+
+    def numbers(self, step: int) -> np.ndarray:
+        """The clips of a step, int32 [b]."""
+        train, size = self.training.split.train, self.job.steps.config.batch_size
+        return batch_numbers(train, size, self.job.seed, self.job.fold.name, step)
+
+    def look(self, step: int, state: TrainState) -> None:
+        """Looks at the clips that the rule goes by, if it does; leaves the training as it is."""
+        job, split = self.job, self.training.split
+        seen = _predict(job, state, split.test, step)
+        self._looks.take(
+            step,
+            seen["probabilities"],
+            job.clips.labels[split.test],
+            lambda: seen if split is job.fold else _predict(job, state, job.fold.test, step),
+        )
+
+    def tell(self, step: int, steps_done: int, scalars: dict[str, float]) -> None:
+        """One line of the log, over the last `steps_done` steps.
+
+        Raises:
+          UserError: the loss is not finite.
+        """
         if not np.isfinite(scalars["total"]):
             raise UserError(
-                f"the loss of fold {fold.name} is no longer finite between steps "
-                f"{done - len(since_log) + 1} and {done}; try a lower --optimizer.learning_rate"
+                f"the loss of fold {self.job.fold.name} is no longer finite between steps "
+                f"{step - steps_done + 1} and {step}; try a lower --optimizer.learning_rate"
             )
+        self._log.write(step, scalars)
+        self.job.progress(steps_done, scalars)
+
+    def save(self, state: TrainState) -> None:
+        """A checkpoint."""
+        self._checkpoints.save(state, self._looks.stored() if self._looks else {})
+
+    def finish(self, state: TrainState) -> None:
+        """Keeps what predicts after the last step, also on disk."""
+        self._checkpoints.finish(state, self._looks.stored() if self._looks else {})
+        self._final = state.replace(optimizer_state=())  # two thirds of the memory
+
+    def choose(self) -> None:
+        """Predicts by every rule of the training."""
+        job, steps = self.job, self.job.steps.config.steps
+        if looks := self._looks:
+            self.chosen[looks.rule] = Chosen(looks.best_step, looks.count, looks.outputs)
+        if "last" in self.training.rules:
+            outputs = _predict(job, self._final, job.fold.test, steps)
+            seen = _predict(job, self._final, job.fold.train, steps)
+            labels = job.clips.labels[job.fold.train]
+            on_training_people = levels(seen, labels, job.steps.config.loss.rank_slope)
+            self.chosen["last"] = Chosen(steps, 1, outputs, on_training_people)
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        if self._log:
+            self._log.close()
+        self._checkpoints.close()
+
+
+def _train(jobs: Sequence[FoldJob], number: int) -> list[_Member]:
+    """The training of that number for every fold, up to its predictions."""
+    steps = jobs[0].steps.config.steps
+    with contextlib.ExitStack() as stack:
+        members = [_Member(job, number) for job in jobs]
+        for member in members:
+            stack.callback(member.close)
+        for start, places in starts([member.saved_steps() for member in members], steps):
+            together = [members[place] for place in places]
+            if start < steps:
+                _optimise(together, start)
+            else:
+                together[0].restore(start)
+        for member in members:  # all are through on disk, so that a kill from here costs no step
+            member.choose()
+        return members
+
+
+def _optimise(members: Sequence[_Member], start: int) -> None:
+    """All remaining steps of members that go on from one step, with looks, log, checkpoints."""
+    job, count = members[0].job, len(members)
+    config, cadence = job.steps.config, job.cadence
+    states = (member.restore(start) for member in members)
+    keys = [member.job.key for member in members]
+    folds = FoldsTogether(job.steps, job.corpus, states, keys)
+    schedule = learning_rate_schedule(config.optimizer, config.steps)
+    since_log: list[list[StepReport]] = []
+    began = saved = time.monotonic()
+    save_took = 0.0
+    for step in range(start, config.steps):
+        since_log.append(folds.train(np.stack([member.numbers(step) for member in members])))
+        done = step + 1
+        if members[0].training.looking_rule and looks_after(done, config):
+            for place, member in enumerate(members):
+                member.look(done, folds.state(place))
+        if not cadence.logs(done, config.steps):
+            continue
+        means = averages(since_log)
         now = time.monotonic()
-        scalars["learning_rate"] = float(schedule(step))
-        scalars["seconds"] = now - began
-        log.write(done, scalars)
-        job.progress(len(since_log), scalars)
+        # A fold's share, so that the seconds of all folds are those of the run.
+        common = {"learning_rate": float(schedule(step)), "seconds": (now - began) / count}
+        for member, scalars in zip(members, means, strict=True):
+            member.tell(done, len(since_log), scalars | common)
         since_log, began = [], now
-        if job.cadence.saves(done) and done < config.steps:
-            checkpoints.save(state, looks.stored() if looks else {})
-    return state
+        if done < config.steps and cadence.saves(done, now - saved, save_took):
+            for place, member in enumerate(members):
+                member.save(folds.state(place))
+            saved = time.monotonic()
+            save_took = saved - now
+    for place, member in enumerate(members):
+        member.finish(folds.state(place))
 
 
-def _look(job: FoldJob, training: Training, state: TrainState, looks: Looks) -> None:
-    """Looks at the clips that the training's rule goes by; leaves the training as it is."""
-    numbers = training.split.test
-    seen = _predict(job, state, numbers)
-    looks.take(
-        int(state.step),
-        seen["probabilities"],
-        job.clips.labels[numbers],
-        lambda: seen if training.split is job.fold else _predict(job, state, job.fold.test),
-    )
-
-
-def _predict(job: FoldJob, state: TrainState, numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """`predict_clips`, checked.
+def _predict(
+    job: FoldJob, state: TrainState, numbers: np.ndarray, step: int
+) -> dict[str, np.ndarray]:
+    """`predict_clips` after a step, checked.
 
     Raises:
       UserError: the network's outputs are not finite.
@@ -229,25 +333,10 @@ def _predict(job: FoldJob, state: TrainState, numbers: np.ndarray) -> dict[str, 
     outputs = predict_clips(job.steps, job.corpus, state, numbers)
     if not all(np.isfinite(array).all() for array in outputs.values()):
         raise UserError(
-            f"the outputs of fold {job.fold.name} are not finite after step {int(state.step)}; "
+            f"the outputs of fold {job.fold.name} are not finite after step {step}; "
             f"delete {job.directory.path} and try a lower --optimizer.learning_rate"
         )
     return outputs
-
-
-def _on_training_people(job: FoldJob, state: TrainState) -> dict:
-    numbers = job.fold.train
-    seen = _predict(job, state, numbers)
-    return levels(seen, job.clips.labels[numbers], job.steps.config.loss.rank_slope)
-
-
-def _averages(reports: list[StepReport]) -> dict[str, float]:
-    """Means over the steps since the last line, of the terms that there are."""
-    columns = {name: [] for name in StepReport.__dataclass_fields__}
-    for report in jax.device_get(reports):
-        for name, values in columns.items():
-            values.append(getattr(report, name))
-    return {name: float(np.mean(values)) for name, values in columns.items() if None not in values}
 
 
 def _write_predictions(job: FoldJob, chosen: dict[str, Chosen]) -> None:
@@ -264,7 +353,7 @@ def _write_predictions(job: FoldJob, chosen: dict[str, Chosen]) -> None:
     write_atomically(job.directory.outputs, partial(np.savez_compressed, **arrays))
 
 
-def _write_done(job: FoldJob, chosen: dict[str, Chosen], restored: int) -> None:
+def _write_done(job: FoldJob, chosen: dict[str, Chosen], restored: int, folds_at_once: int) -> None:
     """The marker that the fold is finished, with what it cost and where it ran.
 
     Its steps and final losses are those of the first training; its seconds, and the steps that
@@ -284,6 +373,7 @@ def _write_done(job: FoldJob, chosen: dict[str, Chosen], restored: int) -> None:
             },
             "held_out": [" ".join(person) for people in held_out for person in people],
             "resumed_from_step": restored,
+            "folds_at_once": folds_at_once,  # of those that were finished together
             "seconds": sum(row["seconds"] for rows in logs for row in rows),  # over all sessions
             "peak_memory_bytes": peak_memory_bytes(),
             "training_people": chosen["last"].training_people if "last" in chosen else None,
@@ -292,28 +382,3 @@ def _write_done(job: FoldJob, chosen: dict[str, Chosen], restored: int) -> None:
             "versions": installed_versions(),
         },
     )
-
-
-def device_name() -> str:
-    """Kind and platform of the device that trains."""
-    device = jax.local_devices()[0]
-    return f"{device.device_kind} ({device.platform})"
-
-
-def installed_versions() -> dict[str, str]:
-    """The packages that a number may depend on."""
-    packages = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python-headless")
-    versions = {}
-    for package in packages:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return versions
-
-
-def peak_memory_bytes() -> int:
-    """Most memory used so far: the device's own where it counts it, else this process'."""
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    if "peak_bytes_in_use" in statistics:
-        return statistics["peak_bytes_in_use"]
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

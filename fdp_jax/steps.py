@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from fdp_jax.config import TrainConfig
+from fdp_jax.grouping import FoldAxis
 from fdp_jax.losses import (
     Losses,
     dynamic_image_loss,
@@ -19,6 +20,7 @@ from fdp_jax.losses import (
 from fdp_jax.models.fdp import FDP, Outputs
 from fdp_jax.models.initialisation import initial_variables
 from fdp_jax.optimizer import make_optimizer
+from fdp_jax.precision import apply_network
 from fdp_jax.random_streams import Purpose, stream
 from fdp_jax.sampling import Batch, DeviceCorpus, evaluation_batch, training_batch
 
@@ -71,16 +73,29 @@ class Steps:
     Attributes:
       config: all options.
       classes: m, categories of the protocol.
+      fold_axis: how several folds are trained at once.
     """
 
     config: TrainConfig
     classes: int
+    fold_axis: FoldAxis = "auto"
 
     @property
     def model(self) -> FDP:
         """The network."""
         config = self.config
         return FDP(config.model, self.classes, config.backbone, config.ablate)
+
+    @property
+    def chosen_fold_axis(self) -> FoldAxis:
+        """What `auto` comes to.
+
+        On a CPU neither program is faster than folds in turn, which give each fold the bits that it
+        has alone; XLA's convolutions are slow inside a loop there.
+        """
+        if self.fold_axis != "auto":
+            return self.fold_axis
+        return "turn" if jax.default_backend() == "cpu" else "vmap"
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
@@ -102,7 +117,9 @@ class Steps:
         self, params: dict, batch_stats: dict, batch: Batch, rngs: dict[str, jax.Array]
     ) -> tuple[jax.Array, tuple[StepReport, dict]]:
         """Forward pass in training mode -> (total, (report, new batch_stats))."""
-        outputs, updated = self.model.apply(
+        outputs, updated = apply_network(
+            self.model,
+            self.config.precision,
             {"params": params, "batch_stats": batch_stats},
             batch.clips,
             train=True,
@@ -130,6 +147,19 @@ class Steps:
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, batch_stats, optimizer_state), report
 
+    def sample_and_update(
+        self, state: TrainState, corpus: DeviceCorpus, numbers: jax.Array, key: jax.Array
+    ) -> tuple[TrainState, StepReport]:
+        """`train`, not compiled by itself."""
+        batch = training_batch(
+            corpus, numbers, stream(key, Purpose.SAMPLING, state.step), self.config.clip
+        )
+        rngs = {
+            "stochastic_depth": stream(key, Purpose.STOCHASTIC_DEPTH, state.step),
+            "dropout": stream(key, Purpose.DROPOUT, state.step),
+        }
+        return self.update(state, batch, rngs)
+
     @partial(jax.jit, static_argnums=0, donate_argnums=1)
     def train(
         self, state: TrainState, corpus: DeviceCorpus, numbers: jax.Array, key: jax.Array
@@ -142,14 +172,31 @@ class Steps:
           numbers: int32 [b], the clips of this step.
           key: of the fold; the step's own streams derive from it and `state.step`.
         """
-        batch = training_batch(
-            corpus, numbers, stream(key, Purpose.SAMPLING, state.step), self.config.clip
-        )
-        rngs = {
-            "stochastic_depth": stream(key, Purpose.STOCHASTIC_DEPTH, state.step),
-            "dropout": stream(key, Purpose.DROPOUT, state.step),
-        }
-        return self.update(state, batch, rngs)
+        return self.sample_and_update(state, corpus, numbers, key)
+
+    @partial(jax.jit, static_argnums=0, donate_argnums=1)
+    def train_together(
+        self, states: TrainState, corpus: DeviceCorpus, numbers: jax.Array, keys: jax.Array
+    ) -> tuple[TrainState, StepReport]:
+        """`train` for each of K folds in one program, side by side unless `scan` is asked for.
+
+        Args:
+          states: of all folds, stacked on a first axis of length K; donated.
+          corpus: every clip, shared.
+          numbers: int32 [K, b].
+          keys: [K], of the folds.
+
+        Returns:
+          states and report, every leaf with that axis.
+        """
+
+        def of_one(fold: tuple) -> tuple[TrainState, StepReport]:
+            state, numbers_of_fold, key = fold
+            return self.sample_and_update(state, corpus, numbers_of_fold, key)
+
+        in_a_loop = self.fold_axis == "scan"
+        over_folds = partial(jax.lax.map, of_one) if in_a_loop else jax.vmap(of_one)
+        return over_folds((states, numbers, keys))
 
     @partial(jax.jit, static_argnums=0)
     def evaluate(
@@ -158,4 +205,5 @@ class Steps:
         """The clips of that number as the network sees them, and what it says of them."""
         batch = evaluation_batch(corpus, numbers, self.config.clip)
         variables = {"params": params, "batch_stats": batch_stats}
-        return batch, self.model.apply(variables, batch.clips, train=False)
+        precision = self.config.precision
+        return batch, apply_network(self.model, precision, variables, batch.clips, train=False)

@@ -11,12 +11,14 @@ are kept. Each corpus is built first where that is still to do.
 
 import dataclasses
 import logging
+import math
 import os
 import shlex
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -25,6 +27,7 @@ from datasets.errors import UserError
 from datasets.protocols import COMPOSITES, CORPORA, Protocol, get_protocol, protocols_of
 from fdp_jax.config import PRESETS, Ints, Names, TrainConfig, check, check_groups, preset
 from fdp_jax.corpora import ensure_built
+from fdp_jax.grouping import FoldAxis, is_out_of_memory
 from fdp_jax.memory import use_large_pages
 
 _SINGLE = [f"{name} {', '.join(protocols_of(name))}" for name in CORPORA]
@@ -64,7 +67,15 @@ class Options:
     log_every: int = 20
     """Steps between two lines of the log."""
     checkpoint_every: int = 100
-    """Steps between two checkpoints, the work that a kill can cost."""
+    """Checkpoints come after multiples of so many steps."""
+    checkpoint_seconds: float = 60.0
+    """Least seconds between two of them, the work that a kill can cost; 0: one at each multiple."""
+    folds_at_once: Annotated[str, tyro.conf.arg(metavar="auto|INT")] = "auto"
+    """Folds trained at once on the device, at most: `auto` takes as many as its memory holds, one
+    on a CPU. Changes no number beyond rounding."""
+    fold_axis: FoldAxis = "auto"
+    """How folds are trained at once: side by side in one program, one after the other inside one
+    program, or a step of each in turn. `auto` is vmap, and turn on a CPU."""
     compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
     """Where compiled programs are kept between runs."""
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
@@ -88,7 +99,20 @@ def options_from(arguments: list[str]) -> tuple[Options, Protocol]:
     _check_seeds(options, arguments)
     if options.log_every < 1 or options.checkpoint_every < 1:
         raise UserError("--log_every and --checkpoint_every must be at least 1")
+    if not 0 <= options.checkpoint_seconds < math.inf:
+        raise UserError("--checkpoint_seconds must be finite and not negative")
+    _folds_at_once(options)
     return _with_home_expanded(options), protocol
+
+
+def _folds_at_once(options: Options) -> int | Literal["auto"]:
+    if options.folds_at_once == "auto":
+        return "auto"
+    if not options.folds_at_once.isdecimal() or int(options.folds_at_once) < 1:
+        raise UserError(
+            f"--folds_at_once={options.folds_at_once} must be auto or a whole number of at least 1"
+        )
+    return int(options.folds_at_once)
 
 
 def _check_seeds(options: Options, arguments: list[str]) -> None:
@@ -125,6 +149,8 @@ def train(options: Options, protocol: Protocol, command: str) -> dict:
     check_writable(workdir)
     ensure_built(protocol, options.data_dir, options.manual_dir, options.config.clip.crop)
 
+    from tqdm import tqdm
+
     from fdp_jax.clips import load_clips
     from fdp_jax.fold_training import Cadence
     from fdp_jax.report import print_summary, write_report
@@ -134,11 +160,11 @@ def train(options: Options, protocol: Protocol, command: str) -> dict:
     clips = load_clips(protocol, options.data_dir)
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    cadence = Cadence(options.log_every, options.checkpoint_every)
+    cadence = Cadence(options.log_every, options.checkpoint_every, options.checkpoint_seconds)
     seeds = options.seeds or (options.seed,)
-    run_folds(
-        Run(options.config, options.preset, seeds, options.folds, workdir, cadence, command), clips
-    )
+    wanted = (options.config, options.preset, seeds, options.folds)
+    run = Run(*wanted, workdir, cadence, command, _folds_at_once(options), options.fold_axis)
+    run_folds(run, clips, partial(tqdm, unit="step", dynamic_ncols=True))
     report = write_report(workdir)
     print_summary(report, workdir)
     return report
@@ -174,7 +200,7 @@ def run(arguments: list[str]) -> dict:
     try:
         return train(options, protocol, "python -m fdp_jax.train " + shlex.join(arguments))
     except RuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error) and "Out of memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         raise UserError(
             f"the device has not enough memory for this training "

@@ -1,12 +1,14 @@
-"""All seeds and folds of a run, in turn on one device."""
+"""All seeds and folds of a run on one device, in groups that are trained at once."""
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import jax
-from tqdm import tqdm
 
 from datasets.errors import UserError
 from fdp_jax.clips import Clips
@@ -15,16 +17,18 @@ from fdp_jax.fold_training import (
     Cadence,
     FoldJob,
     device_corpus,
-    device_name,
     drop_training_states,
-    installed_versions,
-    train_fold,
+    train_folds,
 )
 from fdp_jax.folds import Fold, choose_folds, make_folds
+from fdp_jax.folds_together import choose_folds_at_once
+from fdp_jax.grouping import FoldAxis, grouped, is_out_of_memory
+from fdp_jax.progress import Bar, OpenBar, SilentBar, show_progress
 from fdp_jax.random_streams import fold_key
-from fdp_jax.selection import plan_trainings
+from fdp_jax.selection import Training, plan_trainings
 from fdp_jax.steps import Steps
-from fdp_jax.work_directory import claim, fold_directory, write_json
+from fdp_jax.trained_on import device_name, installed_versions
+from fdp_jax.work_directory import FoldDirectory, claim, fold_directory, write_json
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Run:
       workdir: of the run.
       cadence: of log and checkpoints.
       command: as the user typed it, for the report.
+      folds_at_once: how many are trained together; `auto` goes by the device's memory.
+      fold_axis: how; `auto` goes by the kind of device.
     """
 
     config: TrainConfig
@@ -48,10 +54,17 @@ class Run:
     workdir: Path
     cadence: Cadence
     command: str
+    folds_at_once: int | Literal["auto"] = "auto"
+    fold_axis: FoldAxis = "auto"
 
 
-def run_folds(run: Run, clips: Clips) -> None:
+def run_folds(run: Run, clips: Clips, open_bar: OpenBar = SilentBar) -> None:
     """Trains every fold of every seed asked for that is not finished yet.
+
+    Args:
+      run: what to train.
+      clips: of the protocol.
+      open_bar: shows how far it is.
 
     Raises:
       UserError: a crop larger than the frames, a fold that does not exist or has nobody to hold
@@ -65,55 +78,93 @@ def run_folds(run: Run, clips: Clips) -> None:
         )
     folds = make_folds(clips.datasets, clips.subjects, clips.protocol.split, run.config.group_folds)
     wanted = [
-        (seed, fold, plan_trainings(clips, fold, seed, run.config.select))
+        _Task(seed, fold, plan_trainings(clips, fold, seed, run.config.select), run.workdir)
         for seed in run.seeds
         for fold in choose_folds(folds, run.fold_names)
     ]
     claim(run.workdir, identity(run, clips))
-    steps = Steps(run.config, len(clips.protocol.classes))
+    steps = Steps(run.config, len(clips.protocol.classes), run.fold_axis)
     for seed in run.seeds:
         _write_seed(run, seed, clips, folds, steps)
 
-    pending = []
-    for seed, fold, trainings in wanted:
-        directory = fold_directory(run.workdir, seed, fold.name)
-        if directory.is_finished():  # a kill may have come before the last tidying up
-            drop_training_states(directory)
-        else:
-            pending.append((seed, fold, trainings, directory))
+    pending = [task for task in wanted if not task.directory.is_finished()]
+    for task in wanted:
+        if task not in pending:  # a kill may have come before the last tidying up
+            drop_training_states(task.directory)
     if len(pending) < len(wanted):
         print(f"{len(wanted) - len(pending)} of {len(wanted)} folds are finished already")
     if not pending:
         return
     corpus = device_corpus(clips)
-    total = run.config.steps * sum(len(trainings) for _, _, trainings, _ in pending)
-    with tqdm(total=total, unit="step", dynamic_ncols=True) as bar:
+    at_once = run.folds_at_once
+    if at_once == "auto":
+        at_once = choose_folds_at_once(steps, corpus, fold_key(run.seeds[0], folds[0].name))
+    with open_bar(total=run.config.steps * sum(len(task.trainings) for task in pending)) as bar:
         progress = partial(show_progress, bar)
-        for number, (seed, fold, trainings, directory) in enumerate(pending, start=1):
-            of_seed = f", seed {seed}" if len(run.seeds) > 1 else ""
-            bar.set_description(f"fold {number}/{len(pending)} {fold.name}{of_seed}")
-            cadence = run.cadence
-            train_fold(
-                FoldJob(steps, clips, corpus, fold, trainings, seed, directory, cadence, progress)
-            )
+
+        def job(task: _Task) -> FoldJob:
+            place = (task.trainings, task.seed, task.directory)
+            return FoldJob(steps, clips, corpus, task.fold, *place, run.cadence, progress)
+
+        # Of all folds, so that a run that goes on has the groups it had before.
+        groups = [
+            [job(task) for task in group if task in pending] for group in grouped(wanted, at_once)
+        ]
+        _train_groups([group for group in groups if group], bar, len(run.seeds) > 1)
 
 
-def show_progress(bar: tqdm, steps_done: int, scalars: dict[str, float]) -> None:
-    """Moves the bar on; steps that come without losses were restored, and took no time."""
-    if scalars:
-        bar.update(steps_done)
-        told = {
-            "cross_entropy": "cross-entropy {:.3f}",
-            "dynamic_image": "dynamic image {:.4f}",
-            "rank": "rank {:.2f}",
-        }
-        there = [text.format(scalars[name]) for name, text in told.items() if name in scalars]
-        bar.set_postfix_str(", ".join(there))
-    else:
-        bar.initial += steps_done
-        bar.n += steps_done
-        bar.last_print_n += steps_done
-        bar.refresh()
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One fold of one seed.
+
+    Attributes:
+      seed: of the run.
+      fold: who is left out.
+      trainings: that the fold needs.
+      workdir: of the run.
+    """
+
+    seed: int
+    fold: Fold
+    trainings: tuple[Training, ...]
+    workdir: Path
+
+    @property
+    def directory(self) -> FoldDirectory:
+        """Where its results go."""
+        return fold_directory(self.workdir, self.seed, self.fold.name)
+
+
+def _train_groups(groups: Sequence[Sequence[FoldJob]], bar: Bar, name_seeds: bool) -> None:
+    """Each group in turn; smaller groups from where one does not fit the device's memory."""
+    waiting, done, total = list(groups), 0, sum(map(len, groups))
+    while waiting:
+        group = waiting.pop(0)
+        if len(group) == 1:
+            of_seed = f", seed {group[0].seed}" if name_seeds else ""
+            bar.set_description(f"fold {done + 1}/{total} {group[0].fold.name}{of_seed}")
+        else:
+            bar.set_description(f"folds {done + 1}-{done + len(group)} of {total}")
+        if _fits_when_trained(group):
+            done += len(group)
+            continue
+        at_once = math.ceil(len(group) / 2)
+        print(
+            f"{len(group)} folds at once do not fit the device's memory; going on with {at_once}",
+            file=sys.stderr,
+        )
+        waiting = [part for whole in (group, *waiting) for part in grouped(whole, at_once)]
+
+
+def _fits_when_trained(group: Sequence[FoldJob]) -> bool:
+    """Trains a group; False where several folds were too many for the device's memory."""
+    try:
+        train_folds(group)
+    except RuntimeError as error:
+        if len(group) == 1 or not is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def identity(run: Run, clips: Clips) -> dict:

@@ -1,10 +1,10 @@
 """Kills a training at random moments until it is through, and compares it with one left alone.
 
-    python tests/kill_and_resume.py --kills=10 [--seed=0 --steps=400 --select=all]
+    python tests/kill_and_resume.py --kills=10 [--seed=0 --steps=400 --select=all --folds_at_once=2]
 
 Every kill is a SIGKILL to the whole process group. Both trainings are the real command on a tiny
-synthetic corpus. Exits 0 only if `predictions.csv`, the final weights and the steps that were
-chosen have the same bits.
+synthetic corpus; the one left alone trains its folds in turn. Exits 0 only if `predictions.csv`,
+the final weights and the steps that were chosen have the same bits.
 """
 
 import argparse
@@ -28,12 +28,15 @@ from tests.tiny import TINY_OPTIONS  # noqa: E402
 FOLDS = ["s01", "s02"]
 
 
-def command(data_dir: Path, workdir: Path, steps: int, select: str) -> list[str]:
+def command(
+    data_dir: Path, workdir: Path, steps: int, select: str, folds_at_once: int = 1
+) -> list[str]:
     """The training that is killed: two folds, a checkpoint and a look every few steps."""
     return [
         sys.executable, "-m", "fdp_jax.train", "--dataset=synthetic", f"--data_dir={data_dir}",
         f"--workdir={workdir}", f"--folds={','.join(FOLDS)}", *TINY_OPTIONS, f"--steps={steps}",
-        "--checkpoint_every=10", "--log_every=5", f"--select={select}", "--evaluate_every=7",
+        "--checkpoint_every=10", "--checkpoint_seconds=0", "--log_every=5", f"--select={select}",
+        "--evaluate_every=7", f"--folds_at_once={folds_at_once}",
     ]  # fmt: skip
 
 
@@ -78,7 +81,13 @@ def chosen(workdir: Path) -> list[dict]:
 
 
 def compare(
-    data_dir: Path, folder: Path, kills: int, seed: int, steps: int, select: str = "last"
+    data_dir: Path,
+    folder: Path,
+    kills: int,
+    seed: int,
+    steps: int,
+    select: str = "last",
+    folds_at_once: int = 1,
 ) -> str:
     """Both trainings; what was done, as a sentence. Exits non-zero when a bit differs."""
     alone = folder / "alone"
@@ -91,10 +100,11 @@ def compare(
     while done < kills:  # a run that gets through in spite of them is compared, and another begun
         killed = folder / f"killed_{runs}"
         while done < kills and not run(
-            command(data_dir, killed, steps, select), chance.uniform(0.1, 1.0) * length
+            command(data_dir, killed, steps, select, folds_at_once),
+            chance.uniform(0.1, 1.0) * length,
         ):
             done += 1
-        run(command(data_dir, killed, steps, select))
+        run(command(data_dir, killed, steps, select, folds_at_once))
         check_same(alone, killed, done)
         runs += 1
     return f"{done} kills in {runs} trainings: predictions and final weights the same to the bit"
@@ -116,6 +126,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--select", default="last")
+    parser.add_argument("--folds_at_once", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
@@ -124,10 +135,8 @@ def main() -> None:
             "--people=6", "--clips_per_category=1",
         ]  # fmt: skip
         subprocess.run(build, cwd=ROOT, check=True)
-        told = compare(
-            data_dir, Path(folder), options.kills, options.seed, options.steps, options.select
-        )
-        print(told)
+        chosen_options = (options.kills, options.seed, options.steps, options.select)
+        print(compare(data_dir, Path(folder), *chosen_options, options.folds_at_once))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax import training_run
 from fdp_jax.fold_training import Cadence
 from fdp_jax.metrics import SCORE_NAMES, score
 from fdp_jax.predictions import PredictionTable
+from fdp_jax.progress import SilentBar
 from fdp_jax.report import summary_text, write_report
 from fdp_jax.training_run import Run, run_folds
 from tests.conftest import run_module
@@ -19,9 +19,9 @@ from tests.tiny import TINY, TINY_OPTIONS, random_clips
 CONFIG = dataclasses.replace(TINY, select="all", steps=4, evaluate_every=3)
 
 
-def train(workdir, *seeds, config=CONFIG, folds=(), clips=None):
+def train(workdir, *seeds, config=CONFIG, folds=(), clips=None, open_bar=SilentBar):
     run = Run(config, "tiny", seeds, folds, workdir, Cadence(2, 100), "command")
-    run_folds(run, clips or random_clips(people=3, each=2))
+    run_folds(run, clips or random_clips(people=3, each=2), open_bar)
     return workdir
 
 
@@ -74,37 +74,25 @@ def test_run_json_tells_the_looks_of_each_rule(both):
         assert info["looks"] == {"last": 1, "test-best": 2, "val": 2}
 
 
-class Bar:
-    """Stands in for tqdm."""
+class Bar(SilentBar):
+    """Remembers what it was told."""
 
-    def __init__(self, total, **options):
-        self.total, self.n, self.initial, self.last_print_n, self.said = total, 0, 0, 0, []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *raised):
-        pass
-
-    def update(self, steps):
-        self.n += steps
-
-    def refresh(self):
-        pass
-
-    def set_postfix_str(self, text):
-        pass
+    def __init__(self, total):
+        super().__init__(total)
+        self.said = []
 
     def set_description(self, text):
         self.said.append(text)
 
 
-def test_one_progress_bar_counts_all_seeds_folds_and_trainings(tmp_path, monkeypatch):
+def test_one_progress_bar_counts_all_seeds_folds_and_trainings(tmp_path):
     bars = []
-    monkeypatch.setattr(
-        training_run, "tqdm", lambda **options: bars.append(Bar(**options)) or bars[-1]
-    )
-    train(tmp_path, 4, 7, folds=("p0", "p2"))
+
+    def open_bar(total):
+        bars.append(Bar(total))
+        return bars[-1]
+
+    train(tmp_path, 4, 7, folds=("p0", "p2"), open_bar=open_bar)
     (bar,) = bars
     assert bar.total == bar.n == 2 * 2 * 2 * CONFIG.steps
     assert bar.said[0] == "fold 1/4 p0, seed 4" and bar.said[-1] == "fold 4/4 p2, seed 7"

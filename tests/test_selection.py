@@ -10,7 +10,7 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax.config import looks_of
-from fdp_jax.fold_training import Cadence, FoldJob, device_corpus, train_fold
+from fdp_jax.fold_training import Cadence, FoldJob, device_corpus, train_folds
 from fdp_jax.folds import Fold, hold_out, make_folds
 from fdp_jax.predictions import PredictionTable
 from fdp_jax.selection import Looks, looks_after, plan_trainings
@@ -58,7 +58,7 @@ def train(clips, path, of_config, fold=None, progress=None, seed=0):
     job = FoldJob(
         steps, clips, device_corpus(clips), fold, trainings, seed, directory, CADENCE, progress
     )
-    train_fold(job)
+    train_folds([job])
     return directory
 
 

@@ -11,7 +11,7 @@ from datasets.errors import UserError
 from fdp_jax import fold_training, prediction
 from fdp_jax.checkpoints import FoldCheckpoints, load_final
 from fdp_jax.config import TrainConfig
-from fdp_jax.fold_training import Cadence, FoldJob, device_corpus, train_fold
+from fdp_jax.fold_training import Cadence, FoldJob, device_corpus, train_folds
 from fdp_jax.folds import make_folds
 from fdp_jax.random_streams import fold_key
 from fdp_jax.selection import plan_trainings
@@ -38,7 +38,8 @@ def train(clips, path, fold_number=0, steps=STEPS, seed=0, cadence=None, progres
     progress = progress or (lambda steps_done, scalars: None)
     corpus = device_corpus(clips)
     trainings = plan_trainings(clips, fold, seed, steps.config.select)
-    train_fold(FoldJob(steps, clips, corpus, fold, trainings, seed, directory, cadence, progress))
+    job = FoldJob(steps, clips, corpus, fold, trainings, seed, directory, cadence, progress)
+    train_folds([job])
     return directory
 
 
@@ -227,7 +228,7 @@ def test_checkpoint_cut_short_is_one_sentence(tmp_path):
         if path.is_file() and path.stat().st_size > 1000:
             path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(UserError, match=r"checkpoint .*/3 cannot be read.*delete that folder"):
-        FoldCheckpoints(tmp_path).restore(state, has_looks=False)
+        FoldCheckpoints(tmp_path).restore(state, 3, has_looks=False)
 
 
 def test_final_weights_that_are_missing_are_one_sentence(tmp_path):
