@@ -129,11 +129,22 @@ def choose_folds_at_once(steps: Steps, corpus: DeviceCorpus, key: jax.Array) -> 
     statistics = device.memory_stats() or {}
     if device.platform == "cpu" or "bytes_limit" not in statistics:
         return 1
-    state = jax.eval_shape(steps.initial_state, key)
-    numbers = jax.ShapeDtypeStruct((steps.config.batch_size,), jnp.int32)
-    needs = Steps.train.lower(steps, state, corpus, numbers, key).compile().memory_analysis()
+    needs = compiled_step(steps, corpus, key).memory_analysis()
     corpus_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(corpus))
     per_fold = needs.temp_size_in_bytes + needs.argument_size_in_bytes - corpus_bytes
     per_fold += needs.output_size_in_bytes - needs.alias_size_in_bytes
     free = statistics["bytes_limit"] - statistics["bytes_in_use"]
     return folds_that_fit(free, per_fold)
+
+
+def compiled_step(steps: Steps, corpus: DeviceCorpus, key: jax.Array) -> jax.stages.Compiled:
+    """The program of one fold's step; `Steps.train` does not compile it again.
+
+    Args:
+      steps: compiled functions.
+      corpus: every clip, on the device already.
+      key: of any fold.
+    """
+    state = jax.eval_shape(steps.initial_state, key)
+    numbers = jax.ShapeDtypeStruct((steps.config.batch_size,), jnp.int32)
+    return Steps.train.lower(steps, state, corpus, numbers, key).compile()

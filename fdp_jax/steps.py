@@ -1,5 +1,6 @@
 """Everything that is compiled: the training step and the evaluation step."""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 
@@ -192,11 +193,23 @@ class Steps:
 
         def of_one(fold: tuple) -> tuple[TrainState, StepReport]:
             state, numbers_of_fold, key = fold
-            return self.sample_and_update(state, corpus, numbers_of_fold, key)
+            return steps.sample_and_update(state, corpus, numbers_of_fold, key)
 
         in_a_loop = self.fold_axis == "scan"
+        steps = self if in_a_loop else self._side_by_side
         over_folds = partial(jax.lax.map, of_one) if in_a_loop else jax.vmap(of_one)
         return over_folds((states, numbers, keys))
+
+    @property
+    def _side_by_side(self) -> "Steps":
+        """With forms that stay plain products: under vmap a convolution becomes a grouped one."""
+        model = self.config.model
+        forms = {"multi_head": "heads", "convolution": "rows"}
+        chosen = {
+            name: form for name, form in forms.items() if getattr(model.forms, name) == "auto"
+        }
+        model = dataclasses.replace(model, forms=dataclasses.replace(model.forms, **chosen))
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, model=model))
 
     @partial(jax.jit, static_argnums=0)
     def evaluate(

@@ -21,8 +21,9 @@ from fdp_jax.fold_training import (
     train_folds,
 )
 from fdp_jax.folds import Fold, choose_folds, make_folds
-from fdp_jax.folds_together import choose_folds_at_once
+from fdp_jax.folds_together import choose_folds_at_once, compiled_step
 from fdp_jax.grouping import FoldAxis, grouped, is_out_of_memory
+from fdp_jax.memory import give_back_freed_memory
 from fdp_jax.progress import Bar, OpenBar, SilentBar, show_progress
 from fdp_jax.random_streams import fold_key
 from fdp_jax.selection import Training, plan_trainings
@@ -96,9 +97,13 @@ def run_folds(run: Run, clips: Clips, open_bar: OpenBar = SilentBar) -> None:
     if not pending:
         return
     corpus = device_corpus(clips)
+    some_key = fold_key(run.seeds[0], folds[0].name)
     at_once = run.folds_at_once
     if at_once == "auto":
-        at_once = choose_folds_at_once(steps, corpus, fold_key(run.seeds[0], folds[0].name))
+        at_once = choose_folds_at_once(steps, corpus, some_key)
+    if at_once == 1 or steps.chosen_fold_axis == "turn":
+        compiled_step(steps, corpus, some_key)
+        give_back_freed_memory()  # what compiling needed, before the first step asks for its own
     with open_bar(total=run.config.steps * sum(len(task.trainings) for task in pending)) as bar:
         progress = partial(show_progress, bar)
 

@@ -7,7 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
-TORCH_ALLOWED = {"fdp_jax/twin.py"}
+TORCH_ALLOWED = {"fdp_jax/twin.py", "fdp_jax/benchmark/twin_step.py"}
+# What of the benchmark runs in processes of its own; the rest only compares, and holds no device.
+MEASURED = {
+    "bare", "ceilings", "inference", "layers", "loop", "our_step", "scaling", "together",
+    "twin_step", "whole",
+}  # fmt: skip
 
 
 def imports_of(path: Path) -> set[str]:
@@ -45,7 +50,8 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
     files(
         "fdp_jax/metrics.py", "fdp_jax/report.py", "fdp_jax/predictions.py", "fdp_jax/files.py",
         "fdp_jax/config.py", "fdp_jax/folds.py", "fdp_jax/batching.py",
-        "fdp_jax/selection.py", "fdp_jax/work_directory.py", "fdp_jax/reporting/*.py",
+        "fdp_jax/selection.py", "fdp_jax/grouping.py", "fdp_jax/progress.py",
+        "fdp_jax/work_directory.py", "fdp_jax/reporting/*.py",
         "launch/**/*.py",
         "fdp_jax/chance*.py", "fdp_jax/compar*.py", "fdp_jax/confusion.py", "fdp_jax/bootstrap.py",
         "fdp_jax/significance.py", "fdp_jax/paper_numbers.py", "fdp_jax/protocol_labels.py",
@@ -56,6 +62,15 @@ def test_what_must_run_without_jax_imports_none(path):
     assert not tops(path) & JAX
     heavy = {"fdp_jax.steps", "fdp_jax.models", "fdp_jax.sampling", "fdp_jax.fold_training"}
     assert not {name for name in imports_of(path) if name.startswith(tuple(heavy))}
+
+
+@pytest.mark.parametrize("path", files("fdp_jax/benchmark/*.py"), ids=str)
+def test_who_compares_measured_processes_loads_neither_jax_nor_them(path):
+    if path.stem not in MEASURED:
+        assert not tops(path) & JAX
+        heavy = {"fdp_jax.steps", "fdp_jax.models", "fdp_jax.sampling", "fdp_jax.fold_training"}
+        heavy |= {"fdp_jax.training_run"} | {f"fdp_jax.benchmark.{name}" for name in MEASURED}
+        assert not {name for name in imports_of(path) if name.startswith(tuple(heavy))}
 
 
 @pytest.mark.parametrize("path", files("fdp_jax/**/*.py"), ids=str)

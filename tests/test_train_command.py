@@ -106,7 +106,7 @@ def test_torn_checkpoint_is_one_sentence(data_dir, tmp_path):
     fold = tmp_path / "seed_0" / "folds" / "s01"
     train(data_dir, tmp_path, "--folds=s01", "--checkpoint_every=3", "--steps=4")
     (fold / "done.json").unlink()
-    (fold / "checkpoints" / "3").mkdir()
+    (fold / "checkpoints" / "final").rename(fold / "checkpoints" / "3")
     sentence = refused(
         "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}", *TINY_OPTIONS,
         "--folds=s01", "--checkpoint_every=3", "--steps=4",

@@ -1,0 +1,1 @@
+"""Speed and memory, measured beside the PyTorch twin: `python -m fdp_jax.benchmark`."""
