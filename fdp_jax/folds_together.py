@@ -1,5 +1,6 @@
 """Several folds trained as one program on one device; one fold is a group of one."""
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdp_jax.grouping import folds_that_fit
+from fdp_jax.grouping import MOST_AT_ONCE, folds_that_fit, group_sizes
 from fdp_jax.sampling import DeviceCorpus
 from fdp_jax.steps import StepReport, Steps, TrainState
 
@@ -114,27 +115,32 @@ def averages(reports: Sequence[Sequence[StepReport]]) -> list[dict[str, float]]:
     ]
 
 
-def choose_folds_at_once(steps: Steps, corpus: DeviceCorpus, key: jax.Array) -> int:
+def choose_folds_at_once(steps: Steps, corpus: DeviceCorpus, key: jax.Array, folds: int) -> int:
     """How many folds `--folds_at_once=auto` trains at once.
 
-    One on a CPU, where folds at once take as long as folds in turn; else as many as fit the
-    device's free memory, by what the compiled step of one fold needs.
+    One where they would be trained in turn; else as many as fit the device's free memory, by what
+    the program of the largest group that makes sense needs. Where that fits, it is the one used.
 
     Args:
       steps: compiled functions.
       corpus: every clip, on the device already.
       key: of any fold.
+      folds: that there are.
     """
-    device = jax.local_devices()[0]
-    statistics = device.memory_stats() or {}
-    if device.platform == "cpu" or "bytes_limit" not in statistics:
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    most = group_sizes(folds, MOST_AT_ONCE)[0]
+    if steps.chosen_fold_axis == "turn" or most == 1 or "bytes_limit" not in statistics:
         return 1
-    needs = compiled_step(steps, corpus, key).memory_analysis()
-    corpus_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(corpus))
-    per_fold = needs.temp_size_in_bytes + needs.argument_size_in_bytes - corpus_bytes
-    per_fold += needs.output_size_in_bytes - needs.alias_size_in_bytes
+    keys = jnp.stack([key] * most)
+    states = jax.eval_shape(jax.vmap(steps.initial_state), keys)
+    numbers = jax.ShapeDtypeStruct((most, steps.config.batch_size), jnp.int32)
+    program = Steps.train_together.lower(steps, states, corpus, numbers, keys).compile()
+    needs = program.memory_analysis()
+    corpus_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(corpus))  # in use already
+    all_folds = needs.temp_size_in_bytes + needs.argument_size_in_bytes - corpus_bytes
+    all_folds += needs.output_size_in_bytes - needs.alias_size_in_bytes
     free = statistics["bytes_limit"] - statistics["bytes_in_use"]
-    return folds_that_fit(free, per_fold)
+    return folds_that_fit(free, math.ceil(all_folds / most))
 
 
 def compiled_step(steps: Steps, corpus: DeviceCorpus, key: jax.Array) -> jax.stages.Compiled:

@@ -3,17 +3,13 @@
 Without tensorboardX there are the lines alone.
 """
 
+import functools
 import json
 import shutil
 from pathlib import Path
 
 from fdp_jax.files import write_atomically
 from fdp_jax.work_directory import TrainingDirectory
-
-try:
-    from tensorboardX import SummaryWriter
-except ModuleNotFoundError:  # the events are for convenience; the report reads the lines
-    SummaryWriter = None
 
 
 class TrainingLog:
@@ -25,32 +21,50 @@ class TrainingLog:
         kept = [row for row in read_log(self._path) if row["step"] <= restored_step]
         write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))
         # Events are written behind our back, so a kill may lose some: they are made again from
-        # the log. The queue never fills, or a full disk would block instead of being told.
+        # the log.
         shutil.rmtree(directory.tensorboard, ignore_errors=True)
-        self._events = (
-            SummaryWriter(str(directory.tensorboard), max_queue=10**6, flush_secs=10)
-            if SummaryWriter
-            else None
-        )
-        for row in kept:
-            self._add_events(row)
+        self._events_path, self._events = directory.tensorboard, None
+        self._rows_without_events = kept
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         """One line: step, then the scalars."""
         row = {"step": step, **scalars}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        self._add_events(row)
+        self._rows_without_events.append(row)
+        self._write_events()
 
-    def _add_events(self, row: dict) -> None:
-        for name, value in row.items() if self._events else ():
-            if name != "step":
-                self._events.add_scalar(name, value, row["step"])
+    def _write_events(self) -> None:
+        kind = _summary_writer()
+        if kind is None:
+            return
+        if self._events is None:
+            # The queue never fills, or a full disk would block instead of being told.
+            self._events = kind(str(self._events_path), max_queue=10**6, flush_secs=10)
+        for row in self._rows_without_events:
+            for name, value in row.items():
+                if name != "step":
+                    self._events.add_scalar(name, value, row["step"])
+        self._rows_without_events.clear()
 
     def close(self) -> None:
         """Flushes the events."""
+        self._write_events()
         if self._events:
             self._events.close()
+
+
+@functools.cache
+def _summary_writer() -> type | None:
+    """None without tensorboardX: the events are for convenience, the report reads the lines.
+
+    Loaded with the first line, when the device is at work: it loads torch where that is installed.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ModuleNotFoundError:
+        return None
+    return SummaryWriter
 
 
 def read_log(path: Path) -> list[dict]:

@@ -100,7 +100,7 @@ def run_folds(run: Run, clips: Clips, open_bar: OpenBar = SilentBar) -> None:
     some_key = fold_key(run.seeds[0], folds[0].name)
     at_once = run.folds_at_once
     if at_once == "auto":
-        at_once = choose_folds_at_once(steps, corpus, some_key)
+        at_once = choose_folds_at_once(steps, corpus, some_key, len(wanted))
     if at_once == 1 or steps.chosen_fold_axis == "turn":
         compiled_step(steps, corpus, some_key)
         give_back_freed_memory()  # what compiling needed, before the first step asks for its own

@@ -239,24 +239,25 @@ def test_a_single_fold_without_memory_and_other_failures_are_not_hidden(tmp_path
 
 
 def test_auto_is_one_on_a_cpu_and_goes_by_the_memory_of_a_gpu(monkeypatch):
-    steps, corpus, key = Steps(TINY, 2), device_corpus(clips()), fold_key(0, "p0")
-    assert choose_folds_at_once(steps, corpus, key) == 1
-    state = steps.initial_state(key)
-    numbers = jnp.zeros(TINY.batch_size, jnp.int32)
-    program = Steps.train.lower(steps, state, corpus, numbers, key).compile().memory_analysis()
-    state_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    # The program's temporary memory and the fold's own state; numbers, key and report are small.
-    a_fold = program.temp_size_in_bytes + state_bytes
+    corpus, key = device_corpus(clips()), fold_key(0, "p0")
+    assert choose_folds_at_once(Steps(TINY, 2), corpus, key, 4) == 1
+    steps = Steps(TINY, 2, "vmap")
+    states = stack_states([steps.initial_state(key)] * 4, 4)
+    numbers = jnp.zeros((4, TINY.batch_size), jnp.int32)
+    lowered = Steps.train_together.lower(steps, states, corpus, numbers, jnp.stack([key] * 4))
+    # Temporary memory, and the states; numbers, keys and reports are small.
+    four = lowered.compile().memory_analysis().temp_size_in_bytes
+    four += sum(leaf.nbytes for leaf in jax.tree.leaves(states))
 
     def gpu(free):
         statistics = {"bytes_limit": free + 1000, "bytes_in_use": 1000}
         return [SimpleNamespace(platform="gpu", memory_stats=lambda: statistics)]
 
-    for folds in (1, 2, 7):
-        monkeypatch.setattr(
-            jax, "local_devices", lambda n=folds: gpu(int((n + 0.5) * a_fold / 0.9))
-        )
-        assert choose_folds_at_once(steps, corpus, key) == folds
+    for fitting in (1, 2, 7):
+        free = int((fitting + 0.5) * four / 4 / 0.9)
+        monkeypatch.setattr(jax, "local_devices", lambda free=free: gpu(free))
+        assert choose_folds_at_once(steps, corpus, key, 4) == fitting
+    assert choose_folds_at_once(steps, corpus, key, 1) == 1
 
 
 def test_a_loss_that_is_not_finite_names_its_fold_and_keeps_the_others(

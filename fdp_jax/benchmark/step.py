@@ -76,14 +76,20 @@ def start_twins(
 
 
 def race(workers: dict[str, Worker], repeats: int) -> dict[str, list[float]]:
-    """Seconds a step of each process, which take turns; all take as many steps in a turn."""
+    """Seconds a step of each process, which take turns; all take as many steps in a turn.
+
+    A turn begins with steps that are not timed: what waited has lost its caches, and here and there
+    its memory, which a training that never waits keeps.
+    """
     slowest = max(worker.call("run", steps=1) for worker in workers.values())
-    steps = runs_in_a_turn(slowest)
+    steps = max(2, runs_in_a_turn(slowest))
     tell(f"{repeats} rounds, {steps} steps a turn, of {', '.join(workers)}")
-    turns = {
-        name: lambda worker=worker: worker.call("run", steps=steps)
-        for name, worker in workers.items()
-    }
+
+    def turn(worker: Worker) -> float:
+        worker.call("run", steps=steps)
+        return worker.call("run", steps=steps)
+
+    turns = {name: lambda worker=worker: turn(worker) for name, worker in workers.items()}
     return alternate(turns, repeats)
 
 
