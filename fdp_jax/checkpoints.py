@@ -1,7 +1,6 @@
 """What a fold needs to go on after a crash, and the weights it ends with, kept by Orbax."""
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -137,13 +136,6 @@ class FoldCheckpoints:
         if self._manager is not None:
             self._manager.close()
             self._manager = None
-
-    def drop_training_states(self) -> None:
-        """Removes the states with the optimiser's moments; the final weights stay."""
-        self.close()
-        for path in self._directory.iterdir() if self._directory.exists() else ():
-            if path.name != FINAL_WEIGHTS:
-                shutil.rmtree(path, ignore_errors=True)
 
 
 # A state has hundreds of leaves, and each costs Orbax about a millisecond: they are saved end to

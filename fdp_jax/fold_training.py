@@ -1,7 +1,6 @@
 """A group of folds, often of one, from the first step of its trainings to its predictions."""
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from datasets.errors import UserError
 from fdp_jax.batching import batch_numbers
+from fdp_jax.cadence import Cadence
 from fdp_jax.checkpoints import FoldCheckpoints
 from fdp_jax.clips import Clips
 from fdp_jax.config import RULES
@@ -29,43 +29,14 @@ from fdp_jax.steps import StepReport, Steps, TrainState
 from fdp_jax.trained_on import device_name, installed_versions, peak_memory_bytes
 from fdp_jax.training_log import TrainingLog, read_log
 from fdp_jax.training_people import levels
-from fdp_jax.work_directory import FoldDirectory, TrainingDirectory, write_json
+from fdp_jax.work_directory import (
+    FoldDirectory,
+    TrainingDirectory,
+    drop_training_states,
+    write_json,
+)
 
 Progress = Callable[[int, dict[str, float]], None]
-CHECKPOINT_SHARE = 0.03  # of the time, that checkpoints may take
-
-
-@dataclass(frozen=True)
-class Cadence:
-    """How often a training looks up from its work; changes no number.
-
-    Attributes:
-      log_every: steps between two lines of the log.
-      checkpoint_every: checkpoints are written after multiples of so many steps.
-      checkpoint_seconds: least time between two checkpoints; 0 writes one at each multiple.
-    """
-
-    log_every: int
-    checkpoint_every: int
-    checkpoint_seconds: float = 0.0
-
-    def logs(self, step: int, steps: int) -> bool:
-        """Whether `step` ends a line; wherever a checkpoint may be, so that a resumed log is the
-        same whatever the clock said."""
-        return step % self.log_every == 0 or step % self.checkpoint_every == 0 or step == steps
-
-    def saves(self, step: int, seconds: float, last_took: float) -> bool:
-        """Whether a checkpoint is due.
-
-        Args:
-          step: just done.
-          seconds: since the last checkpoint was through.
-          last_took: seconds that writing it took; a slow disk is asked more seldom.
-        """
-        least = self.checkpoint_seconds and max(
-            self.checkpoint_seconds, last_took / CHECKPOINT_SHARE
-        )
-        return step % self.checkpoint_every == 0 and seconds >= least
 
 
 def device_corpus(clips: Clips) -> DeviceCorpus:
@@ -130,7 +101,7 @@ class Chosen:
     training_people: dict | None = None
 
 
-def train_folds(jobs: Sequence[FoldJob]) -> None:
+def train_folds(jobs: Sequence[FoldJob], patience: float = 0.0) -> None:
     """Trains a group of folds in step, each from its newest checkpoint on, to their results.
 
     On disk each fold is as if it had been trained alone. Its `done.json` comes last, so that a fold
@@ -138,6 +109,7 @@ def train_folds(jobs: Sequence[FoldJob]) -> None:
 
     Args:
       jobs: of folds that need the same trainings; one is the ordinary case.
+      patience: seconds to wait for another process that trains one of them to let go.
 
     Raises:
       UserError: a checkpoint cannot be read, a file cannot be written, another process trains one
@@ -145,7 +117,7 @@ def train_folds(jobs: Sequence[FoldJob]) -> None:
     """
     with contextlib.ExitStack() as locks:
         for job in jobs:
-            locks.enter_context(job.directory.locked())
+            locks.enter_context(job.directory.locked(patience))
         chosen: list[dict[str, Chosen]] = [{} for _ in jobs]
         restored = [0] * len(jobs)
         for number in range(len(jobs[0].trainings)):
@@ -157,12 +129,6 @@ def train_folds(jobs: Sequence[FoldJob]) -> None:
             _write_predictions(job, ordered)
             _write_done(job, ordered, from_step, len(jobs))
             drop_training_states(job.directory)
-
-
-def drop_training_states(directory: FoldDirectory) -> None:
-    """Removes what only an unfinished fold needs; final weights and logs stay."""
-    FoldCheckpoints(directory.checkpoints).drop_training_states()
-    shutil.rmtree(directory.second_training.checkpoints, ignore_errors=True)
 
 
 class _Member:

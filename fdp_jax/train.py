@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -29,6 +29,10 @@ from fdp_jax.config import PRESETS, Ints, Names, TrainConfig, check, check_group
 from fdp_jax.corpora import ensure_built
 from fdp_jax.grouping import FoldAxis, is_out_of_memory
 from fdp_jax.memory import use_large_pages
+
+if TYPE_CHECKING:
+    from fdp_jax.clips import Clips
+    from fdp_jax.training_plan import Run
 
 _SINGLE = [f"{name} {', '.join(protocols_of(name))}" for name in CORPORA]
 _SEVERAL = [f"{name} ({get_protocol(None, name).dataset})" for name in COMPOSITES]
@@ -143,31 +147,45 @@ def _preset_name(arguments: list[str]) -> str:
 
 def train(options: Options, protocol: Protocol, command: str) -> dict:
     """Builds, trains and reports; returns the content of `report.json`."""
+
+    run, clips = prepared(options, protocol, command)
+
+    from tqdm import tqdm
+
+    from fdp_jax.report import print_summary, write_report
+    from fdp_jax.training_run import run_folds
+
+    keep_compiled_programs(options.compilation_cache)
+    run_folds(run, clips, partial(tqdm, unit="step", dynamic_ncols=True))
+    report = write_report(run.workdir)
+    print_summary(report, run.workdir)
+    return report
+
+
+def prepared(options: Options, protocol: Protocol, command: str) -> "tuple[Run, Clips]":
+    """What the options ask for, and the clips, which are built where that is still to do.
+
+    No jax is loaded.
+
+    Raises:
+      UserError: the work directory cannot be written to, or the clips cannot be built or read.
+    """
+    from fdp_jax.cadence import Cadence
+    from fdp_jax.clips import load_clips
+    from fdp_jax.training_plan import Run
     from fdp_jax.work_directory import check_writable
 
     workdir = options.workdir or _default_workdir(protocol, options.preset)
     check_writable(workdir)
     ensure_built(protocol, options.data_dir, options.manual_dir, options.config.clip.crop)
-
-    from tqdm import tqdm
-
-    from fdp_jax.clips import load_clips
-    from fdp_jax.fold_training import Cadence
-    from fdp_jax.report import print_summary, write_report
-    from fdp_jax.training_run import Run, run_folds
-
-    _keep_compiled_programs(options.compilation_cache)
     clips = load_clips(protocol, options.data_dir)
     for warning in clips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     cadence = Cadence(options.log_every, options.checkpoint_every, options.checkpoint_seconds)
     seeds = options.seeds or (options.seed,)
     wanted = (options.config, options.preset, seeds, options.folds)
-    run = Run(*wanted, workdir, cadence, command, _folds_at_once(options), options.fold_axis)
-    run_folds(run, clips, partial(tqdm, unit="step", dynamic_ncols=True))
-    report = write_report(workdir)
-    print_summary(report, workdir)
-    return report
+    at_once = _folds_at_once(options)
+    return Run(*wanted, workdir, cadence, command, at_once, options.fold_axis), clips
 
 
 def _default_workdir(protocol: Protocol, preset_name: str) -> Path:
@@ -175,7 +193,7 @@ def _default_workdir(protocol: Protocol, preset_name: str) -> Path:
     return Path("runs") / "_".join((*datasets, protocol.name, preset_name))
 
 
-def _keep_compiled_programs(directory: Path) -> None:
+def keep_compiled_programs(directory: Path) -> None:
     """Lets a second run start at once; a folder that cannot be written to is no error."""
     import jax
 

@@ -2,61 +2,24 @@
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Literal
 
 import jax
 
-from datasets.errors import UserError
 from fdp_jax.clips import Clips
-from fdp_jax.config import TrainConfig, as_dict, looks_of
-from fdp_jax.fold_training import (
-    Cadence,
-    FoldJob,
-    device_corpus,
-    drop_training_states,
-    train_folds,
-)
-from fdp_jax.folds import Fold, choose_folds, make_folds
+from fdp_jax.fold_training import FoldJob, Progress, device_corpus, train_folds
 from fdp_jax.folds_together import choose_folds_at_once, compiled_step
-from fdp_jax.grouping import FoldAxis, grouped, is_out_of_memory
+from fdp_jax.grouping import grouped, is_out_of_memory
 from fdp_jax.memory import give_back_freed_memory
 from fdp_jax.progress import Bar, OpenBar, SilentBar, show_progress
 from fdp_jax.random_streams import fold_key
-from fdp_jax.selection import Training, plan_trainings
 from fdp_jax.steps import Steps
 from fdp_jax.trained_on import device_name, installed_versions
-from fdp_jax.work_directory import FoldDirectory, claim, fold_directory, write_json
+from fdp_jax.training_plan import FoldTask, Machine, Plan, Run
+from fdp_jax.work_directory import drop_training_states
 
-
-@dataclass(frozen=True)
-class Run:
-    """What to train and where to keep it.
-
-    Attributes:
-      config: everything that determines the numbers, with the seed and the clips.
-      preset: name of the preset that `config` came from, for the report.
-      seeds: each of initial weights, data order, augmentation and held-out people; in turn.
-      fold_names: folds to train now; none means all.
-      workdir: of the run.
-      cadence: of log and checkpoints.
-      command: as the user typed it, for the report.
-      folds_at_once: how many are trained together; `auto` goes by the device's memory.
-      fold_axis: how; `auto` goes by the kind of device.
-    """
-
-    config: TrainConfig
-    preset: str
-    seeds: tuple[int, ...]
-    fold_names: tuple[str, ...]
-    workdir: Path
-    cadence: Cadence
-    command: str
-    folds_at_once: int | Literal["auto"] = "auto"
-    fold_axis: FoldAxis = "auto"
+Group = Sequence[FoldTask]
 
 
 def run_folds(run: Run, clips: Clips, open_bar: OpenBar = SilentBar) -> None:
@@ -71,155 +34,128 @@ def run_folds(run: Run, clips: Clips, open_bar: OpenBar = SilentBar) -> None:
       UserError: a crop larger than the frames, a fold that does not exist or has nobody to hold
         out, a work directory of another run, or a file that cannot be read or written.
     """
-    if run.config.clip.crop > clips.side:
-        raise UserError(
-            f"--clip.crop={run.config.clip.crop} is more than the {clips.side} pixels of the "
-            f"stored frames of {clips.protocol.dataset}; choose at most {clips.side}, or build "
-            "with a larger --side"
-        )
-    folds = make_folds(clips.datasets, clips.subjects, clips.protocol.split, run.config.group_folds)
-    wanted = [
-        _Task(seed, fold, plan_trainings(clips, fold, seed, run.config.select), run.workdir)
-        for seed in run.seeds
-        for fold in choose_folds(folds, run.fold_names)
-    ]
-    claim(run.workdir, identity(run, clips))
-    steps = Steps(run.config, len(clips.protocol.classes), run.fold_axis)
-    for seed in run.seeds:
-        _write_seed(run, seed, clips, folds, steps)
-
-    pending = [task for task in wanted if not task.directory.is_finished()]
-    for task in wanted:
+    plan = Plan(run, clips)
+    plan.claim()
+    trainer = FoldTrainer(plan)
+    plan.write_seeds(trainer.machine())
+    pending = plan.pending()
+    for task in plan.wanted:
         if task not in pending:  # a kill may have come before the last tidying up
             drop_training_states(task.directory)
-    if len(pending) < len(wanted):
-        print(f"{len(wanted) - len(pending)} of {len(wanted)} folds are finished already")
+    if len(pending) < len(plan.wanted):
+        print(f"{len(plan.wanted) - len(pending)} of {len(plan.wanted)} folds are finished already")
     if not pending:
         return
-    corpus = device_corpus(clips)
-    some_key = fold_key(run.seeds[0], folds[0].name)
-    at_once = run.folds_at_once
-    if at_once == "auto":
-        at_once = choose_folds_at_once(steps, corpus, some_key, len(wanted))
-    if at_once == 1 or steps.chosen_fold_axis == "turn":
-        compiled_step(steps, corpus, some_key)
-        give_back_freed_memory()  # what compiling needed, before the first step asks for its own
+    # Of all folds, so that a run that goes on has the groups it had before.
+    groups = grouped(plan.wanted, trainer.folds_at_once())
+    groups = [[task for task in group if task in pending] for group in groups]
     with open_bar(total=run.config.steps * sum(len(task.trainings) for task in pending)) as bar:
-        progress = partial(show_progress, bar)
+        announce = partial(_announce, bar, len(pending), len(run.seeds) > 1)
+        trainer.train([group for group in groups if group], partial(show_progress, bar), announce)
 
-        def job(task: _Task) -> FoldJob:
-            place = (task.trainings, task.seed, task.directory)
-            return FoldJob(steps, clips, corpus, task.fold, *place, run.cadence, progress)
 
-        # Of all folds, so that a run that goes on has the groups it had before.
-        groups = [
-            [job(task) for task in group if task in pending] for group in grouped(wanted, at_once)
+def _announce(bar: Bar, total: int, name_seeds: bool, done: int, group: Group) -> None:
+    if len(group) == 1:
+        of_seed = f", seed {group[0].seed}" if name_seeds else ""
+        bar.set_description(f"fold {done + 1}/{total} {group[0].fold.name}{of_seed}")
+    else:
+        bar.set_description(f"folds {done + 1}-{done + len(group)} of {total}")
+
+
+class FoldTrainer:
+    """Trains folds of a run on this process' device; the corpus travels there once."""
+
+    def __init__(self, plan: Plan):
+        """Args: plan: of the run."""
+        self._plan, run = plan, plan.run
+        self._steps = Steps(run.config, len(plan.clips.protocol.classes), run.fold_axis)
+        self._key = fold_key(run.seeds[0], plan.folds[0].name)  # any fold's, for shapes
+        self._corpus = None
+        self._has_compiled = False
+
+    def machine(self) -> Machine:
+        """What `run.json` tells of this process."""
+        shapes = jax.eval_shape(self._steps.initial_state, self._key).params
+        count = {
+            name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in shapes.items()
+        }
+        parameters = {"total": sum(count.values()), **count}
+        return Machine(parameters, device_name(), installed_versions())
+
+    def folds_at_once(self) -> int:
+        """How many folds are trained together here, at most."""
+        if self._plan.run.folds_at_once != "auto":
+            return self._plan.run.folds_at_once
+        wanted = len(self._plan.wanted)
+        return choose_folds_at_once(self._steps, self._on_device(), self._key, wanted)
+
+    def train(
+        self,
+        groups: Sequence[Group],
+        progress: Progress,
+        announce: Callable[[int, Group], None] = lambda done, group: None,
+        patience: float = 0.0,
+    ) -> None:
+        """Each group in turn; smaller groups from where one does not fit the device's memory.
+
+        Args:
+          groups: of folds to train at once.
+          progress: as of `FoldJob`.
+          announce: called with (folds done, the group that begins).
+          patience: as of `train_folds`.
+
+        Raises:
+          UserError: as `train_folds`.
+        """
+        waiting, done = list(groups), 0
+        while waiting:
+            group = waiting.pop(0)
+            announce(done, group)
+            if self._fits_when_trained(group, progress, patience):
+                done += len(group)
+                continue
+            at_once = math.ceil(len(group) / 2)
+            print(
+                f"{len(group)} folds at once do not fit the device's memory; "
+                f"going on with {at_once}",
+                file=sys.stderr,
+            )
+            waiting = [part for whole in (group, *waiting) for part in grouped(whole, at_once)]
+
+    def _fits_when_trained(self, group: Group, progress: Progress, patience: float) -> bool:
+        """Trains a group; False where several folds were too many for the device's memory."""
+        self._compile(len(group))
+        clips, cadence = self._plan.clips, self._plan.run.cadence
+        jobs = [
+            FoldJob(
+                self._steps,
+                clips,
+                self._on_device(),
+                task.fold,
+                task.trainings,
+                task.seed,
+                task.directory,
+                cadence,
+                progress,
+            )
+            for task in group
         ]
-        _train_groups([group for group in groups if group], bar, len(run.seeds) > 1)
+        try:
+            train_folds(jobs, patience)
+        except RuntimeError as error:
+            if len(group) == 1 or not is_out_of_memory(error):
+                raise
+            return False
+        return True
 
+    def _compile(self, folds: int) -> None:
+        """Compiles the step of a single fold, if that is what is needed, and tidies up after."""
+        if not self._has_compiled and (folds == 1 or self._steps.chosen_fold_axis == "turn"):
+            compiled_step(self._steps, self._on_device(), self._key)
+            give_back_freed_memory()  # before the first step asks for its own
+            self._has_compiled = True
 
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """One fold of one seed.
-
-    Attributes:
-      seed: of the run.
-      fold: who is left out.
-      trainings: that the fold needs.
-      workdir: of the run.
-    """
-
-    seed: int
-    fold: Fold
-    trainings: tuple[Training, ...]
-    workdir: Path
-
-    @property
-    def directory(self) -> FoldDirectory:
-        """Where its results go."""
-        return fold_directory(self.workdir, self.seed, self.fold.name)
-
-
-def _train_groups(groups: Sequence[Sequence[FoldJob]], bar: Bar, name_seeds: bool) -> None:
-    """Each group in turn; smaller groups from where one does not fit the device's memory."""
-    waiting, done, total = list(groups), 0, sum(map(len, groups))
-    while waiting:
-        group = waiting.pop(0)
-        if len(group) == 1:
-            of_seed = f", seed {group[0].seed}" if name_seeds else ""
-            bar.set_description(f"fold {done + 1}/{total} {group[0].fold.name}{of_seed}")
-        else:
-            bar.set_description(f"folds {done + 1}-{done + len(group)} of {total}")
-        if _fits_when_trained(group):
-            done += len(group)
-            continue
-        at_once = math.ceil(len(group) / 2)
-        print(
-            f"{len(group)} folds at once do not fit the device's memory; going on with {at_once}",
-            file=sys.stderr,
-        )
-        waiting = [part for whole in (group, *waiting) for part in grouped(whole, at_once)]
-
-
-def _fits_when_trained(group: Sequence[FoldJob]) -> bool:
-    """Trains a group; False where several folds were too many for the device's memory."""
-    try:
-        train_folds(group)
-    except RuntimeError as error:
-        if len(group) == 1 or not is_out_of_memory(error):
-            raise
-        return False
-    return True
-
-
-def identity(run: Run, clips: Clips) -> dict:
-    """Everything that determines the numbers of a work directory, seeds apart, for config.json."""
-    return {
-        "dataset": clips.protocol.dataset,
-        "protocol": clips.protocol.name,
-        "preset": run.preset,
-        **as_dict(run.config),
-        "label_version": clips.label_version,
-        "clips": clips.digest(),
-    }
-
-
-def _write_seed(run: Run, seed: int, clips: Clips, folds: Sequence[Fold], steps: Steps) -> None:
-    """`run.json` of a seed: what the report says about it; the first command's stays."""
-    path = run.workdir / f"seed_{seed}" / "run.json"
-    if path.exists():
-        return
-    shapes = jax.eval_shape(steps.initial_state, fold_key(seed, folds[0].name)).params
-    count = {
-        name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in shapes.items()
-    }
-    protocol = clips.protocol
-    content = {
-        "dataset": protocol.dataset,
-        "protocol": protocol.name,
-        "split": protocol.split,
-        "select": run.config.select,
-        "looks": looks_of(run.config),
-        "seed": seed,
-        "folds": [
-            {
-                "name": fold.name,
-                "datasets": [dataset for dataset, _ in fold.people],
-                "subjects": [subject for _, subject in fold.people],
-                "n_clips": len(fold.test),
-            }
-            for fold in folds
-        ],
-        "classes": list(protocol.classes),
-        "group_folds": run.config.group_folds or None,
-        "parameters": {"total": sum(count.values()), **count},
-        "steps": run.config.steps,
-        "label_version": clips.label_version,
-        "corrections": list(clips.corrections),
-        "warnings": list(clips.warnings),
-        "trained_on": device_name(),
-        "versions": installed_versions(),
-        "rank_slope": run.config.loss.rank_slope,
-        "command": run.command,
-    }
-    write_json(path, content)
+    def _on_device(self):
+        if self._corpus is None:
+            self._corpus = device_corpus(self._plan.clips)
+        return self._corpus

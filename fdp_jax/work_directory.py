@@ -13,10 +13,13 @@ seed_<n>/folds/<fold>/val/             the first three again, of the second trai
 import contextlib
 import fcntl
 import json
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from datasets.errors import UserError
 from fdp_jax.files import write_atomically
@@ -77,25 +80,68 @@ class FoldDirectory(TrainingDirectory):
         return all(path.exists() for path in needed)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: float = 0.0) -> Iterator[None]:
         """Keeps a second process off this fold; a crash leaves no lock behind.
+
+        Args:
+          patience: seconds to wait for another process to let go.
 
         Raises:
           UserError: another process trains this fold.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise UserError(f"{self.path} cannot be written to ({error.strerror})") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(
-                    f"another process trains the fold {self.path}; wait for it, or stop it"
-                ) from error
+        refusal = f"another process trains the fold {self.path}; wait for it, or stop it"
+        with _locked(self.path, refusal, patience):
             yield
+
+
+@contextlib.contextmanager
+def locked_run(workdir: Path) -> Iterator[None]:
+    """Keeps a second launcher off a work directory; a crash leaves no lock behind.
+
+    Raises:
+      UserError: another launcher is at work there.
+    """
+    refusal = f"another launcher is at work in {workdir}; wait for it, or name another --workdir"
+    with _locked(workdir, refusal):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, refusal: str, patience: float = 0.0) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror})") from error
+    with file:
+        until = time.monotonic() + patience
+        while not _takes_lock(file, folder):
+            if time.monotonic() >= until:
+                raise UserError(refusal)
+            time.sleep(0.2)
+        yield
+
+
+def _takes_lock(file: IO, folder: Path) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UserError(
+            f"{folder} is on a disk that cannot lock files ({error.strerror}); name a --workdir on "
+            "another"
+        ) from error
+    return True
+
+
+def drop_training_states(directory: FoldDirectory) -> None:
+    """Removes what only an unfinished fold needs; final weights and logs stay."""
+    checkpoints = directory.checkpoints
+    for path in checkpoints.iterdir() if checkpoints.exists() else ():
+        if path.name != FINAL_WEIGHTS:
+            shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(directory.second_training.checkpoints, ignore_errors=True)
 
 
 def fold_directory(workdir: Path, seed: int, fold: str) -> FoldDirectory:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
+from fdp_jax.cadence import Cadence
 from fdp_jax.config import ModelConfig, check, preset
-from fdp_jax.fold_training import Cadence, device_corpus
+from fdp_jax.fold_training import device_corpus
 from fdp_jax.predictions import PredictionTable, pool
 from fdp_jax.progress import show_progress
 from fdp_jax.random_streams import fold_key
@@ -21,7 +22,8 @@ from fdp_jax.sampling import training_batch
 from fdp_jax.steps import Steps
 from fdp_jax.train import options_from
 from fdp_jax.training_log import read_log
-from fdp_jax.training_run import Run, run_folds
+from fdp_jax.training_plan import Run
+from fdp_jax.training_run import run_folds
 from fdp_jax.work_directory import fold_directory
 from tests.tiny import TINY, random_clips
 

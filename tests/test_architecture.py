@@ -51,6 +51,7 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
         "fdp_jax/metrics.py", "fdp_jax/report.py", "fdp_jax/predictions.py", "fdp_jax/files.py",
         "fdp_jax/config.py", "fdp_jax/folds.py", "fdp_jax/batching.py",
         "fdp_jax/selection.py", "fdp_jax/grouping.py", "fdp_jax/progress.py",
+        "fdp_jax/cadence.py", "fdp_jax/training_plan.py", "fdp_jax/clips.py",
         "fdp_jax/work_directory.py", "fdp_jax/reporting/*.py",
         "launch/**/*.py",
         "fdp_jax/chance*.py", "fdp_jax/compar*.py", "fdp_jax/confusion.py", "fdp_jax/bootstrap.py",

@@ -13,9 +13,10 @@ TRAINING = """
 import dataclasses, sys
 from pathlib import Path
 
-from fdp_jax.fold_training import Cadence
+from fdp_jax.cadence import Cadence
 from fdp_jax.report import print_summary, write_report
-from fdp_jax.training_run import Run, run_folds
+from fdp_jax.training_plan import Run
+from fdp_jax.training_run import run_folds
 from tests.tiny import TINY, random_clips
 
 workdir = Path(sys.argv[1])

@@ -9,8 +9,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 from datasets.errors import UserError
+from fdp_jax.cadence import Cadence
 from fdp_jax.config import looks_of
-from fdp_jax.fold_training import Cadence, FoldJob, device_corpus, train_folds
+from fdp_jax.fold_training import FoldJob, device_corpus, train_folds
 from fdp_jax.folds import Fold, hold_out, make_folds
 from fdp_jax.predictions import PredictionTable
 from fdp_jax.selection import Looks, looks_after, plan_trainings

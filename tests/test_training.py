@@ -9,9 +9,10 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax import fold_training, prediction
+from fdp_jax.cadence import Cadence
 from fdp_jax.checkpoints import FoldCheckpoints, load_final
 from fdp_jax.config import TrainConfig
-from fdp_jax.fold_training import Cadence, FoldJob, device_corpus, train_folds
+from fdp_jax.fold_training import FoldJob, device_corpus, train_folds
 from fdp_jax.folds import make_folds
 from fdp_jax.random_streams import fold_key
 from fdp_jax.selection import plan_trainings

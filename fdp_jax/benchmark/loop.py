@@ -15,10 +15,12 @@ from typing import Any
 from fdp_jax.benchmark.bare import FOLD, BareSteps, clips_for
 from fdp_jax.benchmark.timing import alternate, spread
 from fdp_jax.benchmark.workload import Workload
+from fdp_jax.cadence import CHECKPOINT_SHARE, Cadence
 from fdp_jax.clips import Clips
-from fdp_jax.fold_training import CHECKPOINT_SHARE, Cadence, device_corpus
+from fdp_jax.fold_training import device_corpus
 from fdp_jax.training_log import read_log
-from fdp_jax.training_run import Run, run_folds
+from fdp_jax.training_plan import Run
+from fdp_jax.training_run import run_folds
 from fdp_jax.work_directory import fold_directory
 
 # As of a training by default.
