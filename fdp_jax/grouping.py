@@ -1,8 +1,11 @@
 """Which folds are trained at once, and from which step each group goes on (no jax needed)."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
+
+from datasets.errors import UserError
 
 T = TypeVar("T")
 
@@ -82,3 +85,21 @@ def starts(saved: Sequence[Sequence[int]], steps: int) -> list[tuple[int, list[i
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device had no room for a program; jax has no class of error for it."""
     return "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
+
+
+@contextlib.contextmanager
+def lack_of_memory_told() -> Iterator[None]:
+    """Turns a device's lack of memory into one sentence.
+
+    Raises:
+      UserError: that sentence.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"the device has not enough memory for this training "
+            f"({str(error).splitlines()[0][:120]}); try a smaller --batch_size or --preset=small"
+        ) from error

@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 
-_SETTING = "glibc.malloc.hugetlb=1"
+LARGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
 def use_large_pages() -> None:
@@ -16,7 +16,7 @@ def use_large_pages() -> None:
     number. Older or other C libraries ignore it. To go without: `GLIBC_TUNABLES=`.
     """
     if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
-        environment = {**os.environ, "GLIBC_TUNABLES": _SETTING}
+        environment = {**os.environ, "GLIBC_TUNABLES": LARGE_PAGES}
         os.execve(sys.executable, sys.orig_argv, environment)
 
 

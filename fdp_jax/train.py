@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 
@@ -27,7 +27,7 @@ from datasets.errors import UserError
 from datasets.protocols import COMPOSITES, CORPORA, Protocol, get_protocol, protocols_of
 from fdp_jax.config import PRESETS, Ints, Names, TrainConfig, check, check_groups, preset
 from fdp_jax.corpora import ensure_built
-from fdp_jax.grouping import FoldAxis, is_out_of_memory
+from fdp_jax.grouping import FoldAxis, lack_of_memory_told
 from fdp_jax.memory import use_large_pages
 
 if TYPE_CHECKING:
@@ -85,15 +85,28 @@ class Options:
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
 
-def options_from(arguments: list[str]) -> tuple[Options, Protocol]:
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def options_from(
+    arguments: list[str],
+    kind: type[AnyOptions] = Options,
+    program: str = "python -m fdp_jax.train",
+    about: str = __doc__,
+) -> tuple[AnyOptions, Protocol]:
     """The command line, checked as far as that goes without loading anything heavy.
+
+    Args:
+      arguments: without the program's name.
+      kind: of the options; a command that trains elsewhere has more of them.
+      program, about: as of `parse_options`.
 
     Raises:
       UserError: unknown option, corpus, protocol or preset, or sizes that cannot work.
     """
     chosen = _preset_name(arguments)
-    start = Options(preset=chosen, config=preset(chosen))
-    options = parse_options(Options, start, arguments, "python -m fdp_jax.train", __doc__)
+    start = kind(preset=chosen, config=preset(chosen))
+    options = parse_options(kind, start, arguments, program, about)
     protocol = get_protocol(options.dataset or None, options.protocol or None)
     check(options.config)
     check_groups(options.config.group_folds, protocol.split)
@@ -128,7 +141,7 @@ def _check_seeds(options: Options, arguments: list[str]) -> None:
         raise UserError("--seed and --seeds must be at least 0 and less than 4294967296")
 
 
-def _with_home_expanded(options: Options) -> Options:
+def _with_home_expanded(options: AnyOptions) -> AnyOptions:
     """A shell leaves the ~ of `--data_dir=~/x` alone."""
     paths = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
     expanded = {k: path.expanduser() for k, path in paths.items() if isinstance(path, Path)}
@@ -175,7 +188,7 @@ def prepared(options: Options, protocol: Protocol, command: str) -> "tuple[Run, 
     from fdp_jax.training_plan import Run
     from fdp_jax.work_directory import check_writable
 
-    workdir = options.workdir or _default_workdir(protocol, options.preset)
+    workdir = workdir_of(options, protocol)
     check_writable(workdir)
     ensure_built(protocol, options.data_dir, options.manual_dir, options.config.clip.crop)
     clips = load_clips(protocol, options.data_dir)
@@ -188,9 +201,10 @@ def prepared(options: Options, protocol: Protocol, command: str) -> "tuple[Run, 
     return Run(*wanted, workdir, cadence, command, at_once, options.fold_axis), clips
 
 
-def _default_workdir(protocol: Protocol, preset_name: str) -> Path:
+def workdir_of(options: Options, protocol: Protocol) -> Path:
+    """Where results go."""
     datasets = () if protocol.is_composite else protocol.datasets
-    return Path("runs") / "_".join((*datasets, protocol.name, preset_name))
+    return options.workdir or Path("runs") / "_".join((*datasets, protocol.name, options.preset))
 
 
 def keep_compiled_programs(directory: Path) -> None:
@@ -215,15 +229,8 @@ def run(arguments: list[str]) -> dict:
     options, protocol = options_from(arguments)
     # Orbax prints a page of tracebacks for what ends as one sentence here.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    try:
+    with lack_of_memory_told():
         return train(options, protocol, "python -m fdp_jax.train " + shlex.join(arguments))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(
-            f"the device has not enough memory for this training "
-            f"({str(error).splitlines()[0][:120]}); try a smaller --batch_size or --preset=small"
-        ) from error
 
 
 def main() -> None:

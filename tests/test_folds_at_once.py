@@ -441,9 +441,9 @@ def test_a_run_that_goes_on_has_the_groups_it_had(in_turn, tmp_path):
         groups = []
         real = training_run.train_folds
 
-        def train_folds(jobs):
+        def train_folds(jobs, patience):
             groups.append([job.fold.name for job in jobs])
-            real(jobs)
+            real(jobs, patience)
 
         patch.setattr(training_run, "train_folds", train_folds)
         train(tmp_path, 2)

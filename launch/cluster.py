@@ -1,0 +1,128 @@
+"""Ray: this machine's own, or a cluster that is there."""
+
+import contextlib
+import importlib.util
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+
+from datasets.errors import UserError
+from launch.share import Share
+from launch.worker import Worker
+
+_OBJECT_STORE_BYTES = 100 * 2**20  # nearly nothing travels through Ray
+
+
+def check_installed() -> None:
+    """Raises UserError where Ray is missing."""
+    if importlib.util.find_spec("ray") is None:
+        raise UserError(
+            "spreading folds needs Ray, which is not installed: pip install -r "
+            "requirements-launch.txt, or train in turn with python -m fdp_jax.train"
+        )
+
+
+class Cluster:
+    """The machines of a Ray cluster; only what is needed of Ray is known here."""
+
+    def __init__(self, ray):
+        """Args: ray: the package, connected."""
+        self._ray = ray
+
+    def machines(self) -> list[dict[str, float]]:
+        """The resources of each machine that is alive."""
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def has_gpus(self) -> bool:
+        """Whether any machine has one."""
+        return any(resources.get("GPU", 0) >= 1 for resources in self.machines())
+
+    def room_for(self, share: Share) -> int:
+        """How many workers of that share fit on all machines."""
+        return sum(share.workers_on(resources) for resources in self.machines())
+
+    def told(self) -> str:
+        """What there is, in words."""
+        machines = self.machines()
+        cpus = sum(resources.get("CPU", 0) for resources in machines)
+        gpus = sum(resources.get("GPU", 0) for resources in machines)
+        return f"{len(machines)} machines with {cpus:g} CPU cores and {gpus:g} GPUs in all"
+
+    def start_worker(self, share: Share):
+        """A new worker; it waits for its share if others have it now."""
+        options = self._ray.remote(Worker).options(
+            num_gpus=share.gpus,
+            num_cpus=share.cpus,
+            max_restarts=0,  # who is lost is replaced here, and its fold's tries are counted
+            runtime_env={"env_vars": share.environment(os.environ)},
+        )
+        return options.remote()
+
+    def first_answers(self, calls: Sequence, seconds: float) -> list:
+        """Those of the calls that are answered; waits for the first, at most so many seconds."""
+        return self._ray.wait(list(calls), num_returns=1, timeout=seconds)[0]
+
+    def answer(self, call) -> dict:
+        """What a call came to; a worker that was lost answers with that as its `error`."""
+        try:
+            return self._ray.get(call)
+        except self._ray.exceptions.RayError as error:
+            return {"error": _why_lost(error), "lost": True}
+
+    def stop_worker(self, worker) -> None:
+        """Ends its process at once."""
+        self._ray.kill(worker)
+
+
+def _why_lost(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "node" in text and ("died" in text or "dead" in text) and "worker process" not in text:
+        return "its machine was lost"
+    if "memory" in type(error).__name__.lower():
+        return "its process was ended for lack of memory"
+    return "its process was killed or crashed"
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Cluster]:
+    """Ray, connected to the cluster at `address`, or started here for as long as this lasts.
+
+    Args:
+      address: HOST:PORT, auto, or "" for Ray on this machine alone.
+
+    Raises:
+      UserError: there is no cluster at the address, or Ray cannot be started.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    here = {
+        "num_cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "include_dashboard": False,
+    }
+    try:
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            **({} if address else here),
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        at = f"no Ray cluster answers at --address={address}" if address else "Ray does not start"
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise UserError(f"{at} ({reason[0][:150]})") from error
+    former = signal.signal(signal.SIGTERM, _stop)  # Ray has its own, which says nothing
+    try:
+        yield Cluster(ray)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+        ray.shutdown()
+
+
+def _stop(*_) -> None:
+    """A queue's time limit ends a run as Ctrl-C does."""
+    raise KeyboardInterrupt
