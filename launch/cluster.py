@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -95,6 +96,7 @@ def connected(address: str) -> Iterator[Cluster]:
     Raises:
       UserError: there is no cluster at the address, or Ray cannot be started.
     """
+    _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
@@ -112,7 +114,7 @@ def connected(address: str) -> Iterator[Cluster]:
             **({} if address else here),
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        at = f"no Ray cluster answers at --address={address}" if address else "Ray does not start"
+        at = f"--address={address} leads to no Ray cluster" if address else "Ray does not start"
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise UserError(f"{at} ({reason[0][:150]})") from error
     former = signal.signal(signal.SIGTERM, _stop)  # Ray has its own, which says nothing
@@ -121,6 +123,22 @@ def connected(address: str) -> Iterator[Cluster]:
     finally:
         signal.signal(signal.SIGTERM, former)
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Ray itself would knock for minutes at a door where nobody lives."""
+    if address in ("", "auto"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or int(port) > 65535:
+        raise UserError(f"--address={address} must be HOST:PORT, as ray start prints it, or auto")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise UserError(
+            f"no Ray cluster answers at --address={address} ({error.strerror or error}); start one there with: "
+            "ray start --head"
+        ) from error
 
 
 def _stop(*_) -> None:

@@ -185,7 +185,8 @@ class Crew:
     def _heed_place(self, hand: Hand, answer: dict) -> None:
         held_to = [] if self._orders.share.gpus else self._free_cores(answer)
         hand.place = {**answer, "held_to": held_to}
-        self._tell("worker", hand, pid=answer["pid"], gpu=answer["gpu"], cores=held_to)
+        facts = {name: answer[name] for name in ("node", "pid", "gpu")}
+        self._tell("worker", hand, **facts, cores=held_to)
         orders = self._orders
         hand.call = hand.worker.prepare.remote(orders.arguments, orders.folder, held_to)
 

@@ -30,10 +30,16 @@ class Worker:
     """
 
     def place(self) -> dict:
-        """Where this process is: host, pid, gpu (as CUDA_VISIBLE_DEVICES has it), cores."""
+        """Where this process is: host, node (Ray's name of it), pid, gpu, cores.
+
+        `gpu` is what CUDA_VISIBLE_DEVICES says, `cores` the numbers of those it may use.
+        """
+        import ray
+
         return {
             "error": "",
             "host": socket.gethostname(),
+            "node": ray.get_runtime_context().get_node_id(),
             "pid": os.getpid(),
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
             "cores": sorted(_cores()),
@@ -94,7 +100,8 @@ class Worker:
     def _told_place(self) -> str:
         place = self.place()
         gpu = f", CUDA_VISIBLE_DEVICES={place['gpu']}" if place["gpu"] else ""
-        return f"{place['host']}, process {place['pid']}, {len(place['cores'])} cores{gpu}"
+        cores = ",".join(map(str, place["cores"]))
+        return f"{place['host']}, process {place['pid']}, cores {cores}{gpu}"
 
 
 def _trainer(arguments: Sequence[str]):
