@@ -8,11 +8,13 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from datasets.errors import UserError
 from launch.share import Share
 from launch.worker import Worker
 
+_TOKEN = "; where it runs with a token, ~/.ray/auth_token must be the same here"
 _OBJECT_STORE_BYTES = 100 * 2**20  # nearly nothing travels through Ray
 
 
@@ -77,13 +79,21 @@ class Cluster:
         self._ray.kill(worker)
 
 
+_REASONS = {  # Ray's -> ours
+    "its worker process has died": "its process was killed or crashed",
+    "its node has died": "its machine was lost",
+    "all references to the actor were removed including lineage ref count": "the cluster refuses "
+    "it; where that runs without a token, set RAY_AUTH_MODE=disabled here",
+}
+
+
 def _why_lost(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if "node" in text and ("died" in text or "dead" in text) and "worker process" not in text:
-        return "its machine was lost"
-    if "memory" in type(error).__name__.lower():
+    """Ray's reason, out of a page of it."""
+    if "OutOfMemory" in type(error).__name__:
         return "its process was ended for lack of memory"
-    return "its process was killed or crashed"
+    text = " ".join(str(error).split())
+    reason = text.partition("The actor is dead because ")[2].partition(". ")[0].rstrip(".")
+    return _REASONS.get(reason, reason[:200] or f"{type(error).__name__}: {text[:200]}")
 
 
 @contextlib.contextmanager
@@ -99,6 +109,8 @@ def connected(address: str) -> Iterator[Cluster]:
     _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if "RAY_AUTH_MODE" not in os.environ and _has_token():
+        os.environ["RAY_AUTH_MODE"] = "token"  # as Ray itself does, but not for HOST:PORT
     import ray
 
     here = {
@@ -116,13 +128,18 @@ def connected(address: str) -> Iterator[Cluster]:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         at = f"--address={address} leads to no Ray cluster" if address else "Ray does not start"
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise UserError(f"{at} ({reason[0][:150]})") from error
+        raise UserError(f"{at} ({reason[0][:150]}){_TOKEN if address else ''}") from error
     former = signal.signal(signal.SIGTERM, _stop)  # Ray has its own, which says nothing
     try:
         yield Cluster(ray)
     finally:
         signal.signal(signal.SIGTERM, former)
         ray.shutdown()
+
+
+def _has_token() -> bool:
+    given = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    return given or Path("~/.ray/auth_token").expanduser().exists()
 
 
 def _check_address(address: str) -> None:
@@ -136,8 +153,8 @@ def _check_address(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
         raise UserError(
-            f"no Ray cluster answers at --address={address} ({error.strerror or error}); start one there with: "
-            "ray start --head"
+            f"no Ray cluster answers at --address={address} ({error.strerror}); start "
+            "one there with: ray start --head"
         ) from error
 
 

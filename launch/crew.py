@@ -13,6 +13,7 @@ from launch.cluster import Cluster
 from launch.share import Share
 
 GIVE_UP_SECONDS = 60.0  # without any machine
+PAUSE_SECONDS = 3.0  # after a worker that did not start; a cluster may just have begun
 
 
 @dataclass(eq=False)
@@ -105,6 +106,7 @@ class Crew:
         self._hired = 0
         self._failed_starts: list[str] = []
         self._seen_machine = time.monotonic()
+        self._hires_from = 0.0
         self.hands: list[Hand] = []
         self.waiting: deque[Job] | None = None
         self.done: list[FoldTask] = []
@@ -145,6 +147,8 @@ class Crew:
             if not self.hands:
                 raise UserError(f"no worker can start: {self._failed_starts[-1]}")
             return  # those that are there go on alone
+        if now < self._hires_from:
+            return
         jobs = len(self._pending) if self.waiting is None else len(self.waiting)
         busy = sum(hand.job is not None for hand in self.hands)
         for _ in range(min(room, jobs + busy) - len(self.hands)):
@@ -175,6 +179,7 @@ class Crew:
                 self._heed_training(hand, answer)
             elif answer["error"]:
                 self._failed_starts.append(answer["error"])
+                self._hires_from = time.monotonic() + PAUSE_SECONDS
                 self._tell("no start", hand, reason=answer["error"])
                 self._dismiss(hand)
             elif hand.place is None:

@@ -21,8 +21,14 @@ import sys
 
 from datasets.command_line import main_with_clear_errors
 from datasets.errors import UserError
+from datasets.protocols import Protocol
 from launch.cluster import check_installed, connected
 from launch.options import LaunchOptions, launch_options_from
+
+
+def options_from(arguments: list[str]) -> tuple[LaunchOptions, Protocol]:
+    """As `launch_options_from`, of this command."""
+    return launch_options_from(arguments, "python -m launch.loso", __doc__)
 
 
 def run(arguments: list[str]) -> dict:
@@ -32,7 +38,7 @@ def run(arguments: list[str]) -> dict:
       UserError: a mistake in the options, anything that keeps the training from beginning, or folds
         that failed for good; then the rest is trained and reported.
     """
-    options, protocol = launch_options_from(arguments, "python -m launch.loso", __doc__)
+    options, protocol = options_from(arguments)
     check_installed()
     from fdp_jax.report import print_summary, write_report
     from fdp_jax.train import prepared

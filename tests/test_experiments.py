@@ -334,7 +334,7 @@ def test_cells_of_a_column_have_the_same_decimals():
 
 
 def test_a_run_that_fails_keeps_no_other_from_its_place(tmp_path, monkeypatch, capsys):
-    def train(arguments):
+    def train(arguments, _trainer):
         if "--ablate=no_rank" in arguments:
             raise UserError("the loss is no longer finite")
         return _report(0.5)

@@ -26,8 +26,10 @@ from datasets.command_line import main_with_clear_errors
 from datasets.errors import UserError
 from fdp_jax.experiments.catalogue import NAMES, Experiment, experiment
 from fdp_jax.experiments.running import (
+    IN_TURN,
     Place,
     Result,
+    Trainer,
     check_failures,
     check_results,
     option_name,
@@ -41,8 +43,13 @@ _FORBIDDEN = ("ablate", "backbone", "folds", "seed")
 _OF_INPUTS = ("data_dir", "preset", "clip.crop", "clip.frames")  # what Figure 1 heeds
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+def main(arguments: list[str] | None = None, trainer: Trainer = IN_TURN) -> None:
+    """The command line.
+
+    Args:
+      arguments: without the program's name; those of the process when None.
+      trainer: that the runs are trained by.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
         print(_help())
@@ -55,9 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = experiment(name, own.get("dataset", ""), own.get("protocol", ""))
     _check_options(chosen, own, others)
     workdir = Path(own.get("workdir", "runs/experiments")).expanduser()
-    place = _place(chosen, workdir, own.get("manual_dir"), others) if chosen.runs else None
+    place = _place(chosen, workdir, own.get("manual_dir"), others, trainer) if chosen.runs else None
     counts = _count_parameters() if chosen.kind == "backbones" else {}
-    results = run_all(chosen, place) if chosen.trains else []
+    results = run_all(chosen, place, trainer) if chosen.trains else []
     if chosen.trains:
         check_results(chosen, results)
     sheet, png = _sheet(chosen, results, counts) if chosen.trains else _untrained(chosen, place)
@@ -122,15 +129,15 @@ def _check_options(chosen: Experiment, own: dict[str, str], others: Sequence[str
         )
 
 
-def _place(chosen: Experiment, workdir: Path, manual_dir: str | None, others: list[str]) -> Place:
+def _place(
+    chosen: Experiment, workdir: Path, manual_dir: str | None, others: list[str], trainer: Trainer
+) -> Place:
     """Where the runs go; every run's options are checked here, before anything is trained.
 
     Raises:
       UserError: an option that the trainer does not have, or cannot take.
     """
-    from fdp_jax.train import options_from
-
-    options, _ = options_from([*others, *chosen.runs[0].arguments()])
+    options, _ = trainer.options_from([*others, *chosen.runs[0].arguments()])
     place = Place(
         workdir=workdir,
         data_dir=options.data_dir,
@@ -140,7 +147,7 @@ def _place(chosen: Experiment, workdir: Path, manual_dir: str | None, others: li
         is_parent=len({name for run in chosen.runs for name in run.corpora}) > 1,
     )
     for run in chosen.runs:
-        options_from(place.arguments(run))
+        trainer.options_from(place.arguments(run))
     return place
 
 

@@ -2,13 +2,17 @@
 
 import contextlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.errors import UserError
+from datasets.protocols import Protocol
 from datasets.reading import build_command, is_built, needs_manual_dir
+from fdp_jax import train
 from fdp_jax.corpora import folder_of
 from fdp_jax.experiments.catalogue import Experiment, RunSpec
+from fdp_jax.train import Options
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,23 @@ def option_name(argument: str) -> str:
     return argument.removeprefix("--").partition("=")[0].replace("-", "_")
 
 
-def run_all(experiment: Experiment, place: Place) -> list[Result]:
+@dataclass(frozen=True)
+class Trainer:
+    """The command that trains the runs.
+
+    Attributes:
+      options_from: checks its command line, and raises UserError.
+      run: trains as that says, and returns the content of `report.json`.
+    """
+
+    options_from: Callable[[list[str]], tuple[Options, Protocol]]
+    run: Callable[[list[str]], dict]
+
+
+IN_TURN = Trainer(train.options_from, train.run)
+
+
+def run_all(experiment: Experiment, place: Place, trainer: Trainer = IN_TURN) -> list[Result]:
     """Trains what is missing, in turn; finished folds are kept, so a stopped experiment goes on.
 
     A run whose corpus is not there is passed over with its reason, and one that ends in an error
@@ -135,19 +155,17 @@ def run_all(experiment: Experiment, place: Place) -> list[Result]:
             continue
         print(f"{experiment.name}, run {number} of {len(lacking)}: {workdir}", file=sys.stderr)
         try:
-            results.append(Result(run, workdir, _train(place.arguments(run))))
+            results.append(Result(run, workdir, _train(place.arguments(run), trainer)))
         except UserError as error:
             print(f"{run.name} failed: {error}", file=sys.stderr)
             results.append(Result(run, workdir, None, str(error), failed=True))
     return results
 
 
-def _train(arguments: list[str]) -> dict:
-    from fdp_jax import train
-
+def _train(arguments: list[str], trainer: Trainer) -> dict:
     # What the trainer prints of each run would drown the table.
     with contextlib.redirect_stdout(sys.stderr):
-        return train.run(arguments)
+        return trainer.run(arguments)
 
 
 def check_results(experiment: Experiment, results: list[Result]) -> None:

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Spreads a leave-one-subject-out over the machines of a SLURM allocation.
+#
+#   sbatch --nodes=2 --gpus-per-node=4 launch/slurm.sh --dataset=samm --data_dir=DIR --workdir=DIR
+#
+# Submit it from this repository's root, on a disk that every machine sees, with the environment made
+# as the README says (and requirements-launch.txt installed). What follows the script's name goes to
+# `python -m launch.loso`. When the time is up before the folds are through, submit the same line
+# again: finished folds are kept, the others go on from their last checkpoints.
+#SBATCH --job-name=fdp
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=16
+#SBATCH --time=12:00:00
+#SBATCH --signal=B:TERM@60
+#SBATCH --output=fdp-%j.log
+set -euo pipefail
+
+source .venv/bin/activate
+export RAY_USAGE_STATS_ENABLED=0
+# Whoever reaches an open cluster may run code as you; the token keeps others out.
+export RAY_AUTH_MODE=token
+ray get-auth-token --generate >/dev/null
+
+head=$(hostname)
+# Jobs of others on the same machine have ports of their own.
+port=$((20000 + SLURM_JOB_ID % 20000))
+cpus=${SLURM_CPUS_PER_TASK:-1}
+gpus=${SLURM_GPUS_ON_NODE:-0}
+
+ray start --head --node-ip-address="$head" --port="$port" --num-cpus="$cpus" --num-gpus="$gpus" \
+    --include-dashboard=false
+if ((SLURM_JOB_NUM_NODES > 1)); then
+    srun --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) \
+        --ntasks-per-node=1 --exclude="$head" \
+        ray start --address="$head:$port" --num-cpus="$cpus" --num-gpus="$gpus" --block &
+fi
+
+python -m launch.loso --address="$head:$port" "$@" &
+launcher=$!
+trap 'kill -TERM $launcher' TERM
+status=0
+# The first wait ends early when the time limit's signal comes; the second hears how it went.
+wait $launcher || wait $launcher || status=$?
+ray stop --force || true
+exit $status
