@@ -75,8 +75,9 @@ class Cluster:
             return {"error": _why_lost(error), "lost": True}
 
     def stop_worker(self, worker) -> None:
-        """Ends its process at once."""
-        self._ray.kill(worker)
+        """Ends its process at once, if there is one."""
+        with contextlib.suppress(self._ray.exceptions.RayError):  # it never began, or is gone
+            self._ray.kill(worker)
 
 
 _REASONS = {  # Ray's -> ours
@@ -91,6 +92,8 @@ def _why_lost(error: Exception) -> str:
     """Ray's reason, out of a page of it."""
     if "OutOfMemory" in type(error).__name__:
         return "its process was ended for lack of memory"
+    if type(error).__name__ == "ActorUnavailableError":
+        return "its process or its machine no longer answers"
     text = " ".join(str(error).split())
     reason = text.partition("The actor is dead because ")[2].partition(". ")[0].rstrip(".")
     return _REASONS.get(reason, reason[:200] or f"{type(error).__name__}: {text[:200]}")
@@ -104,7 +107,7 @@ def connected(address: str) -> Iterator[Cluster]:
       address: HOST:PORT, auto, or "" for Ray on this machine alone.
 
     Raises:
-      UserError: there is no cluster at the address, or Ray cannot be started.
+      UserError: there is no cluster at the address, Ray cannot be started, or it fails later.
     """
     _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anyone
@@ -127,14 +130,22 @@ def connected(address: str) -> Iterator[Cluster]:
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         at = f"--address={address} leads to no Ray cluster" if address else "Ray does not start"
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise UserError(f"{at} ({reason[0][:150]}){_TOKEN if address else ''}") from error
+        raise UserError(f"{at} ({_first_line(error)}){_TOKEN if address else ''}") from error
     former = signal.signal(signal.SIGTERM, _stop)  # Ray has its own, which says nothing
     try:
         yield Cluster(ray)
+    except ray.exceptions.RayError as error:
+        raise UserError(
+            f"Ray failed ({_first_line(error)}); the same command goes on from here"
+        ) from error
     finally:
         signal.signal(signal.SIGTERM, former)
         ray.shutdown()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:150]
 
 
 def _has_token() -> bool:

@@ -63,8 +63,8 @@ def weights(workdir: Path) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     found = {}
-    for fold in FOLDS:
-        path = workdir / "seed_0" / "folds" / fold / "checkpoints" / "final"
+    for path in sorted(workdir.glob("seed_0/folds/*/checkpoints/final")):
+        fold = path.parts[-3]
         with ocp.StandardCheckpointer() as checkpointer:
             restored = checkpointer.restore(path.absolute())
         import jax
@@ -76,7 +76,7 @@ def weights(workdir: Path) -> dict[str, np.ndarray]:
 
 def chosen(workdir: Path) -> list[dict]:
     """What each rule chose in each fold."""
-    folds = [workdir / "seed_0" / "folds" / fold / "done.json" for fold in FOLDS]
+    folds = sorted(workdir.glob("seed_0/folds/*/done.json"))
     return [json.loads(path.read_text())["selection"] for path in folds]
 
 

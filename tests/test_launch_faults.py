@@ -2,52 +2,40 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_module
+from conftest import run_module
 
 from launch.view import read_ledger
+from tests.cluster_here import ClusterHere, Launcher
 from tests.tiny import TINY_OPTIONS
 
 pytest.importorskip("ray")
 
-GPUS = 2  # declared on each machine; there need be none
-
 
 @pytest.fixture
-def machines():
-    """A cluster of two machines, here."""
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    declared = {"num_cpus": 2, "num_gpus": GPUS, "object_store_memory": 100 * 2**20}
-    cluster = Cluster(True, head_node_args={**declared, "include_dashboard": False})
-    second = cluster.add_node(**declared)
-    yield cluster, second
-    cluster.shutdown()
+def cluster():
+    """Two machines with two declared GPUs each; there need be none."""
+    both = ClusterHere(machines=2, cpus=2, gpus=2)
+    yield both
+    both.stop()
 
 
 def arguments(data_dir: Path, workdir: Path) -> list[str]:
     return [
         "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={workdir}", *TINY_OPTIONS,
-        "--steps=600", "--checkpoint_every=10", "--checkpoint_seconds=0", "--log_every=5",
+        "--steps=400", "--checkpoint_every=10", "--checkpoint_seconds=0", "--log_every=5",
     ]  # fmt: skip
 
 
-class Launch:
-    """A launcher in the background, and what it tells."""
+class Watched(Launcher):
+    """A launcher whose ledger is read."""
 
-    def __init__(self, cluster, options: list[str], workdir: Path):
-        self.workdir, self.output = workdir, workdir.with_suffix(".txt")
-        command = [sys.executable, "-m", "launch.loso", f"--address={cluster.address}", *options]
-        with self.output.open("a") as output:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
-            )
+    def __init__(self, cluster: ClusterHere, options: list[str], workdir: Path):
+        super().__init__(cluster.address, options, workdir.with_suffix(".txt"))
+        self.workdir = workdir
 
     def waits_for(self, what, seconds: float = 120.0):
         """The first truth that `what` makes of the ledger."""
@@ -80,14 +68,13 @@ def failures_of(number: int):
 
 
 def test_workers_a_machine_and_the_launcher_are_lost_and_no_bit_changes(
-    machines, data_dir, tmp_path
+    cluster, data_dir, tmp_path
 ):
-    cluster, second = machines
     in_turn, spread = tmp_path / "in_turn", tmp_path / "spread"
     run_module("fdp_jax.train", *arguments(data_dir, in_turn))
 
     options = arguments(data_dir, spread)
-    first = Launch(cluster, options, spread)
+    first = Watched(cluster, options, spread)
     victim = first.waits_for(first.trainings_with_checkpoint)[0]
     refused = run_module("launch.loso", *options, check=False)
     assert refused.returncode == 1 and "another launcher is at work" in refused.stderr
@@ -96,20 +83,20 @@ def test_workers_a_machine_and_the_launcher_are_lost_and_no_bit_changes(
     (failed,) = first.waits_for(failures_of(victim["worker"]))
     assert failed["tries_left"] == 2 and "was killed" in failed["reason"]
 
-    node = second.node_id
+    node = cluster.others[-1].node_id
     on_second = first.waits_for(
         lambda rows: [w for w in first.trainings_with_checkpoint(rows) if w["node"] == node]
     )[0]
-    cluster.remove_node(second, allow_graceful=False)
-    first.waits_for(failures_of(on_second["worker"]))
+    cluster.lose_a_machine()
+    (lost,) = first.waits_for(failures_of(on_second["worker"]))
+    assert "its machine" in lost["reason"]
 
     first.waits_for(first.trainings_with_checkpoint)
-    os.killpg(first.process.pid, signal.SIGKILL)
-    first.process.wait()
+    first.kill()
     before = {p: p.stat().st_mtime_ns for p in spread.glob("seed_0/folds/*/done.json")}
     assert len(before) < 6
 
-    again = Launch(cluster, options, spread)
+    again = Watched(cluster, options, spread)
     assert again.process.wait(timeout=200) == 0, again.output.read_text()
     assert (spread / "predictions.csv").read_bytes() == (in_turn / "predictions.csv").read_bytes()
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
