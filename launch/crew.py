@@ -215,11 +215,12 @@ class Crew:
             self._plan.write_seeds(machine)
             self.waiting = deque(self._jobs(answer["folds_at_once"]))
 
-    def _jobs(self, at_once: int) -> list[Job]:
-        wanted = self._plan.wanted
-        if self._plan.run.folds_at_once == "auto":  # no worker shall be idle for it
+    def _jobs(self, device_trains_at_once: int) -> list[Job]:
+        wanted, at_once = self._plan.wanted, self._plan.run.folds_at_once
+        if at_once == "auto":
             room = max(1, self._cluster.room_for(self._orders.share))
-            at_once = min(at_once, math.ceil(len(wanted) / room))
+            # No worker shall be idle for it.
+            at_once = min(device_trains_at_once, math.ceil(len(wanted) / room))
         # Of all folds, so that a run that goes on has the groups it had before.
         groups = [
             [task for task in group if task in self._pending] for group in grouped(wanted, at_once)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets.errors import UserError
+from fdp_jax.grouping import lack_of_memory_told
 from fdp_jax.training_plan import FoldTask, Plan
 from launch.options import launch_options_from
 
@@ -78,24 +79,12 @@ class Worker:
         tasks = [self._tasks[seed, name] for seed, name in folds]
         tasks = [task for task in tasks if not task.directory.is_finished()]
         try:
-            with _output_kept(tasks, f"{header}; {self._told_place()}"):
-                self._train(tasks)
+            header = f"{header}; {self._told_place()}"
+            with _output_kept(tasks, header), lack_of_memory_told():
+                self._trainer.train([tasks] if tasks else [], lambda *_: None, patience=PATIENCE)
             return {"error": ""}
         except Exception as error:  # whatever it is, the launcher tells it
             return {"error": _sentence(error)}
-
-    def _train(self, tasks: Sequence[FoldTask]) -> None:
-        from fdp_jax.grouping import lack_of_memory_told
-
-        try:
-            with lack_of_memory_told():
-                self._trainer.train([tasks] if tasks else [], lambda *_: None, patience=PATIENCE)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise
-        except Exception:
-            traceback.print_exc()
-            raise
 
     def _told_place(self) -> str:
         place = self.place()
@@ -149,7 +138,7 @@ def _sentence(error: Exception) -> str:
 def _output_kept(tasks: Sequence[FoldTask], header: str) -> Iterator[None]:
     """Appends what this process prints, also from C++, to the log of the first of the folds.
 
-    The logs of the others say where it is.
+    So does an error; the logs of the others say where all that is.
     """
     logs = [task.directory.path / LOG for task in tasks]
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
@@ -158,8 +147,14 @@ def _output_kept(tasks: Sequence[FoldTask], header: str) -> Iterator[None]:
         elsewhere = "" if log == logs[0] else f"; output in {os.path.relpath(logs[0], log.parent)}"
         with log.open("a", encoding="utf-8") as file:
             file.write(f"{now} {header}{elsewhere}\n")
-    with _output_to(logs[0]) if logs else contextlib.nullcontext():
-        yield
+    try:
+        with _output_to(logs[0]) if logs else contextlib.nullcontext():
+            yield
+    except Exception as error:
+        known = isinstance(error, UserError)
+        with contextlib.suppress(OSError), logs[0].open("a", encoding="utf-8") as file:
+            file.write(f"error: {error}\n" if known else traceback.format_exc())
+        raise
 
 
 @contextlib.contextmanager
