@@ -16,7 +16,7 @@ $(VENV)/runtime: requirements.txt
 	$(RUN) -m pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/dev: requirements-dev.txt requirements.txt
+$(VENV)/dev: requirements-dev.txt requirements-launch.txt requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install -q -r requirements-dev.txt
 	touch $@ $(VENV)/runtime

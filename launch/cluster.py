@@ -51,7 +51,7 @@ class Cluster:
         machines = self.machines()
         cpus = sum(resources.get("CPU", 0) for resources in machines)
         gpus = sum(resources.get("GPU", 0) for resources in machines)
-        return f"{len(machines)} machines with {cpus:g} CPU cores and {gpus:g} GPUs in all"
+        return f"CPU cores {cpus:g}, GPUs {gpus:g}, machines {len(machines)}"
 
     def start_worker(self, share: Share):
         """A new worker; it waits for its share if others have it now."""

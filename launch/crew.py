@@ -139,8 +139,8 @@ class Crew:
         self._seen_machine = now if room else self._seen_machine
         if not room and (not self._hired or now - self._seen_machine > GIVE_UP_SECONDS):
             raise UserError(
-                f"no machine has {self._orders.share.told()} for a worker: "
-                f"{self._cluster.told()}; give another --gpus_per_fold or --cpus_per_fold, or "
+                f"no machine has {self._orders.share.told()} for a worker (there are: "
+                f"{self._cluster.told()}); give another --gpus_per_fold or --cpus_per_fold, or "
                 "another --address"
             )
         if len(self._failed_starts) > self._orders.retries:

@@ -76,7 +76,7 @@ class View:
                 return f"{folds} done on {hand.device} ({_told_time(facts['seconds'])})"
             case "failed":
                 tries = facts["tries_left"]
-                next_step = f"{tries} tries left" if tries else "given up"
+                next_step = "to be tried again" if tries else "given up"
                 return f"{folds} failed on {hand.device}: {facts['reason']} ({next_step})"
             case "no start":
                 where = f" on {hand.device}" if hand.place else ""
@@ -119,7 +119,7 @@ class View:
         for task, of_task in progress.items():
             if task not in self._lines:
                 name = self._folds([(task.seed, task.fold.name)])
-                self._lines[task] = self._bars.add_task(name, told="")
+                self._lines[task] = self._bars.add_task(name, total=of_task.steps, told="")
             told = [of_task.losses, _told_left(of_task), running[task].device]
             self._bars.update(
                 self._lines[task],
@@ -128,12 +128,17 @@ class View:
                 told=", ".join(filter(None, told)),
             )
         done = self._before + len(crew.done)
-        self._bars.update(self._all, completed=done, told=self._counts(crew, len(running)))
+        self._bars.update(self._all, completed=done, told=self._counts(crew, progress))
 
-    def _counts(self, crew: Crew, running: int) -> str:
+    def _counts(self, crew: Crew, progress: dict[FoldTask, FoldProgress]) -> str:
         failed = sum(len(job.tasks) for job in crew.failed)
-        waiting = len(self._plan.wanted) - self._before - len(crew.done) - running - failed
-        return f"{running} running, {waiting} waiting, {failed} failed"
+        waiting = len(self._plan.wanted) - self._before - len(crew.done) - len(progress) - failed
+        told = [f"{len(progress)} running", f"{waiting} waiting", f"{failed} failed"]
+        if starting := sum(not hand.is_ready for hand in crew.hands):
+            told.append(f"{starting} workers starting")
+        if (seconds := _left_in_all(list(progress.values()), waiting)) is not None:
+            told.append(f"about {_told_time(seconds)} left")
+        return ", ".join(told)
 
     def _summary(self, crew: Crew, progress: dict[FoldTask, FoldProgress]) -> str:
         now = datetime.datetime.now().strftime("%H:%M:%S")
@@ -142,7 +147,7 @@ class View:
             f"{self._folds([(task.seed, task.fold.name)])} {of_task.step}/{of_task.steps}"
             for task, of_task in progress.items()
         ]
-        return "; ".join([f"{now} {done}, {self._counts(crew, len(progress))}", *each])
+        return "; ".join([f"{now} {done}, {self._counts(crew, progress)}", *each])
 
 
 def read_ledger(workdir: Path) -> list[dict]:
@@ -153,6 +158,15 @@ def read_ledger(workdir: Path) -> list[dict]:
         with contextlib.suppress(ValueError):
             rows.append(json.loads(line))
     return rows
+
+
+def _left_in_all(running: Sequence[FoldProgress], waiting: int) -> float | None:
+    """Seconds until all folds are through, at the speed of those that run."""
+    known = [fold for fold in running if fold.seconds_left]
+    if not known:
+        return None
+    steps = sum(fold.steps - fold.step for fold in running) + waiting * running[0].steps
+    return steps / sum((fold.steps - fold.step) / fold.seconds_left for fold in known)
 
 
 def _told_left(progress: FoldProgress) -> str:

@@ -66,7 +66,7 @@ def test_the_room_is_that_of_the_machines_that_live():
     ]
     there = Cluster(SimpleNamespace(nodes=lambda: nodes))
     assert there.room_for(Share(0, 1)) == 6 and there.room_for(Share(0.5, 1)) == 2
-    assert there.has_gpus() and "6 CPU cores and 1 GPUs" in there.told()
+    assert there.has_gpus() and there.told() == "CPU cores 6, GPUs 1, machines 2"
 
 
 # Options.
@@ -158,7 +158,7 @@ def test_progress_counts_both_trainings_of_a_fold(plan):
 
 def hand(number=1, job=None):
     place = {"host": "here", "gpu": "3", "held_to": []}
-    return SimpleNamespace(number=number, place=place, job=job, device="here GPU 3")
+    return SimpleNamespace(number=number, place=place, job=job, device="here GPU 3", is_ready=True)
 
 
 def crew_with(plan, running=(), done=(), failed=()):
@@ -174,7 +174,7 @@ def test_events_are_told_and_kept(plan):
     view.tell("failed", hand(2), folds=[(0, "p0")], reason="x", tries_left=0)
     view.tell("done", hand(2), folds=[(0, "p1"), (0, "p2")], seconds=130.0)
     assert output.getvalue().splitlines() == [
-        "fold p0 failed on here GPU 3: [red]no[/red] disk (1 tries left)",
+        "fold p0 failed on here GPU 3: [red]no[/red] disk (to be tried again)",
         "fold p0 failed on here GPU 3: x (given up)",
         "folds p1, p2 done on here GPU 3 (2 min)",
     ]
@@ -202,7 +202,8 @@ def test_a_terminal_shows_each_running_fold(plan):
         view._bars.refresh()
     shown = output.getvalue()
     assert "fold p1" in shown and "25/100" in shown and "CE 0.500, 6 s left, here GPU 3" in shown
-    assert "1/3" in shown and "1 running, 1 waiting, 0 failed" in shown
+    # 75 steps of this fold and 100 of the next, at 25 steps in 2 seconds.
+    assert "1/3" in shown and "1 running, 1 waiting, 0 failed, about 14 s left" in shown
 
 
 def test_without_a_terminal_there_is_a_line_a_minute(plan, monkeypatch):
@@ -211,11 +212,15 @@ def test_without_a_terminal_there_is_a_line_a_minute(plan, monkeypatch):
     view = View(plan, Console(file=output, width=60))
     failed = [SimpleNamespace(tasks=[plan.wanted[2]])]
     of_plan = crew_with(plan, [plan.wanted[1]], failed=failed)
+    of_plan.hands.append(SimpleNamespace(job=None, is_ready=False))
     view.look(of_plan)
     assert not output.getvalue()
     monkeypatch.setattr("launch.view._SILENCE", 0.0)
     view.look(of_plan)
-    text = "0/3 folds done, 1 running, 1 waiting, 1 failed; fold p1 25/100\n"
+    text = (
+        "0/3 folds done, 1 running, 1 waiting, 1 failed, 1 workers starting, about 14 s left; "
+        "fold p1 25/100\n"
+    )
     assert output.getvalue().endswith(text)
 
 
