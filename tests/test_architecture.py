@@ -31,7 +31,7 @@ def files(*patterns: str) -> list[Path]:
     found = []
     for pattern in patterns:
         matches = list(ROOT.glob(pattern))
-        assert matches or pattern.startswith("launch"), pattern  # a renamed file must not drop out
+        assert matches, pattern  # a renamed file must not drop out
         found += matches
     return found
 
@@ -72,6 +72,18 @@ def test_who_compares_measured_processes_loads_neither_jax_nor_them(path):
         heavy = {"fdp_jax.steps", "fdp_jax.models", "fdp_jax.sampling", "fdp_jax.fold_training"}
         heavy |= {"fdp_jax.training_run"} | {f"fdp_jax.benchmark.{name}" for name in MEASURED}
         assert not {name for name in imports_of(path) if name.startswith(tuple(heavy))}
+
+
+@pytest.mark.parametrize("path", files("launch/*.py"), ids=str)
+def test_only_a_worker_trains_and_only_the_cluster_knows_ray(path):
+    names = imports_of(path)
+    assert path.stem == "worker" or "fdp_jax.training_run" not in names
+    assert path.stem in ("cluster", "worker") or "ray" not in tops(path)
+
+
+@pytest.mark.parametrize("path", files("fdp_jax/**/*.py"), ids=str)
+def test_the_product_knows_no_launcher(path):
+    assert not tops(path) & {"launch", "ray"}
 
 
 @pytest.mark.parametrize("path", files("fdp_jax/**/*.py"), ids=str)
