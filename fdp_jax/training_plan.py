@@ -164,6 +164,7 @@ def _seed_content(
             for fold in folds
         ],
         "classes": list(protocol.classes),
+        "input": {"side": clips.side, "is_grey": clips.frames.shape[-1] == 1},
         "group_folds": run.config.group_folds or None,
         "parameters": machine.parameters,
         "steps": run.config.steps,

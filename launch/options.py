@@ -20,7 +20,8 @@ class LaunchOptions(Options):
     memory. 0 trains on CPUs. `auto` is 1 where there is a GPU, else 0."""
     cpus_per_fold: int = 1
     """CPU cores that a worker has; without GPUs it is held to them, so that the bits are those of a
-    training in turn on as many."""
+    training in turn on as many. Such a worker needs 1.6 GB with --preset=small and 3.4 GB with
+    paper: give each more cores where that is short."""
     address: str = ""
     """Of a running Ray cluster, as HOST:PORT, or auto for the one that this machine belongs to;
     Ray is started on this machine alone when not given."""

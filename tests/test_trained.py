@@ -1,0 +1,104 @@
+"""A trained network, found again in its work directory."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from datasets.errors import UserError
+from fdp_jax.cadence import Cadence
+from fdp_jax.config import PRESETS, as_dict
+from fdp_jax.stored_config import config_from
+from fdp_jax.trained import find_folds, load_fold
+from fdp_jax.training_plan import Run
+from fdp_jax.training_run import run_folds
+from tests.tiny import CHANGES, TINY, random_clips
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return random_clips(people=3, each=2)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory, clips):
+    folder = tmp_path_factory.mktemp("trained")
+    config = dataclasses.replace(TINY, steps=2, batch_size=4)
+    names = ("p0", "p2")
+    run_folds(Run(config, "tiny", (7,), names, folder, Cadence(1, 1), "by hand"), clips)
+    return folder
+
+
+def test_it_says_of_the_clips_left_out_what_the_training_said(workdir, clips):
+    (fold, other) = map(load_fold, find_folds(workdir))
+    assert (fold.fold, other.fold, fold.seed, fold.preset) == ("p0", "p2", 7, "tiny")
+    assert (fold.classes, fold.side, fold.is_grey) == (clips.protocol.classes, 72, True)
+    test = [number for number, person in enumerate(clips.subjects) if person == "p0"]
+    said = fold.predict(clips.frames, clips.starts[test], clips.lengths[test])
+    with np.load(fold.directory.outputs, allow_pickle=False) as stored:
+        for name in ("frames", "target", "dynamic_image", "rank_scores"):
+            np.testing.assert_allclose(said[name], stored[name], atol=1e-5, err_msg=name)
+    rows = fold.directory.predictions.read_text().splitlines()
+    columns = rows[0].split(",")
+    first = columns.index("p_class0")
+    for row, of_clip in zip(rows[1:], said["probabilities"], strict=True):
+        stored = [float(cell) for cell in row.split(",")[first : first + 2]]
+        np.testing.assert_allclose(of_clip, stored, atol=1e-5)
+
+
+def test_one_fold_can_be_named_by_its_folder(workdir):
+    folder = workdir / "seed_7" / "folds" / "p2"
+    assert [found.path for found in find_folds(folder)] == [folder]
+
+
+def test_what_is_no_trained_network_is_said(workdir, tmp_path):
+    with pytest.raises(UserError, match="there is no folder"):
+        find_folds(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="is no work directory"):
+        find_folds(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="is finished yet; let the training"):
+        find_folds(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "seed_7/run.json"])
+def test_torn_files_are_said(workdir, name):
+    path = workdir / name
+    whole = path.read_text()
+    try:
+        path.write_text(whole[:50])
+        with pytest.raises(UserError, match=f"{path.name} is missing or torn"):
+            load_fold(find_folds(workdir)[0])
+    finally:
+        path.write_text(whole)
+
+
+@pytest.mark.parametrize("config", [*PRESETS.values(), TINY], ids=[*PRESETS, "tiny"])
+def test_options_come_back_from_json_as_they_were(config):
+    stored = {"dataset": "x", **json.loads(json.dumps(as_dict(config)))}
+    assert config_from(stored, "here") == config
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_option_comes_back(name):
+    stored = as_dict(TINY)
+    *groups, last = name.split(".")
+    inner = stored
+    for group in groups:
+        inner = inner[group]
+    inner[last] = CHANGES[name]
+    back = as_dict(config_from(stored, "here"))
+    assert back == stored
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", "7"), ("steps", True), ("steps", 0), ("model", 3), ("backbone", "vgg"),
+     ("loss", {}), ("clip", {"frames": 8, "crop": None, "flip_probability": 0.5})],
+)  # fmt: skip
+def test_options_of_another_version_are_said(name, value):
+    with pytest.raises(UserError, match=r"config\.json does not hold|must be at least 1"):
+        config_from({**as_dict(TINY), name: value}, "config.json")
+    with pytest.raises(UserError, match=r"config\.json does not hold"):
+        config_from({k: v for k, v in as_dict(TINY).items() if k != name}, "config.json")
