@@ -39,7 +39,10 @@ python -m launch.loso --address="$head:$port" "$@" &
 launcher=$!
 trap 'kill -TERM $launcher' TERM
 status=0
-# The first wait ends early when the time limit's signal comes; the second hears how it went.
-wait $launcher || wait $launcher || status=$?
+wait $launcher || status=$?
+while kill -0 $launcher 2>/dev/null; do # the signal ended the wait, not the launcher
+    status=0
+    wait $launcher || status=$?
+done
 ray stop --force || true
 exit $status

@@ -127,3 +127,25 @@ def test_without_ray_there_is_one_sentence(tmp_path, command):
 def test_an_option_of_nobody_is_refused_for_an_experiment_too():
     done = run_module("launch.experiments", "figure4", "--gpus_per_folt=1", check=False)
     assert done.returncode == 1 and "did you mean --gpus_per_fold" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="the script takes the README's .venv")
+def test_the_queue_script_starts_a_cluster_and_ends_as_its_launcher_does(data_dir, tmp_path):
+    srun = tmp_path / "srun"  # as if this machine were the allocation's other one, too
+    srun.write_text('#!/usr/bin/env bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n')
+    srun.chmod(0o755)
+    allocation = {
+        "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "1",
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path),
+    }  # fmt: skip
+    workdir = tmp_path / "run"
+    for steps, status in ((0, 1), (30, 0)):
+        arguments = [*options(data_dir, workdir, steps), "--folds=s01,s02,s03"]
+        done = subprocess.run(
+            ["bash", "launch/slurm.sh", *arguments], cwd=ROOT, env={**os.environ, **allocation},
+            capture_output=True, text=True, timeout=200,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+    workers = [row for row in read_ledger(workdir) if row["event"] == "worker"]
+    assert len({row["node"] for row in workers}) == 2
