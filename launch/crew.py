@@ -248,4 +248,4 @@ class Crew:
 
 def names_of(jobs: Sequence[Job]) -> str:
     """What failed and why, the last reason of each."""
-    return "; ".join(f"{job.name}: {job.failures[-1]}" for job in jobs)
+    return "; ".join(f"{job.name}: {job.failures[-1].rstrip('.')}" for job in jobs)
