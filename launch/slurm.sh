@@ -27,8 +27,13 @@ port=$((20000 + SLURM_JOB_ID % 20000))
 cpus=${SLURM_CPUS_PER_TASK:-1}
 gpus=${SLURM_GPUS_ON_NODE:-0}
 
+# Each stays a child of this script, which ends no more than what it has begun.
 ray start --head --node-ip-address="$head" --port="$port" --num-cpus="$cpus" --num-gpus="$gpus" \
-    --include-dashboard=false
+    --include-dashboard=false --block &
+for _ in {1..60}; do
+    (: >"/dev/tcp/$head/$port") 2>/dev/null && break
+    sleep 1
+done
 if ((SLURM_JOB_NUM_NODES > 1)); then
     srun --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) \
         --ntasks-per-node=1 --exclude="$head" \
@@ -44,5 +49,6 @@ while kill -0 $launcher 2>/dev/null; do # the signal ended the wait, not the lau
     status=0
     wait $launcher || status=$?
 done
-ray stop --force || true
+kill $(jobs -p) 2>/dev/null || true
+wait || true
 exit $status

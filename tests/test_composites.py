@@ -21,7 +21,7 @@ from fdp_jax.folds import make_folds
 from fdp_jax.progress import show_progress
 from fdp_jax.report import summary_text, write_report
 from fdp_jax.reporting.workdir import read_workdir
-from fdp_jax.train import _default_workdir, options_from
+from fdp_jax.train import options_from, workdir_of
 from fdp_jax.training_plan import Run
 from fdp_jax.training_run import run_folds
 from tests.tiny import TINY, random_clips
@@ -272,9 +272,12 @@ def test_restored_steps_do_not_count_into_the_rate():
 def test_composites_name_no_corpus_and_have_a_work_directory_of_their_own():
     options, protocol = options_from(["--protocol=megc2019", "--preset=small"])
     assert protocol.datasets == ("casme2", "samm", "smic") and options.dataset == ""
-    assert str(_default_workdir(protocol, options.preset)) == "runs/megc2019_small"
-    _, single = options_from(["--dataset=samm", "--protocol=3class"])
-    assert str(_default_workdir(single, "paper")) == "runs/samm_3class_paper"
+    assert str(workdir_of(options, protocol)) == "runs/megc2019_small"
+    assert str(workdir_of(*options_from(["--dataset=samm", "--protocol=3class"]))) == (
+        "runs/samm_3class_paper"
+    )
+    named = options_from(["--dataset=samm", "--workdir=elsewhere"])
+    assert str(workdir_of(*named)) == "elsewhere"
 
 
 @pytest.mark.parametrize(
