@@ -97,14 +97,24 @@ class FaceLandmarker:
           frame: uint8, [h, w] grey or [h, w, 3] blue-green-red, as OpenCV reads it.
             Of several faces the largest is taken.
         """
+        return next(self.find_each(frame), None)
+
+    def find_each(self, frame: np.ndarray) -> Iterator[np.ndarray]:
+        """Landmarks as `find` gives them of every face, the largest first.
+
+        A face in a large frame may come more than once, from squares that overlap.
+        """
         colour = cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB if frame.ndim == 2 else cv2.COLOR_BGR2RGB)
         for level in _levels(*colour.shape[:2]):
             boxes = [box for square in level for box in self._detect(colour, *square)]
+            is_found = False
             for box in sorted(boxes, key=lambda box: box.side, reverse=True):
                 landmarks = self._landmarks(colour, self._closer(colour, box, level[0][2]))
                 if landmarks is not None:
-                    return landmarks
-        return None
+                    is_found = True
+                    yield landmarks
+            if is_found:
+                return
 
     def _detect(self, rgb: np.ndarray, left: int, top: int, side: int) -> list[_Box]:
         """Faces in one square of the frame (which may reach beyond it), as frame pixels."""

@@ -1,0 +1,1 @@
+"""A person's own video: read, its face aligned as the corpora's are, classified, and shown."""

@@ -1,0 +1,82 @@
+"""What trained networks say of windows, a few at a time.
+
+Axes: t frames that the network takes, h w pixels, m categories.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from fdp_jax.own_video.aligning import Window, WindowClip
+from fdp_jax.sampling import frame_numbers
+from fdp_jax.trained import TrainedFold
+
+_AT_ONCE = 12  # windows; always as many, so that one compiled program serves every video
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What is said of one window.
+
+    Attributes:
+      window: the stretch.
+      probabilities: float32 [m], the mean over the networks.
+      frames: uint8 [t, h, w], as the networks see them, in grey.
+      seconds: [t], time of each; empty where the rate is unknown.
+      target: float32 [h, w] in [0, 1], the dynamic image that the frames pool to.
+      dynamic_image: float32 [h, w], as the first network constructs it; None of one without.
+      rank_scores: float32 [t], of the first network; None of one without.
+    """
+
+    window: Window
+    probabilities: np.ndarray
+    frames: np.ndarray
+    seconds: tuple[float, ...]
+    target: np.ndarray
+    dynamic_image: np.ndarray | None
+    rank_scores: np.ndarray | None
+
+
+def say_of_one(clip: WindowClip, folds: Sequence[TrainedFold]) -> Said:
+    """What the networks say of a single window."""
+    return _say([clip], folds, at_once=1)[0]
+
+
+def say_of_many(clips: Iterable[WindowClip], folds: Sequence[TrainedFold]) -> Iterator[Said]:
+    """What the networks say of each window, in order; a handful of them is in memory."""
+    waiting = iter(clips)
+    while some := list(itertools.islice(waiting, _AT_ONCE)):
+        yield from _say(some, folds, _AT_ONCE)
+
+
+def _say(clips: list[WindowClip], folds: Sequence[TrainedFold], at_once: int) -> list[Said]:
+    t = folds[0].config.clip.frames
+    chosen = [_chosen(len(clip.frames), t) for clip in clips]
+    # Only the frames that the network takes, so that a clip's length does not change the program.
+    parts = [clip.frames[numbers] for clip, numbers in zip(clips, chosen, strict=True)]
+    parts += [parts[-1]] * (at_once - len(parts))
+    starts = np.arange(at_once, dtype=np.int32) * t
+    lengths = np.full(at_once, t, np.int32)
+    answers = [fold.predict(np.concatenate(parts), starts, lengths) for fold in folds]
+    probabilities = np.mean([answer["probabilities"] for answer in answers], axis=0)
+    first = answers[0]
+    return [
+        Said(
+            window=clip.window,
+            probabilities=probabilities[k],
+            frames=first["frames"][k],
+            seconds=tuple(clip.seconds[number] for number in chosen[k] if clip.seconds),
+            target=first["target"][k],
+            dynamic_image=first["dynamic_image"][k] if "dynamic_image" in first else None,
+            rank_scores=first["rank_scores"][k] if "rank_scores" in first else None,
+        )
+        for k, clip in enumerate(clips)
+    ]
+
+
+def _chosen(length: int, frames: int) -> np.ndarray:
+    """int32 [t]: which frames of a clip the network takes when it evaluates."""
+    return np.asarray(frame_numbers(jnp.array([length]), jnp.array([0.5]), frames)[0])

@@ -1,0 +1,157 @@
+"""From a source and trained folds to the prediction and its pictures."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.errors import UserError
+from datasets.face_models import get_face_models
+from datasets.faces import FaceLandmarker
+from fdp_jax.own_video import pictures, result
+from fdp_jax.own_video.aligning import Face, SlidingWindows, WindowClip, one_window
+from fdp_jax.own_video.classifying import Said, say_of_many, say_of_one
+from fdp_jax.own_video.faces import CountingLandmarker
+from fdp_jax.own_video.reading import Seen, Source
+from fdp_jax.trained import TrainedFold, find_folds, load_fold
+
+Interval = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What is said of a video.
+
+    Attributes:
+      content: of `prediction.json`.
+      pictures: file name -> PNG bytes.
+    """
+
+    content: dict
+    pictures: dict[str, bytes]
+
+
+def load_networks(checkpoint: Path, all_folds: bool) -> list[TrainedFold]:
+    """The network of the first finished fold, or those of all.
+
+    Raises:
+      UserError: there is no finished fold, a file is torn, or nothing was trained to classify.
+    """
+    found = find_folds(checkpoint)
+    if all_folds and found[0].path == checkpoint:
+        raise UserError(f"{checkpoint} is one fold; for --ensemble name its work directory")
+    folds = [load_fold(directory) for directory in (found if all_folds else found[:1])]
+    if folds[0].config.ablate == "no_mer":
+        raise UserError(
+            f"the network in {checkpoint} was trained without recognition (--ablate=no_mer), so "
+            "that it has no categories; name another work directory"
+        )
+    return folds
+
+
+def predict(
+    source: Source,
+    folds: Sequence[TrainedFold],
+    checkpoint: Path,
+    interval: Interval | None,
+    face_models: Path | None = None,
+    progress: Callable[[Iterable[WindowClip]], Iterable[WindowClip]] = lambda clips: clips,
+) -> Prediction:
+    """Aligns, classifies and draws.
+
+    Args:
+      source: the video or folder.
+      folds: networks of one work directory, whose probabilities are averaged.
+      checkpoint: where they are from, as the user named it.
+      interval: onset and offset in seconds; None slides a window.
+      face_models: folder of the face models; None takes the cache.
+      progress: shows how far it has come, window by window.
+
+    Raises:
+      UserError: frames cannot be read, none shows a face, or there are fewer than two.
+    """
+    landmarker = CountingLandmarker(FaceLandmarker(get_face_models(face_models)))
+    face, seen = Face(folds[0].side, folds[0].is_grey), Seen()
+    sliding, rows, surest = None, [], (0, None)
+    if interval is None and source.has_times:
+        sliding = SlidingWindows(source, landmarker, face, seen)
+        rows, surest = _keep_surest(say_of_many(progress(sliding), folds), folds[0].classes)
+        if not rows and result.shorter_than_a_window(seen):
+            sliding, seen = None, Seen()
+    if sliding is None:
+        clip = one_window(source, *(interval or (None, None)), landmarker, face, seen)
+        said = [] if clip is None else [say_of_one(clip, folds)]
+        rows, surest = _keep_surest(said, folds[0].classes)
+    if not rows:
+        raise _nothing(source, landmarker, seen)
+    told = result.notices(source, seen, landmarker, sliding, interval)
+    model = model_of(folds, checkpoint)
+    number, said = surest
+    content = result.assemble(source, seen, model, told, rows, _shown(number, said))
+    return Prediction(content, _draw(said, rows, folds[0].classes))
+
+
+def model_of(folds: Sequence[TrainedFold], checkpoint: Path) -> result.Model:
+    """Which networks speak."""
+    first = folds[0]
+    return result.Model(
+        checkpoint=str(checkpoint),
+        folds=tuple(f"seed_{fold.seed}/folds/{fold.fold}" for fold in folds),
+        dataset=first.dataset,
+        protocol=first.protocol,
+        preset=first.preset,
+        label_version=first.label_version,
+        classes=first.classes,
+        steps=first.config.steps,
+    )
+
+
+def _keep_surest(
+    said_of_all: Iterable[Said], classes: Sequence[str]
+) -> tuple[list[dict], tuple[int, Said | None]]:
+    """A row for each window, and number and pictures of the one with the highest probability."""
+    rows: list[dict] = []
+    surest: tuple[int, Said | None] = (0, None)
+    for said in said_of_all:
+        if surest[1] is None or said.probabilities.max() > surest[1].probabilities.max():
+            surest = len(rows), said
+        rows.append(result.window_row(said.window, classes, said.probabilities))
+    return rows, surest
+
+
+def _nothing(source: Source, landmarker: CountingLandmarker, seen: Seen) -> UserError:
+    seldom = landmarker.looks - landmarker.without
+    what = f"no face was found in {source.name}"
+    if seldom:
+        what = f"no face that stays for half a second was found in {source.name}"
+    return UserError(
+        f"{what} ({seen.frames} frames read, a face seen in {seldom} of {landmarker.looks} looks); "
+        "it must be seen from the front and not be too small"
+    )
+
+
+def _shown(number: int, said: Said) -> dict:
+    scores = said.rank_scores
+    return {
+        "window": number,
+        "frame_seconds": [round(value, 4) for value in said.seconds],
+        "rank_scores": None if scores is None else [round(float(score), 4) for score in scores],
+    }
+
+
+def _draw(said: Said, rows: list[dict], classes: Sequence[str]) -> dict[str, bytes]:
+    """The pictures of the window that is shown, and of all of them."""
+    captions = [f"{value:.3f} s" for value in said.seconds]
+    captions = captions or [f"frame {k + 1}" for k in range(len(said.frames))]
+    drawn = {
+        "filmstrip.png": pictures.filmstrip(said.frames, captions),
+        "dynamic_image.png": pictures.dynamic_images(said.target, said.dynamic_image),
+    }
+    if said.rank_scores is not None:
+        drawn["rank_scores.png"] = pictures.rank_curve(said.rank_scores, captions)
+    if len(rows) > 1:
+        middles = [(row["start"] + row["end"]) / 2 for row in rows]
+        shares = np.array([list(row["probabilities"].values()) for row in rows])
+        drawn["probabilities.png"] = pictures.probabilities(middles, shares, classes)
+    return drawn

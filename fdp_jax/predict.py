@@ -1,0 +1,197 @@
+"""Says which category fits a clip of your own that holds a micro-expression.
+
+    python -m fdp_jax.predict clip.mp4 --checkpoint=runs/synthetic_5class_small --out=said
+    python -m fdp_jax.predict clip.mp4 --checkpoint=WORKDIR --out=said --onset=1.2 --offset=1.6
+    python -m fdp_jax.predict frames/ --fps=200 --checkpoint=WORKDIR --out=said --ensemble
+
+Without --onset and --offset a window of half a second slides over the video in steps of a tenth.
+Writes prediction.html, prediction.json, windows.csv and the pictures. Nothing leaves the machine.
+It does not find out whether there is a micro-expression, and it is no detector of lies.
+"""
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Only what is light: wrong arguments and --help are answered before anything heavy is loaded.
+from datasets.command_line import main_with_clear_errors, parse_options
+from datasets.errors import UserError
+
+if TYPE_CHECKING:
+    from fdp_jax.own_video.predicting import Interval, Prediction
+
+PROGRAM = "python -m fdp_jax.predict VIDEO_OR_FOLDER"
+_MOST_PRINTED = 10  # windows; all of them are in windows.csv
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `python -m fdp_jax.predict` takes beside the video."""
+
+    checkpoint: Path | None = None
+    """The --workdir of a training, of which the first finished fold speaks, or a fold in it."""
+    out: Path | None = None
+    """Folder for the page, the table and the pictures."""
+    onset: float | None = None
+    """Where the clip begins, seconds from the first frame; the start of the video if only --offset
+    is given."""
+    offset: float | None = None
+    """Where the clip ends, seconds from the first frame; the end of the video if only --onset is
+    given."""
+    fps: float | None = None
+    """Frames a second of a folder of frames; without it the whole folder is one clip."""
+    ensemble: bool = False
+    """Average the probabilities of all finished folds of the work directory."""
+    json: bool = False
+    """Print prediction.json instead of words."""
+    face_models: Path | None = None
+    """Folder that holds the two .tflite face models; without it pip fetches them once."""
+    compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
+    """Where compiled programs are kept between runs."""
+
+
+def options_from(arguments: list[str]) -> tuple[Path, Options]:
+    """The video and the options, checked as far as that goes without loading anything heavy.
+
+    Raises:
+      UserError: an unknown option, none or several videos, or values that cannot work.
+    """
+    videos = [argument for argument in arguments if not argument.startswith("-")]
+    others = [argument for argument in arguments if argument.startswith("-")]
+    options = parse_options(Options, None, others, PROGRAM, __doc__)
+    if len(videos) != 1:
+        raise UserError(
+            f"name one video or folder, then the options as --name=value: {PROGRAM} "
+            "--checkpoint=WORKDIR --out=DIR"
+        )
+    for name, what in (("checkpoint", "the --workdir of a training"), ("out", "a folder")):
+        if getattr(options, name) in (None, Path(".")):
+            raise UserError(f"--{name}=DIR is needed: {what}")
+    times = (options.onset, options.offset)
+    if not all(value is None or 0 <= value < math.inf for value in times):
+        raise UserError("--onset and --offset are seconds from the first frame, 0 or more")
+    if None not in times and options.offset <= options.onset:
+        raise UserError(f"--offset={options.offset:g} must be later than --onset={options.onset:g}")
+    if options.fps is not None and not 0 < options.fps <= 10_000:
+        raise UserError(f"--fps={options.fps:g} must be more than 0 and at most 10000")
+    return Path(videos[0]).expanduser(), options
+
+
+def run(arguments: list[str]) -> dict:
+    """The command line as a function; returns the content of `prediction.json`.
+
+    Raises:
+      UserError: a mistake in the options, or anything that keeps a prediction from being made.
+    """
+    video, options = options_from(arguments)
+    checkpoint, out = options.checkpoint.expanduser(), options.out.expanduser()
+    from fdp_jax.own_video.reading import open_source
+
+    source = open_source(video, options.fps)
+    is_whole = options.onset is None and options.offset is None
+    interval: Interval | None = None if is_whole else (options.onset, options.offset)
+    if interval is not None and not source.has_times:
+        raise UserError("--onset and --offset are seconds; for a folder tell --fps=RATE too")
+    if not checkpoint.is_dir():
+        raise UserError(f"there is no folder {checkpoint}; name the --workdir of a training")
+    _check_out(out)
+
+    from tqdm import tqdm
+
+    from fdp_jax.own_video.predicting import load_networks, predict
+    from fdp_jax.train import keep_compiled_programs
+
+    keep_compiled_programs(options.compilation_cache.expanduser())
+    folds = load_networks(checkpoint, options.ensemble)
+
+    def progress(clips):
+        return tqdm(clips, unit="window", dynamic_ncols=True, disable=None)
+
+    prediction = predict(source, folds, checkpoint, interval, options.face_models, progress)
+    write(prediction, out)
+    if options.json:
+        print(json.dumps(prediction.content, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(lines(prediction.content, out)))
+    return prediction.content
+
+
+def _check_out(out: Path) -> None:
+    """Raises UserError where results cannot be kept."""
+    import tempfile
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{out} cannot be written to ({error.strerror}); name another folder with --out=DIR"
+        ) from error
+
+
+def write(prediction: "Prediction", out: Path) -> None:
+    """Writes page, table, pictures and `prediction.json`, the last one last."""
+    from fdp_jax.files import write_atomically
+    from fdp_jax.own_video import page, result
+
+    for name in page.CHARTS:
+        if name in prediction.pictures:
+            write_atomically(out / name, prediction.pictures[name])
+        else:  # left from an earlier prediction that had it
+            (out / name).unlink(missing_ok=True)
+    write_atomically(out / "windows.csv", result.windows_csv(prediction.content["windows"]))
+    whole_page = page.html(prediction.content, prediction.pictures)
+    if whole_page is None:  # nor may the page of an earlier prediction stay
+        (out / "prediction.html").unlink(missing_ok=True)
+    else:
+        write_atomically(out / "prediction.html", whole_page)
+    as_json = json.dumps(prediction.content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomically(out / "prediction.json", as_json + "\n")
+
+
+def lines(content: dict, out: Path) -> list[str]:
+    """What the terminal shows."""
+    from fdp_jax.own_video.page import stretch
+
+    rate = content["frames_per_second"]
+    told_rate = "frame rate unknown" if rate is None else f"{rate:.4g} frames/s"
+    told = [
+        f"{content['video']}: {content['width']}x{content['height']} pixels, {told_rate}, "
+        f"{content['frames_read']} frames read",
+        content["model"],
+        *(f"note: {notice}" for notice in content["notices"]),
+        "",
+    ]
+    rows = content["windows"]
+    surest = sorted(rows, key=lambda row: -max(row["probabilities"].values()))[:_MOST_PRINTED]
+    if len(rows) > _MOST_PRINTED:
+        told.append(f"The {_MOST_PRINTED} surest of {len(rows)} windows:")
+    for row in rows:
+        if row in surest:
+            ordered = sorted(row["probabilities"].items(), key=lambda pair: -pair[1])
+            shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ordered)
+            told.append(f"  {stretch(row)}: {shares}")
+    page_path = out / "prediction.html"
+    return [
+        *told,
+        "",
+        f"{content['meaning']} {content['worth']}",
+        "",
+        f"Page: {page_path}" if page_path.exists() else f"Table: {out / 'windows.csv'}",
+    ]
+
+
+def main() -> None:
+    """The command line."""
+    # Names of files may have letters that an old terminal cannot show.
+    sys.stdout.reconfigure(errors="replace")
+    sys.stderr.reconfigure(errors="replace")
+    run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main_with_clear_errors(main)
