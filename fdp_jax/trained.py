@@ -80,7 +80,10 @@ def find_folds(path: Path) -> list[FoldDirectory]:
         raise UserError(f"there is no folder {path}; name the --workdir of a training, or a fold")
     if FoldDirectory(path).is_finished():
         return [FoldDirectory(path)]
-    folds = [FoldDirectory(folder) for folder in sorted(path.glob("seed_*/folds/*"))]
+    folders = sorted(
+        path.glob("seed_*/folds/*"), key=lambda folder: (_seed_of(folder), folder.name)
+    )
+    folds = [FoldDirectory(folder) for folder in folders]
     if not (path / "config.json").exists():
         raise UserError(
             f"{path} is no work directory of a training: it has no config.json; name the "
@@ -120,6 +123,11 @@ def load_fold(directory: FoldDirectory) -> TrainedFold:
         bool(inputs["is_grey"]),
         state,
     )
+
+
+def _seed_of(folder: Path) -> int:
+    number = folder.parents[1].name.removeprefix("seed_")
+    return int(number) if number.isdecimal() else -1
 
 
 def _read_json(path: Path) -> dict:

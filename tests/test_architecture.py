@@ -1,6 +1,7 @@
 """The one-way flow of the code, read from its import statements."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
         "launch/**/*.py",
         "fdp_jax/chance*.py", "fdp_jax/compar*.py", "fdp_jax/confusion.py", "fdp_jax/bootstrap.py",
         "fdp_jax/significance.py", "fdp_jax/paper_numbers.py", "fdp_jax/protocol_labels.py",
+        "fdp_jax/predict.py", "fdp_jax/own_video/aligning.py", "fdp_jax/own_video/faces.py",
+        "fdp_jax/own_video/pag*.py", "fdp_jax/own_video/pictures.py",
+        "fdp_jax/own_video/re*.py", "fdp_jax/own_video/windows.py",
     ),
     ids=str,
 )  # fmt: skip
@@ -98,6 +102,11 @@ def test_the_network_knows_neither_data_nor_training(path):
     allowed = ("fdp_jax.config", "fdp_jax.models")
     own = {name for name in imports_of(path) if name.startswith(("fdp_jax.", "datasets"))}
     assert all(name.startswith(allowed) for name in own)
+
+
+def test_what_runs_an_exported_network_needs_nothing_of_this_project():
+    (path,) = files("fdp_jax/artefact.py")
+    assert tops(path) - set(sys.stdlib_module_names) == {"jax", "numpy"}
 
 
 def test_nothing_is_unpickled():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -50,6 +51,13 @@ def test_it_says_of_the_clips_left_out_what_the_training_said(workdir, clips):
 def test_one_fold_can_be_named_by_its_folder(workdir):
     folder = workdir / "seed_7" / "folds" / "p2"
     assert [found.path for found in find_folds(folder)] == [folder]
+
+
+def test_folds_come_by_seed_and_name(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "run")
+    shutil.copytree(workdir / "seed_7", tmp_path / "run" / "seed_10")
+    found = [(fold.path.parents[1].name, fold.path.name) for fold in find_folds(tmp_path / "run")]
+    assert found == [(s, f) for s in ("seed_7", "seed_10") for f in ("p0", "p2")]
 
 
 def test_what_is_no_trained_network_is_said(workdir, tmp_path):
