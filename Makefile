@@ -2,6 +2,7 @@
 # make test      fresh machine to tested
 # make test-all  the same with the slow corners
 # make parity    the network against its PyTorch twin
+# make browser   the pages in the system's Chromium
 # make lint      style
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
 
-.PHONY: demo test test-all parity lint clean
+.PHONY: demo test test-all parity browser lint clean
 
 $(VENV)/runtime: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,17 +26,27 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/dev
 	$(RUN) -m pip install -q -r requirements-parity.txt
 	touch $@
 
+$(VENV)/browser: requirements-browser.txt $(VENV)/dev
+	$(RUN) -m pip install -q -r requirements-browser.txt
+	touch $@
+
 demo: $(VENV)/runtime
 	$(RUN) -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=2 --workdir=$(DEMO)
 
 test: $(VENV)/dev
-	$(RUN) -m pytest tests --ignore=tests/parity -n auto --dist loadfile
+	$(RUN) -m pytest tests --ignore=tests/parity --ignore=tests/browser -n auto --dist loadfile
 
 test-all: $(VENV)/dev
-	$(RUN) -m pytest tests --ignore=tests/parity -n auto --dist worksteal -m ""
+	$(RUN) -m pytest tests --ignore=tests/parity --ignore=tests/browser -n auto --dist worksteal -m ""
 
 parity: $(VENV)/parity
 	$(RUN) -m pytest tests/parity
+
+browser: $(VENV)/browser
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  command -v google-chrome >/dev/null || \
+	  { echo "error: Chromium is not installed (Debian: apt-get install chromium)." >&2; exit 1; }
+	$(RUN) -m pytest tests/browser
 
 lint: $(VENV)/dev
 	$(RUN) -m ruff check .

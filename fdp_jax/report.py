@@ -34,7 +34,7 @@ def write_report(workdir: str | Path) -> dict:
     workdir = Path(workdir)
     config, runs = reading.read_workdir(workdir)
     report = summary.summarise(config, runs)
-    figures, clips = _draw(report, summary.headline_runs(runs))
+    figures = _draw(report, summary.headline_runs(runs))
 
     pool(run.table for run in runs if run.folds).write(workdir / "predictions.csv")
     for name in text.FIGURES:
@@ -43,7 +43,7 @@ def write_report(workdir: str | Path) -> dict:
         else:  # left from an earlier report that had something to draw
             (workdir / "figures" / name).unlink(missing_ok=True)
     write_atomically(workdir / "report.md", text.markdown(report, list(figures)))
-    whole_page = page.html(report, figures, clips)
+    whole_page = page.html(report, figures, runs)
     if whole_page is None:  # nor may the page of an earlier report stay
         (workdir / "report.html").unlink(missing_ok=True)
     else:
@@ -66,15 +66,15 @@ def print_summary(report: dict, workdir: str | Path) -> None:
     print(summary_text(report, workdir))
 
 
-def _draw(report: dict, runs: list) -> tuple[dict[str, bytes], list]:
-    """All figures by file name, and the clips of the panel.
+def _draw(report: dict, runs: list) -> dict[str, bytes]:
+    """All figures by file name.
 
     Pictures of single clips come from the first seed; the rest from all seeds of the headline.
     """
     from fdp_jax.reporting import figures, words
 
     outputs, table = runs[0].outputs, runs[0].table
-    drawn, clips = {}, []
+    drawn = {}
     if words.recognises(report):
         drawn["confusion_matrix.png"] = figures.confusion_matrix(
             report["confusion_matrix"], report["classes"]
@@ -84,12 +84,11 @@ def _draw(report: dict, runs: list) -> tuple[dict[str, bytes], list]:
         )
     drawn["training_curves.png"] = figures.training_curves(runs, words.loss_levels(report))
     if report["auxiliary"]["dynamic_image"]:
-        clips = figures.choose_clips(table, outputs)
-        drawn["dynamic_images.png"] = figures.dynamic_images(clips)
+        drawn["dynamic_images.png"] = figures.dynamic_images(figures.choose_clips(table, outputs))
     rank = report["auxiliary"]["rank"]
     if rank:
         drawn["rank_scores.png"] = figures.rank_curves(outputs.rank_scores, rank["slope"])
-    return drawn, clips
+    return drawn
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 from matplotlib import font_manager
-from matplotlib import image as matplotlib_image
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -224,10 +223,11 @@ class ShownClip:
     mse: float
 
 
-def choose_clips(table: PredictionTable, outputs: Outputs, count: int = 6) -> list[ShownClip]:
-    """A handful of clips, not picked for looks: by turns the first right and wrong of each class.
+def by_turns(table: PredictionTable) -> list[int]:
+    """Every row of the table, not ordered by looks: round the classes, right and wrong by turns.
 
-    Going round the classes, clips alternate between right and wrong where both exist.
+    Each class gives its first right and its first wrong clip, then its second ones, and so on;
+    where one kind is used up, the other goes on.
     """
     right = table.right
     queues = {
@@ -243,11 +243,13 @@ def choose_clips(table: PredictionTable, outputs: Outputs, count: int = 6) -> li
         for turn in (0, 1)
         for place, name in enumerate(table.classes)
     ]
-    rows: list[int] = []
-    while len(rows) < min(count, len(table)):
-        for key in order:
-            if queues[key] and len(rows) < count:
-                rows.append(queues[key].pop(0))
+    rounds = max(map(len, queues.values()), default=0)
+    return [queues[key][k] for k in range(rounds) for key in order if k < len(queues[key])]
+
+
+def choose_clips(table: PredictionTable, outputs: Outputs, count: int = 6) -> list[ShownClip]:
+    """The first `count` clips of `by_turns`, sorted by class."""
+    rows, right = by_turns(table)[:count], table.right
     corpora = [f"{name} " if len(set(table.dataset)) > 1 else "" for name in table.dataset]
     return [
         ShownClip(
@@ -295,19 +297,6 @@ def _draw_panel(clips: list[ShownClip]) -> Figure:
             for axes, name in zip(line[t + 1 :], ("ground truth", "built"), strict=True):
                 axes.set_title(name, fontsize=8.5, pad=3)
     return figure
-
-
-def strip(images: Sequence[np.ndarray]) -> bytes:
-    """Grey images float in [0, 1] or uint8, each [h, w], side by side as one PNG."""
-    parts = [
-        image if image.dtype == np.uint8 else np.uint8(np.clip(image, 0, 1) * 255 + 0.5)
-        for image in images
-    ]
-    buffer = io.BytesIO()
-    whole = np.concatenate(parts, axis=1)
-    matplotlib_image.imsave(buffer, whole, cmap="gray", vmin=0, vmax=255, format="png",
-                            metadata={"Software": None})  # fmt: skip
-    return buffer.getvalue()
 
 
 def _clip_text(text: str, length: int) -> str:

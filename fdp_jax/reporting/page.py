@@ -1,40 +1,30 @@
 """`report.html`: one self-contained page, drawn by jinja2 from `page.html.j2` beside this file.
 
-Style sheet and images stand inside the file, nothing is fetched. Every text goes through jinja2's
-autoescaping, since names of clips, people and classes come from other people's sheets.
+Style sheet, script and images stand inside the file; nothing is fetched, and the page's own policy
+forbids it. Every text goes through jinja2's autoescaping, since names of clips, people and classes
+come from other people's sheets.
 """
 
 import base64
-from dataclasses import dataclass
 from pathlib import Path
 
-from fdp_jax.reporting import selection, words
-from fdp_jax.reporting.figures import PIXELS_PER_INCH, ShownClip, strip
+from fdp_jax.reporting import gallery, selection, words
+from fdp_jax.reporting.figures import PIXELS_PER_INCH
+from fdp_jax.reporting.summary import headline_runs
 from fdp_jax.reporting.text import FIGURES
+from fdp_jax.reporting.workdir import Run
+
+_CHARTS = ("training_curves.png", "rank_scores.png")  # what the page does not draw itself
 
 
-@dataclass(frozen=True)
-class ClipView:
-    """One clip of the panel as the page shows it; the images are data URIs."""
-
-    title: str
-    right: bool | None
-    label: str
-    prediction: str
-    n_frames: int
-    frames: str
-    target: str
-    dynamic_image: str
-    mse: str
-
-
-def html(report: dict, figures: dict[str, bytes], clips: list[ShownClip]) -> str | None:
+def html(report: dict, figures: dict[str, bytes], runs: list[Run]) -> str | None:
     """The whole page; None where jinja2 is not installed.
 
     Args:
       report: the content of `report.json`.
       figures: file name -> PNG bytes, keys as in `text.FIGURES`.
-      clips: the clips of the panel; it is set from its single images, so that it fits a phone.
+      runs: all runs of the work directory; their predictions are the rows that numbers link to.
+        Pictures are those of the first run of the headline.
     """
     try:
         import jinja2
@@ -47,46 +37,53 @@ def html(report: dict, figures: dict[str, bytes], clips: list[ShownClip]) -> str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": words.percent}
-    charts = {
-        name.removesuffix(".png"): {
-            "title": FIGURES[name][0],
-            "caption": FIGURES[name][1],
-            "uri": _data_uri(png),
-            "width": _natural_width(png),
-        }
-        for name, png in figures.items()
-        if name != "dynamic_images.png"
-    }
+    environment.filters |= {"percent": words.percent, "small": words.small}
+    finished = [run for run in runs if run.folds]
+    pictured = headline_runs(finished)[0] if finished else None
     return environment.get_template("page.html.j2").render(
         report=report,
         words=words,
         selection=selection,
-        charts=charts,
-        clips=[_view(clip) for clip in clips],
-        clips_caption=FIGURES["dynamic_images.png"][1],
+        charts={
+            name.removesuffix(".png"): _chart(name, figures) for name in _CHARTS if name in figures
+        },
+        rows=[row for run in finished for row in gallery.prediction_rows(report, run)],
+        cards=gallery.cards(report, pictured) if pictured else [],
+        pictured=pictured,
+        run_choices=gallery.run_choices(report, runs),
+        links=_links(report),
     )
 
 
-def _view(clip: ShownClip) -> ClipView:
-    return ClipView(
-        title=clip.title,
-        right=clip.right,
-        label=clip.label,
-        prediction=clip.prediction,
-        n_frames=len(clip.frames),
-        frames=_data_uri(strip(list(clip.frames))),
-        target=_data_uri(strip([clip.target])),
-        dynamic_image=_data_uri(strip([clip.dynamic_image])),
-        mse=f"{clip.mse:.2g}",
-    )
+def _links(report: dict) -> dict[str, list[dict | None]]:
+    """Of each table with numbers: the filter that each row's numbers link to, None for none."""
+    chosen = report["selection"] or {"rules": []}
+    behind = {"run": gallery.HEADLINE}
+    return {
+        "rules": [{"run": _rule_choice(rule)} for rule in chosen["rules"]],
+        "corpora": [behind | {"corpus": e["dataset"]} for e in report.get("per_dataset", [])],
+        "runs": [
+            {"run": gallery.run_id(run["select"], run["seed"])} if run["n_clips"] else None
+            for run in report.get("runs", [])
+        ],
+        "people": [behind | {"person": person["subject"]} for person in report["per_subject"]],
+    }
+
+
+def _rule_choice(rule: dict) -> str:
+    """The value of the `gallery.RunChoice` with the runs of a selection rule."""
+    select, seeds = rule["select"], rule["seeds"]
+    return select if len(seeds) > 1 else gallery.run_id(select, seeds[0])
+
+
+def _chart(name: str, figures: dict[str, bytes]) -> dict:
+    """Title, caption, data URI and width of a chart."""
+    title, caption = FIGURES[name]
+    uri = "data:image/png;base64," + base64.b64encode(figures[name]).decode("ascii")
+    return {"title": title, "caption": caption, "uri": uri, "width": _natural_width(figures[name])}
 
 
 def _natural_width(png: bytes) -> int:
     """CSS pixels at which a chart's letters have the size of the page's small print."""
     width = int.from_bytes(png[16:20], "big")  # the first field of a PNG's header chunk
     return round(width / PIXELS_PER_INCH * 92)
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

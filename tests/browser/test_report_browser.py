@@ -1,0 +1,159 @@
+"""`report.html` in the system's Chromium, from a file: filters, links, narrow, dark, printed."""
+
+import re
+
+import numpy as np
+import pytest
+
+from fdp_jax.report import write_report
+from tests.test_report import NASTY
+from tests.test_report_workdir import make_workdir
+
+PEOPLE = ("00<b>6", "王小明", 'a"b & c')
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    workdir = make_workdir(
+        tmp_path_factory.mktemp("browser") / "wörk #1", subjects=PEOPLE, classes=NASTY, clips_each=8
+    )
+    return workdir, write_report(workdir)
+
+
+@pytest.fixture
+def page(made, open_page):
+    return open_page((made[0] / "report.html").as_uri())
+
+
+def shown_rows(page):
+    return page.locator("#rows tr[data-run]:visible")
+
+
+def shown_cards(page):
+    return page.locator("article:visible")
+
+
+def test_it_opens_without_a_word_in_the_console(page):
+    assert shown_rows(page).count() == 24 and shown_cards(page).count() == 12
+    assert page.locator("#shown").inner_text().startswith("24 of 24 predictions, ")
+    assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+
+
+def test_every_cell_of_the_confusion_matrix_shows_its_clips(made, page):
+    _, report = made
+    cells = np.array(report["confusion_matrix"])
+    links = page.locator(".matrix td a")
+    assert links.count() == np.count_nonzero(cells.sum(axis=1)) * len(NASTY)
+    seen = 0
+    for place in range(links.count()):
+        links.nth(place).click()
+        count = int(links.nth(place).inner_text().split()[0])
+        page.wait_for_function(
+            "n => document.querySelector('#shown').textContent.startsWith(n + ' of ')", arg=count
+        )
+        assert shown_rows(page).count() == count == shown_cards(page).count()
+        assert page.locator("#no-cards").is_visible() == (count == 0)
+        seen += count
+    assert seen == 24
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_a_persons_bar_shows_the_persons_clips(made, page, person):
+    _, report = made
+    (told,) = [entry for entry in report["per_subject"] if entry["subject"] == person]
+    page.get_by_label(f"the clips of {person}", exact=True).click()
+    assert set(shown_rows(page).locator("td:first-child").all_inner_texts()) == {person}
+    assert page.locator("select[name=person]").input_value() == person
+    share = f"({100 * told['acc']:.2f} %)"
+    assert share in page.locator("#shown").inner_text()
+    assert page.locator("#predictions").bounding_box()["y"] < 300  # one need not look for them
+    assert all(person in title for title in shown_cards(page).locator(".title").all_inner_texts())
+
+
+def test_filters_combine_are_kept_in_the_address_and_cleared(page, open_page):
+    page.select_option("select[name=person]", "王小明")
+    page.select_option("select[name=verdict]", "wrong")
+    rows = shown_rows(page).all_inner_texts()
+    assert rows and all(row.startswith("王小明") and "✗" in row for row in rows)
+    again = open_page(page.url)
+    assert shown_rows(again).all_inner_texts() == rows
+    again.get_by_role("button", name="Clear").click()
+    again.wait_for_function("document.querySelectorAll('#rows tr[hidden]').length === 0")
+    assert shown_rows(again).count() == 24 and "person" not in again.url
+
+
+def test_back_leads_to_the_choice_before(page):
+    links = page.locator(".people .number a")
+    links.nth(0).click()
+    page.wait_for_function("document.querySelectorAll('#rows tr[hidden]').length === 16")
+    first = page.url
+    links.nth(2).click()
+    page.wait_for_function("first => location.href !== first", arg=first)
+    page.go_back()
+    page.wait_for_function("first => location.href === first", arg=first)
+    assert len(set(shown_rows(page).locator("td:first-child").all_inner_texts())) == 1
+
+
+def test_more_cards_come_when_asked_for(page):
+    assert shown_cards(page).count() == 12
+    page.get_by_role("button", name=re.compile("Show more")).click()
+    assert shown_cards(page).count() == 24
+    assert page.locator("#more").is_hidden()
+
+
+def test_seeds_are_chosen_one_by_one(tmp_path, open_page):
+    workdir = make_workdir(tmp_path / "work", seeds=(0, 1, 2))
+    (workdir / "seed_1" / "folds" / "007" / "done.json").unlink()
+    write_report(workdir)
+    page = open_page((workdir / "report.html").as_uri())
+    runs = page.locator("select[name=run]")
+    assert shown_rows(page).count() == 24 and runs.input_value() == "headline"
+    assert "INCOMPLETE" in page.locator(".notice").inner_text()
+    page.select_option("select[name=run]", "last/1")
+    assert shown_rows(page).count() == 8 and shown_cards(page).count() == 0
+    assert page.locator("#no-cards").is_visible()
+    page.locator("a[href='#run=last%2F2']").first.click()
+    page.wait_for_function("document.querySelector('select[name=run]').value === 'last/2'")
+    assert shown_rows(page).count() == 12
+
+
+@pytest.mark.parametrize("width", [320, 400, 1100])
+def test_no_width_needs_scrolling_sideways(made, open_page, width):
+    page = open_page((made[0] / "report.html").as_uri(), width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for name in page.locator(".people td.person:first-child").all():
+        assert name.bounding_box()["height"] < 60  # no more than two lines
+
+
+def brightness(page, selector, what):
+    """Mean of the colour's three channels, 0 to 255."""
+    colour = page.locator(selector).first.evaluate(f"e => getComputedStyle(e).{what}")
+    return np.mean([float(number) for number in re.findall(r"[\d.]+", colour)[:3]])
+
+
+def test_dark_mode_is_light_on_dark_and_the_other_way_round(made, open_page):
+    dark = open_page((made[0] / "report.html").as_uri(), scheme="dark")
+    light = open_page((made[0] / "report.html").as_uri(), scheme="light")
+    for part in ("body", "h2", "td", "select"):
+        assert brightness(dark, part, "color") > 140 > 110 > brightness(light, part, "color")
+    assert brightness(dark, "body", "backgroundColor") < 50
+    assert brightness(light, "body", "backgroundColor") > 230
+
+
+def test_on_paper_there_are_all_rows_and_no_controls(made, open_page):
+    page = open_page((made[0] / "report.html").as_uri(), scheme="dark")
+    page.emulate_media(media="print")
+    assert page.locator(".filters").is_hidden() and page.locator("nav").is_hidden()
+    assert page.evaluate(
+        "(() => { const box = document.querySelector('.rows');"
+        " return box.scrollHeight <= box.clientHeight + 1; })()"
+    )
+    assert brightness(page, "body", "backgroundColor") == 255
+    assert brightness(page, "body", "color") < 110
+    assert len(page.pdf()) > 10_000
+
+
+def test_without_scripts_everything_is_there(made, open_page):
+    page = open_page((made[0] / "report.html").as_uri(), scripts=False)
+    assert shown_rows(page).count() == 24 == shown_cards(page).count()
+    assert page.locator(".filters").is_hidden()
