@@ -1,6 +1,7 @@
 """What `--precision` does: products in bfloat16 where it says so, what is kept in float32."""
 
 import dataclasses
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import TINY, random_clips
 
-from fdp_jax.config import Forms
+from fdp_jax.config import Backbone, Forms
 from fdp_jax.fold_training import device_corpus
 from fdp_jax.random_streams import fold_key
 from fdp_jax.steps import Steps
@@ -40,6 +41,21 @@ def test_bfloat16_moves_the_losses_a_little_and_keeps_everything_in_float32():
         state.params, state.batch_stats, device_corpus(CLIPS), np.arange(4, dtype=np.int32)
     )
     assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("backbone", get_args(Backbone))
+def test_every_backbone_is_trained_in_bfloat16(backbone):
+    # Shapes and types alone: nothing is computed.
+    model = dataclasses.replace(TINY.model, vit_channels=12, vit_blocks=1, vit_heads=3, vit_patch=8)
+    changes = {"precision": "bfloat16", "backbone": backbone, "model": model}
+    steps = Steps(dataclasses.replace(TINY, **changes), 2)
+    key = fold_key(0, "a")
+    state = jax.eval_shape(steps.initial_state, key)
+    numbers = jax.ShapeDtypeStruct((TINY.batch_size,), jnp.int32)
+    after, report = jax.eval_shape(steps.train, state, device_corpus(CLIPS), numbers, key)
+    assert {leaf.dtype for leaf in jax.tree.leaves((after.params, report))} == {
+        jnp.dtype("float32")
+    }
 
 
 @pytest.mark.parametrize(

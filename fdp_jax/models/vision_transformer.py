@@ -33,9 +33,9 @@ class TransformerBlock(nn.Module):
         c = x.shape[-1]
         skip = StochasticDepth(self.skip_rate, self.frames)
         drop = nn.Dropout(cfg.dropout, deterministic=not train)
-        y = drop(self._attention(nn.LayerNorm(name="AttentionNorm")(x)))
+        y = drop(self._attention(nn.LayerNorm(dtype=x.dtype, name="AttentionNorm")(x)))
         x = x + skip(y, train=train)
-        y = nn.LayerNorm(name="MlpNorm")(x)
+        y = nn.LayerNorm(dtype=x.dtype, name="MlpNorm")(x)
         y = nn.gelu(
             Pointwise(c * cfg.vit_mlp_ratio, use_bias=True, name="Widen")(y), approximate=False
         )
@@ -85,7 +85,7 @@ class VisionTransformer(nn.Module):
             x = TransformerBlock(cfg, float(rate), self.frames, name=f"Block{block}")(
                 x, train=train
             )
-        return nn.LayerNorm(name="Norm")(x[:, 0])
+        return nn.LayerNorm(dtype=x.dtype, name="Norm")(x[:, 0])
 
 
 def patches(images: jax.Array, side: int) -> jax.Array:
