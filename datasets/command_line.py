@@ -152,14 +152,20 @@ def _names(kind: type, prefix: str = "") -> Iterator[str]:
             yield from _names(inner, prefix if field.name == "config" else f"{field.name}.")
 
 
-def main_with_clear_errors(main: Callable[[], None]) -> None:
-    """Runs a command; a user's mistake ends it with one sentence and status 1."""
+def main_with_clear_errors(main: Callable[[], None], goes_on: bool = True) -> None:
+    """Runs a command; a user's mistake ends it with one sentence and status 1.
+
+    Args:
+      main: the command.
+      goes_on: whether it takes up again, after Ctrl-C, what was already done.
+    """
     try:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        way_out = "; the same command goes on from here" if goes_on else ""
+        print(f"stopped{way_out}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -112,4 +112,4 @@ def _seed_folder(fold: "FoldDirectory") -> str:
 
 
 if __name__ == "__main__":
-    main_with_clear_errors(main)
+    main_with_clear_errors(main, goes_on=False)

@@ -89,6 +89,7 @@ def run(arguments: list[str]) -> dict:
     video, options = options_from(arguments)
     checkpoint, out = options.checkpoint.expanduser(), options.out.expanduser()
     from fdp_jax.own_video.reading import open_source
+    from fdp_jax.work_directory import check_writable
 
     source = open_source(video, options.fps)
     is_whole = options.onset is None and options.offset is None
@@ -97,7 +98,7 @@ def run(arguments: list[str]) -> dict:
         raise UserError("--onset and --offset are seconds; for a folder tell --fps=RATE too")
     if not checkpoint.is_dir():
         raise UserError(f"there is no folder {checkpoint}; name the --workdir of a training")
-    _check_out(out)
+    check_writable(out, "folder", "out")
 
     from tqdm import tqdm
 
@@ -117,20 +118,6 @@ def run(arguments: list[str]) -> dict:
     else:
         print("\n".join(lines(prediction.content, out)))
     return prediction.content
-
-
-def _check_out(out: Path) -> None:
-    """Raises UserError where results cannot be kept."""
-    import tempfile
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"{out} cannot be written to ({error.strerror}); name another folder with --out=DIR"
-        ) from error
 
 
 def write(prediction: "Prediction", out: Path) -> None:
@@ -194,4 +181,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main_with_clear_errors(main)
+    main_with_clear_errors(main, goes_on=False)

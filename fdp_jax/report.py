@@ -123,4 +123,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main_with_clear_errors(main)
+    main_with_clear_errors(main, goes_on=False)

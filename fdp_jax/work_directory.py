@@ -154,8 +154,13 @@ def write_json(path: Path, content: object) -> None:
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def check_writable(workdir: Path) -> None:
+def check_writable(workdir: Path, what: str = "work directory", option: str = "workdir") -> None:
     """Finds out before any work whether results can be kept.
+
+    Args:
+      workdir: the folder; made where it is missing.
+      what: it is, for the user.
+      option: of the command line that names it.
 
     Raises:
       UserError: the folder cannot be made or written to.
@@ -166,8 +171,8 @@ def check_writable(workdir: Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"the work directory {workdir} cannot be written to ({error.strerror}); "
-            f"name another with --workdir=DIR"
+            f"the {what} {workdir} cannot be written to ({error.strerror}); "
+            f"name another with --{option}=DIR"
         ) from error
 
 

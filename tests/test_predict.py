@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from datasets.command_line import main_with_clear_errors
 from datasets.errors import UserError
 from fdp_jax.cadence import Cadence
 from fdp_jax.own_video import page, predicting
@@ -247,3 +248,16 @@ def test_options_are_checked_without_jax():
         "; assert not {'jax', 'flax', 'cv2', 'numpy', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", checks], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "told"),
+    [(False, "stopped\n"), (True, "stopped; the same command goes on from here\n")],
+)
+def test_ctrl_c_promises_only_what_holds(goes_on, told, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        main_with_clear_errors(interrupted, goes_on)
+    assert stop.value.code == 130 and capsys.readouterr().err == told
