@@ -9,22 +9,27 @@ from pathlib import Path
 
 import pytest
 
+from fdp_jax.experiments.catalogue import NAMES, experiment
 from fdp_jax.train import options_from
 from launch.options import launch_options_from
 from tests.conftest import ROOT, run_module
+from tests.docs_pages import commands_of, written_by
 from tests.tiny import TINY_OPTIONS
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-TRAINS = ("fdp_jax.train", "launch.loso", "launch.experiments")
-# Of a cluster that is not here; tests/test_launch_*.py have their own.
-ELSEWHERE = ("--address=auto", "sbatch ", "ray ")
+# Pages whose reader changes the code first; tests/test_docs_<word>.py follow them.
+OWN_TEST = ("new-backbone.md", "new-corpus.md")
+TRAINS = ("fdp_jax.train", "launch.loso", "launch.experiments", "fdp_jax.experiments")
+TRAINS_NOTHING = [name for name in NAMES if not experiment(name).trains]
+# Of a cluster or of corpora that are not here; tests/test_launch_*.py and tests/test_experiments.py
+# have their own.
+ELSEWHERE = ("--address=auto", "sbatch ", "ray ", "--manual_dir=")
 
 
 def commands() -> list[str]:
-    """Every line of a block of commands, each once, without the remark behind it."""
-    lines = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
-    blocks = [line.strip().partition("  #")[0].strip() for line in lines if line.startswith("    ")]
-    return list(dict.fromkeys(blocks))
+    """Every command that can be typed as the code is, each once."""
+    pages = [page for page in PAGES if page.name not in OWN_TEST]
+    return list(dict.fromkeys(line for page in pages for line in commands_of(page)))
 
 
 HERE = [line for line in commands() if not any(mark in line for mark in ELSEWHERE)]
@@ -37,7 +42,7 @@ def module_and_arguments(command: str) -> tuple[str, list[str]]:
 
 
 def test_there_are_pages_and_commands():
-    assert len(PAGES) >= 3 and len(HERE) >= 7
+    assert len(PAGES) >= 6 and len(HERE) >= 12
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -46,7 +51,7 @@ def test_every_file_that_is_named_is_there(page):
     drawing = (ROOT / "docs" / "fdp.svg").read_text(encoding="utf-8")
     text += drawing if "fdp.svg" in text else ""
     named = set(re.findall(r"[a-z_-]+(?:/[a-z_-]+)*\.(?:py|sh|txt)\b", text))
-    for name in named:
+    for name in named - written_by(page):
         places = [ROOT / name, ROOT / "fdp_jax" / name, ROOT / "fdp_jax" / "models" / name]
         assert any(place.exists() for place in places), name
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
@@ -58,9 +63,15 @@ def test_every_option_of_a_training_is_one(command):
     module, arguments = module_and_arguments(command)
     if module == "fdp_jax.train":
         options_from(arguments)
-    elif module.startswith("launch."):
+    elif module in TRAINS:
         options = [argument for argument in arguments if argument.startswith("-")]
-        launch_options_from(options, module, None)
+        if module.endswith(".experiments"):
+            assert arguments[0] in NAMES
+            options += [] if "--dataset=" in command else ["--dataset=samm"]
+        if module.startswith("launch."):
+            launch_options_from(options, module, None)
+        else:
+            options_from(options)
     else:
         assert (ROOT / f"{module.replace('.', '/')}.py").exists()
 
@@ -78,7 +89,8 @@ def folder(data_dir, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("command", HERE)
 def test_every_command_runs(command, folder):
     module, arguments = module_and_arguments(command)
-    if module in TRAINS:  # as typed, but for the size and the folder
+    if module in TRAINS and arguments[0] not in TRAINS_NOTHING:
+        # As typed, but for the size and the folder.
         given = [argument for argument in arguments if not argument.startswith("--steps=")]
         workdir = folder / f"of_command_{HERE.index(command)}"
         arguments = [*given, *TINY_OPTIONS, "--steps=2", f"--workdir={workdir}"]
