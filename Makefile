@@ -3,6 +3,7 @@
 # make test-all  the same with the slow corners
 # make parity    the network against its PyTorch twin
 # make browser   the pages in the system's Chromium
+# make app       a page on this machine for a video of your own, with the network of `make demo`
 # make lint      style
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
 
-.PHONY: demo test test-all parity browser lint clean
+.PHONY: demo app demo-is-there test test-all parity browser lint clean
 
 $(VENV)/runtime: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,12 +27,24 @@ $(VENV)/parity: requirements-parity.txt $(VENV)/dev
 	$(RUN) -m pip install -q -r requirements-parity.txt
 	touch $@
 
-$(VENV)/browser: requirements-browser.txt $(VENV)/dev
+$(VENV)/app: requirements-app.txt requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install -q -r requirements-app.txt
+	touch $@ $(VENV)/runtime
+
+$(VENV)/browser: requirements-browser.txt requirements-app.txt $(VENV)/dev
 	$(RUN) -m pip install -q -r requirements-browser.txt
 	touch $@
 
 demo: $(VENV)/runtime
 	$(RUN) -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=2 --workdir=$(DEMO)
+
+demo-is-there:
+	@test -f $(DEMO)/config.json || \
+	  { echo "error: there is no trained network in $(DEMO); run make demo first." >&2; exit 1; }
+
+app: demo-is-there $(VENV)/app
+	$(RUN) -m fdp_jax.app --checkpoint=$(DEMO)
 
 test: $(VENV)/dev
 	$(RUN) -m pytest tests --ignore=tests/parity --ignore=tests/browser -n auto --dist loadfile

@@ -70,14 +70,24 @@ def options_from(arguments: list[str]) -> tuple[Path, Options]:
     for name, what in (("checkpoint", "the --workdir of a training"), ("out", "a folder")):
         if getattr(options, name) in (None, Path(".")):
             raise UserError(f"--{name}=DIR is needed: {what}")
-    times = (options.onset, options.offset)
-    if not all(value is None or 0 <= value < math.inf for value in times):
-        raise UserError("--onset and --offset are seconds from the first frame, 0 or more")
-    if None not in times and options.offset <= options.onset:
-        raise UserError(f"--offset={options.offset:g} must be later than --onset={options.onset:g}")
+    interval_of(options.onset, options.offset)
     if options.fps is not None and not 0 < options.fps <= 10_000:
         raise UserError(f"--fps={options.fps:g} must be more than 0 and at most 10000")
     return Path(videos[0]).expanduser(), options
+
+
+def interval_of(onset: float | None, offset: float | None) -> "Interval | None":
+    """Onset and offset in seconds, None where neither is given.
+
+    Raises:
+      UserError: they cannot be those of a clip.
+    """
+    times = (onset, offset)
+    if not all(value is None or 0 <= value < math.inf for value in times):
+        raise UserError("onset and offset are seconds from the first frame, 0 or more")
+    if None not in times and offset <= onset:
+        raise UserError(f"the offset, {offset:g} s, must be later than the onset, {onset:g} s")
+    return None if times == (None, None) else times
 
 
 def run(arguments: list[str]) -> dict:
@@ -92,8 +102,7 @@ def run(arguments: list[str]) -> dict:
     from fdp_jax.work_directory import check_writable
 
     source = open_source(video, options.fps)
-    is_whole = options.onset is None and options.offset is None
-    interval: Interval | None = None if is_whole else (options.onset, options.offset)
+    interval = interval_of(options.onset, options.offset)
     if interval is not None and not source.has_times:
         raise UserError("--onset and --offset are seconds; for a folder tell --fps=RATE too")
     if not checkpoint.is_dir():

@@ -58,6 +58,7 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
         "fdp_jax/chance*.py", "fdp_jax/compar*.py", "fdp_jax/confusion.py", "fdp_jax/bootstrap.py",
         "fdp_jax/significance.py", "fdp_jax/paper_numbers.py", "fdp_jax/protocol_labels.py",
         "fdp_jax/predict.py", "fdp_jax/own_video/aligning.py", "fdp_jax/own_video/faces.py",
+        "fdp_jax/app.py", "fdp_jax/own_video/limiting.py",
         "fdp_jax/own_video/pag*.py", "fdp_jax/own_video/pictures.py",
         "fdp_jax/own_video/re*.py", "fdp_jax/own_video/windows.py",
     ),

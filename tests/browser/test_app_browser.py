@@ -1,0 +1,138 @@
+"""`python -m fdp_jax.app` in the system's Chromium: a video dropped, an answer seen."""
+
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from fdp_jax.cadence import Cadence
+from fdp_jax.training_plan import Run
+from fdp_jax.training_run import run_folds
+from tests.conftest import ROOT
+from tests.face_videos import empty_frames, face_frames, write_video
+from tests.tiny import TINY, random_clips
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    config = dataclasses.replace(TINY, steps=2, batch_size=4)
+    clips = random_clips(people=2, each=2)
+    run_folds(Run(config, "tiny", (7,), ("p0",), folder, Cadence(1, 1), "by hand"), clips)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    write_video(folder / "smile <b>.mp4", face_frames(25))
+    write_video(folder / "nobody.mp4", empty_frames(25))
+    (folder / "text.mp4").write_text("no video")
+    (folder / "large.mp4").write_bytes(bytes(2 * 2**20))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(workdir, tmp_path_factory):
+    """Address of the page, and the folder in which it keeps what it must not keep for long."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kept = tmp_path_factory.mktemp("kept")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fdp_jax.app", f"--checkpoint={workdir}", f"--port={port}",
+         "--max_megabytes=1"],
+        cwd=ROOT, env={**os.environ, "TMPDIR": str(kept)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        line = process.stdout.readline()
+        assert line.startswith(f"Page: http://127.0.0.1:{port} "), line
+        yield f"http://127.0.0.1:{port}", kept
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+    assert list(kept.glob("fdp_app_*")) == []
+
+
+@pytest.fixture
+def page(chromium, served):
+    """The page, of a browser in which asking any other address is a failure."""
+    address, _ = served
+    asked, complaints = [], []
+    context = chromium.new_context(viewport={"width": 1100, "height": 900})
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    page.get_by_role("button", name="What does the network say?").wait_for()
+    yield page
+    context.close()
+    assert complaints == []
+    elsewhere = [url for url in asked if not url.startswith((f"{address}/", "data:", "blob:"))]
+    assert asked and set(elsewhere) <= {"about:srcdoc"}
+
+
+def ask(page, video, onset="", offset=""):
+    page.locator("input[type=file]").set_input_files(video)
+    page.locator(".file-preview").wait_for()  # it is uploaded; the name may be shown in parts
+    page.get_by_label("Onset").fill(onset)
+    page.get_by_label("Offset").fill(offset)
+    page.get_by_role("button", name="What does the network say?").click()
+
+
+def test_a_clip_gets_categories_and_pictures_and_is_removed(page, served, videos):
+    ask(page, videos / "smile <b>.mp4")
+    answer = page.frame_locator("iframe")
+    answer.locator(".bars .name").first.wait_for()
+    assert sorted(answer.locator(".bars .name").all_inner_texts()) == ["class0", "class1"]
+    shares = [float(text.split()[0]) for text in answer.locator(".share").all_inner_texts()]
+    assert sum(shares) == pytest.approx(100, abs=0.2)
+    for name in ("filmstrip", "dynamic_image", "rank_scores", "probabilities"):
+        image = answer.locator(f"img.{name}")
+        image.wait_for()
+        assert image.evaluate("async i => { await i.decode(); return i.naturalWidth }") > 100
+    assert "no detector of lies" in answer.locator(".notice").inner_text()
+    # As high as it is long, so that one scrolls but once.
+    page.wait_for_function("document.querySelector('iframe').offsetHeight > 1200")
+    _, kept = served
+    assert list(kept.rglob("*.mp4")) == []
+
+
+def test_an_interval_is_one_window(page, videos):
+    ask(page, videos / "smile <b>.mp4", onset="0.2", offset="0.6")
+    answer = page.frame_locator("iframe")
+    answer.get_by_text("0.20 to 0.60 s, frames 7 to 19").wait_for()
+    assert answer.locator("img.probabilities").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("nobody.mp4", "no face was found in nobody.mp4 (25 frames read"),
+     ("text.mp4", "text.mp4 is no video that can be read")],
+)  # fmt: skip
+def test_mistakes_are_one_sentence_in_the_page(page, served, videos, name, told):
+    ask(page, videos / name)
+    alert = page.locator(".mistake")
+    alert.wait_for()
+    assert alert.inner_text().startswith(told)
+    _, kept = served
+    assert list(kept.rglob("*.mp4")) == []
+
+
+def test_a_video_that_is_too_large_is_not_taken(page, served, videos):
+    page.locator("input[type=file]").set_input_files(videos / "large.mp4")
+    page.get_by_text("maximum allowed size").first.wait_for()
+    _, kept = served
+    assert list(kept.rglob("*large*")) == []
+
+
+def test_the_page_is_for_this_machine_alone(served):
+    address, _ = served
+    port = int(address.rpartition(":")[2])
+    with socket.socket() as elsewhere, pytest.raises(ConnectionRefusedError):
+        elsewhere.connect(("127.0.0.2", port))  # where 0.0.0.0 would answer, too
