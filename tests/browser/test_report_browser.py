@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from fdp_jax.report import write_report
 from tests.test_report import NASTY
@@ -62,6 +63,7 @@ def test_a_persons_bar_shows_the_persons_clips(made, page, person):
     _, report = made
     (told,) = [entry for entry in report["per_subject"] if entry["subject"] == person]
     page.get_by_label(f"the clips of {person}", exact=True).click()
+    expect(shown_rows(page).filter(has_not_text=person)).to_have_count(0)
     assert set(shown_rows(page).locator("td:first-child").all_inner_texts()) == {person}
     assert page.locator("select[name=person]").input_value() == person
     share = f"({100 * told['acc']:.2f} %)"
@@ -73,24 +75,28 @@ def test_a_persons_bar_shows_the_persons_clips(made, page, person):
 def test_filters_combine_are_kept_in_the_address_and_cleared(page, open_page):
     page.select_option("select[name=person]", "王小明")
     page.select_option("select[name=verdict]", "wrong")
+    # The rows follow the address, in an event of their own.
+    expect(shown_rows(page).filter(has_not_text="✗")).to_have_count(0)
+    expect(shown_rows(page).filter(has_not_text="王小明")).to_have_count(0)
     rows = shown_rows(page).all_inner_texts()
     assert rows and all(row.startswith("王小明") and "✗" in row for row in rows)
     again = open_page(page.url)
     assert shown_rows(again).all_inner_texts() == rows
     again.get_by_role("button", name="Clear").click()
-    again.wait_for_function("document.querySelectorAll('#rows tr[hidden]').length === 0")
+    expect(again.locator("#rows tr[hidden]")).to_have_count(0)
     assert shown_rows(again).count() == 24 and "person" not in again.url
 
 
 def test_back_leads_to_the_choice_before(page):
     links = page.locator(".people .number a")
     links.nth(0).click()
-    page.wait_for_function("document.querySelectorAll('#rows tr[hidden]').length === 16")
+    expect(page.locator("#rows tr[hidden]")).to_have_count(16)
     first = page.url
     links.nth(2).click()
-    page.wait_for_function("first => location.href !== first", arg=first)
+    expect(page).not_to_have_url(first)
     page.go_back()
-    page.wait_for_function("first => location.href === first", arg=first)
+    expect(page).to_have_url(first)
+    expect(page.locator("#rows tr[hidden]")).to_have_count(16)
     assert len(set(shown_rows(page).locator("td:first-child").all_inner_texts())) == 1
 
 
