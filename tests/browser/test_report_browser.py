@@ -49,9 +49,7 @@ def test_every_cell_of_the_confusion_matrix_shows_its_clips(made, page):
     for place in range(links.count()):
         links.nth(place).click()
         count = int(links.nth(place).inner_text().split()[0])
-        page.wait_for_function(
-            "n => document.querySelector('#shown').textContent.startsWith(n + ' of ')", arg=count
-        )
+        expect(page.locator("#shown")).to_have_text(re.compile(rf"^\s*{count} of "))
         assert shown_rows(page).count() == count == shown_cards(page).count()
         assert page.locator("#no-cards").is_visible() == (count == 0)
         seen += count
@@ -116,11 +114,12 @@ def test_seeds_are_chosen_one_by_one(tmp_path, open_page):
     assert shown_rows(page).count() == 24 and runs.input_value() == "headline"
     assert "INCOMPLETE" in page.locator(".notice").inner_text()
     page.select_option("select[name=run]", "last/1")
-    assert shown_rows(page).count() == 8 and shown_cards(page).count() == 0
+    expect(shown_rows(page)).to_have_count(8)
+    assert shown_cards(page).count() == 0
     assert page.locator("#no-cards").is_visible()
     page.locator("a[href='#run=last%2F2']").first.click()
-    page.wait_for_function("document.querySelector('select[name=run]').value === 'last/2'")
-    assert shown_rows(page).count() == 12
+    expect(page.locator("select[name=run]")).to_have_value("last/2")
+    expect(shown_rows(page)).to_have_count(12)
 
 
 @pytest.mark.parametrize("width", [320, 400, 1100])
