@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from datasets.alignment import align, similarity
+from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import FaceModels
 from datasets.faces import FaceLandmarker
@@ -94,15 +95,6 @@ class BuiltClip:
     frames: np.ndarray | None
     readable: int
     unreadable: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Crop:
-    """How frames are aligned: the options of `datasets.options.BuildOptions` of these names."""
-
-    per_frame: bool
-    side: int
-    margin: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from datasets.clip_tasks import BuiltClip, ClipTask, Crop, build_clips
+from datasets.clip_tasks import BuiltClip, ClipTask, build_clips
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
 from datasets.options import BuildOptions
@@ -149,8 +149,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 )
         options, subjects, frames, stored = self.build_options, set(), 0, 0
         partial, skipped = [], collections.defaultdict(list)  # sentences; reason -> clips
-        crop = Crop(options.per_frame, options.side, options.margin)
-        built = build_clips(tasks, models, crop, options.workers, self._landmark_file)
+        built = build_clips(tasks, models, options.crop, options.workers, self._landmark_file)
         with contextlib.closing(built) as clips:
             for clip in tqdm(clips, f"building {self.name}", len(tasks), unit="clip"):
                 if clip.frames is None:

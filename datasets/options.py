@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.protocols import CORPORA
 from datasets.reading import needs_manual_dir
@@ -100,6 +101,11 @@ class BuildOptions:
             yield f"--margin must be more than 1 and at most 10, not {self.margin}."
         if self.label_version not in (None, "v1", "v2"):
             yield f"--label_version must be v1 or v2, not {self.label_version}."
+
+    @property
+    def crop(self) -> Crop:
+        """How frames are aligned."""
+        return Crop(self.per_frame, self.side, self.margin)
 
     def identity(self) -> dict[str, bool | float | int | str]:
         """The options that change the built corpus, by name; those that do not apply left out."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.protocols import check_corpus
 
@@ -73,6 +74,8 @@ def _check_metadata(metadata: Any, has_source: bool) -> None:
         raise ValueError("metadata.json holds something else")
     parts = [(metadata, key, kind) for key, kind in _METADATA.items()]
     parts += [(metadata.get("counts"), "clips", int)]
+    kinds = {"per_frame": bool, "side": int, "margin": (int, float)}
+    parts += [(metadata.get("options"), key, kind) for key, kind in kinds.items()]
     if has_source:
         parts += [(metadata.get("source"), key, str) for key in _SOURCE]
     for part, key, kind in parts:
@@ -136,6 +139,12 @@ class Corpus(Sequence):
         if label_field == "earlier_emotion":
             return self.metadata.get("earlier_label_version", "")
         return self.label_version
+
+    @property
+    def crop(self) -> Crop:
+        """How the faces were cut out."""
+        options = self.metadata["options"]
+        return Crop(options["per_frame"], options["side"], options["margin"])
 
     @property
     def corrections(self) -> list[str]:

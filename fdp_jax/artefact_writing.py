@@ -54,13 +54,14 @@ def header_of(fold: TrainedFold, exported: export.Exported) -> dict:
         "classes": list(fold.classes),
         "input": {
             "dtype": "uint8",
-            "shape": ["b", clip.frames, fold.side, fold.side, _channels(fold)],
+            "shape": ["b", clip.frames, fold.crop.side, fold.crop.side, _channels(fold)],
             "frames": clip.frames,
-            "side": fold.side,
+            "side": fold.crop.side,
             "channels": _channels(fold),
             "colour": "grey" if fold.is_grey else "RGB",
             "grey_of_rgb": list(GREY_WEIGHTS),
-            "faces": "found, aligned and cut out as by python -m datasets.build",
+            "faces": "found, aligned and cut out as by python -m datasets.build "
+            f"with {fold.crop.as_options}",
             "sampling": "frame floor((k + 1/2) n / t) of the n from onset to offset, k = 0 .. t-1",
             "inside_the_network": f"central crop of {clip.crop} pixels, scaling to -1 .. 1",
         },
@@ -108,7 +109,7 @@ def _exported(fold: TrainedFold, weights: dict[str, np.ndarray]) -> export.Expor
         return {name: output for name, output in said.items() if output is not None}
 
     (b,) = export.symbolic_shape("b")
-    faces = jax.ShapeDtypeStruct((b, t, fold.side, fold.side, _channels(fold)), jnp.uint8)
+    faces = jax.ShapeDtypeStruct((b, t, fold.crop.side, fold.crop.side, _channels(fold)), jnp.uint8)
     with _no_places_in_the_source():
         return export.export(predict, platforms=PLATFORMS)(weights, faces)
 

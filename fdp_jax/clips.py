@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.protocols import Membership, Protocol
 from datasets.reading import build_command, open_corpus
@@ -27,6 +28,7 @@ class Clips:
       label_version: of each corpus as built.
       corrections: sentences, cells of the sheets that the builds corrected.
       warnings: sentences, what differs from the published corpora.
+      crop: how the faces were cut out.
     """
 
     protocol: Protocol
@@ -40,11 +42,17 @@ class Clips:
     label_version: str
     corrections: tuple[str, ...]
     warnings: tuple[str, ...]
+    crop: Crop
 
     @property
     def side(self) -> int:
         """Height and width of a frame in pixels."""
         return self.frames.shape[1]
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the frames have one channel."""
+        return self.frames.shape[-1] == 1
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that any change of a frame, label or person changes."""
@@ -67,6 +75,7 @@ class _Part:
       rows: (subject, clip, class, frames) of each clip, sorted by subject and clip.
       label_version: of the emotions that the protocol takes.
       corrections, warnings: sentences.
+      crop: how the faces were cut out.
     """
 
     dataset: str
@@ -74,6 +83,7 @@ class _Part:
     label_version: str
     corrections: tuple[str, ...]
     warnings: tuple[str, ...]
+    crop: Crop
 
 
 def load_clips(protocol: Protocol, data_dir: Path) -> Clips:
@@ -81,10 +91,10 @@ def load_clips(protocol: Protocol, data_dir: Path) -> Clips:
 
     Raises:
       UserError: a corpus is not built there, none of its clips belongs to the protocol, or the
-        corpora were built with frames of different sizes.
+        corpora's faces were cut out in different ways.
     """
     parts = [_load_part(protocol, part, data_dir) for part in protocol.parts]
-    _check_sides(parts, data_dir)
+    crop = _common_crop(parts, data_dir)
     rows = [(part.dataset, *row) for part in parts for row in part.rows]
     frames = [row[4] for row in rows]
     lengths = np.array([len(clip) for clip in frames], np.int32)
@@ -102,6 +112,7 @@ def load_clips(protocol: Protocol, data_dir: Path) -> Clips:
         label_version=", ".join(part.label_version for part in parts),
         corrections=tuple(sentence for part in parts for sentence in part.corrections),
         warnings=tuple([*warnings, protocol.note] if protocol.note else warnings),
+        crop=crop,
     )
 
 
@@ -132,21 +143,23 @@ def _load_part(protocol: Protocol, part: Membership, data_dir: Path) -> _Part:
         label_version=f"{part.dataset} {version}" if protocol.is_composite else version,
         corrections=tuple(f"{lead}{correction}" for correction in corpus.corrections),
         warnings=tuple([*warnings, deviation] if deviation else warnings),
+        crop=corpus.crop,
     )
 
 
-def _check_sides(parts: list[_Part], data_dir: Path) -> None:
-    """Raises UserError unless all frames have one size."""
-    sides = {part.dataset: part.rows[0][3].shape[1] for part in parts}
-    if len(set(sides.values())) > 1:
-        told = ", ".join(f"{dataset} {side}" for dataset, side in sides.items())
-        side = max(sides.values())
+def _common_crop(parts: list[_Part], data_dir: Path) -> Crop:
+    """How the faces of all were cut out. Raises UserError unless it was in one way."""
+    crops = {part.dataset: part.crop for part in parts}
+    wanted = max(crops.values(), key=lambda crop: crop.side)
+    if set(crops.values()) != {wanted}:
+        told = ", ".join(f"{dataset} {crop.as_options}" for dataset, crop in crops.items())
         builds = "; ".join(
-            f"{build_command(dataset, data_dir)} --side={side} --overwrite"
-            for dataset in sides
-            if sides[dataset] != side
+            f"{build_command(dataset, data_dir)} {wanted.as_options} --overwrite"
+            for dataset in crops
+            if crops[dataset] != wanted
         )
         raise UserError(
-            f"the corpora in {data_dir} were built with frames of different sides in pixels "
-            f"({told}); give them one, as with: {builds}"
+            f"the faces of the corpora in {data_dir} were cut out in different ways ({told}); cut "
+            f"them out in one, as with: {builds}"
         )
+    return wanted

@@ -8,8 +8,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from datasets.crop import Crop
 from datasets.errors import UserError
-from datasets.options import BuildOptions
 from fdp_jax.checkpoints import load_final
 from fdp_jax.config import TrainConfig
 from fdp_jax.prediction import predict_clips
@@ -30,7 +30,7 @@ class TrainedFold:
       classes: names of the categories, in the order of the probabilities.
       dataset, protocol, preset, label_version: of the run, for who reads the result.
       seed: of the run.
-      side: height and width of the aligned faces it was trained on, in pixels, before the crop.
+      crop: how the faces it was trained on were cut out.
       is_grey: whether those were grey.
       state: weights and running statistics after the last step.
     """
@@ -43,7 +43,7 @@ class TrainedFold:
     preset: str
     label_version: str
     seed: int
-    side: int
+    crop: Crop
     is_grey: bool
     state: TrainState
 
@@ -104,8 +104,16 @@ def load_fold(directory: FoldDirectory) -> TrainedFold:
     told = _read_json(seed_folder / "run.json")
     identity = _read_json(seed_folder.parent / "config.json")
     config = config_from(identity, seed_folder.parent / "config.json")
-    classes, seed = tuple(told["classes"]), int(told["seed"])
-    inputs = told.get("input", {"side": BuildOptions.side, "is_grey": True})
+    try:
+        classes, seed = tuple(told["classes"]), int(told["seed"])
+        names = told["dataset"], told["protocol"], identity["preset"], told["label_version"]
+        crop = Crop(*(told["input"][key] for key in ("per_frame", "side", "margin")))
+        is_grey = bool(told["input"]["is_grey"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{seed_folder / 'run.json'} is of another version of this program (without {error}); "
+            "train again"
+        ) from error
     # What training alone needs, Adam's moments, is not made here.
     key = fold_key(seed, directory.path.name)
     shapes = jax.eval_shape(Steps(config, len(classes)).initial_state, key)
@@ -114,13 +122,10 @@ def load_fold(directory: FoldDirectory) -> TrainedFold:
         directory,
         config,
         classes,
-        told["dataset"],
-        told["protocol"],
-        identity["preset"],
-        told["label_version"],
+        *names,
         seed,
-        int(inputs["side"]),
-        bool(inputs["is_grey"]),
+        crop,
+        is_grey,
         state,
     )
 

@@ -1,7 +1,7 @@
 """What a run has to train, fold by fold, and the files that tell of it (no jax needed)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -164,7 +164,7 @@ def _seed_content(
             for fold in folds
         ],
         "classes": list(protocol.classes),
-        "input": {"side": clips.side, "is_grey": clips.frames.shape[-1] == 1},
+        "input": {**asdict(clips.crop), "is_grey": clips.is_grey},
         "group_folds": run.config.group_folds or None,
         "parameters": machine.parameters,
         "steps": run.config.steps,

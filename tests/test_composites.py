@@ -42,8 +42,10 @@ def example(subject, clip, emotion, grey=False, side=72, earlier="") -> dict:
     }  # fmt: skip
 
 
-def metadata(version, **changes) -> dict:
-    return {"label_version": version, "corrections": [], "warnings": [], **changes}
+def metadata(version, side=72, margin=2.5, per_frame=False, **changes) -> dict:
+    options = {"side": side, "margin": margin, "per_frame": per_frame}
+    told = {"label_version": version, "corrections": [], "warnings": [], "options": options}
+    return told | changes
 
 
 def colour() -> list[dict]:
@@ -133,11 +135,14 @@ def test_digest_tells_two_corpora_apart():
 
 
 def test_corpora_that_do_not_fit_together_are_one_sentence(built):
-    built["samm"] = Corpus(
-        [example("006", "006_1_2", "other", side=96)], Path("samm"), metadata("v2")
-    )
-    with pytest.raises(UserError, match=r"casme2 72, samm 96.*build casme2 .*--side=96"):
+    larger = [example("006", "006_1_2", "other", side=96)]
+    built["samm"] = Corpus(larger, Path("samm"), metadata("v2", side=96))
+    with pytest.raises(UserError, match=r"samm --side=96 .*build casme2 .*--side=96 --margin=2\.5"):
         load_clips(PROTOCOL, Path("data"))
+    for change, told in (({"margin": 3.0}, "--side=72 --margin=3"), ({"per_frame": True}, "--per")):
+        built["samm"] = Corpus(grey(), Path("samm"), metadata("v2", **change))
+        with pytest.raises(UserError, match=rf"cut out in different ways .*samm {told}"):
+            load_clips(PROTOCOL, Path("data"))
     built["samm"] = Corpus([example("006", "006_1_2", "fear")], Path("samm"), metadata("v2"))
     with pytest.raises(UserError, match=r"no clip of samm .* emotions are fear"):
         load_clips(PROTOCOL, Path("data"))

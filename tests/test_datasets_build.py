@@ -296,6 +296,11 @@ def test_metadata_that_lack_a_part_are_told(tiny, tmp_path):
         path.write_text(json.dumps({key: whole[key] for key in whole if key != part}))
         with pytest.raises(UserError, match=rf"damaged \(metadata.json lacks {part}\)"):
             open_corpus("synthetic", tmp_path)
+    for key in ("side", "margin", "per_frame"):
+        options = {name: value for name, value in whole["options"].items() if name != key}
+        path.write_text(json.dumps(whole | {"options": options}))
+        with pytest.raises(UserError, match=rf"damaged \(metadata.json lacks {key}\)"):
+            open_corpus("synthetic", tmp_path)
     path.write_text(json.dumps(whole | {"counts": {}}))
     with pytest.raises(UserError, match=r"damaged \(metadata.json lacks clips\)"):
         open_corpus("synthetic", tmp_path)

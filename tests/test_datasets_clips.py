@@ -6,7 +6,8 @@ import weakref
 import numpy as np
 import pytest
 
-from datasets.clip_tasks import Crop, build_clip
+from datasets.clip_tasks import build_clip
+from datasets.crop import Crop
 from datasets.errors import UserError
 
 SMALL, LARGE = (60, 80), (90, 120)

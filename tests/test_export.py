@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 
+from datasets.crop import Crop
 from datasets.errors import UserError
 from fdp_jax import artefact, artefact_writing, export
 from fdp_jax.artefact_writing import write_artefact
@@ -100,7 +101,7 @@ def with_random_weights(is_grey: bool, **changes) -> TrainedFold:
 
     params, statistics = jax.tree.map(moved, (state.params, state.batch_stats))
     state = state.replace(params=params, batch_stats=statistics)
-    told = ("noise", "2class", "tiny", "made up", 0, 72, is_grey)
+    told = ("noise", "2class", "tiny", "made up", 0, Crop(False, 72, 2.5), is_grey)
     return TrainedFold(FoldDirectory(Path("p1")), config, ("a", "b"), *told, state)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from datasets.command_line import main_with_clear_errors
+from datasets.crop import Crop
 from datasets.errors import UserError
 from fdp_jax.cadence import Cadence
 from fdp_jax.own_video import page, predicting
@@ -30,13 +31,15 @@ FILES = {
     "rank_scores.png", "probabilities.png",
 }  # fmt: skip
 
+CROP = Crop(per_frame=True, side=72, margin=3.5)  # not as by default
+
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     """Two folds trained on noise, for long enough to answer otherwise than each other."""
     folder = tmp_path_factory.mktemp("trained")
     config = dataclasses.replace(TINY, steps=60, batch_size=4)
-    clips = random_clips(people=3, each=2)
+    clips = dataclasses.replace(random_clips(people=3, each=2), crop=CROP)
     run_folds(Run(config, "tiny", (7,), ("p0", "p2"), folder, Cadence(20, 60), "by hand"), clips)
     return folder
 
@@ -92,11 +95,12 @@ def test_one_window_is_what_the_network_says_of_the_corpus_clip(workdir, videos,
 
     said = predict(videos / "frames", workdir, tmp_path)
     assert [row["start"] for row in said["windows"]] == [None]
+    assert said["faces"] == "--per_frame --side=72 --margin=3.5"
     assert "--fps=RATE" in said["notices"][0] and said["frames_per_second"] is None
     assert not (tmp_path / "probabilities.png").exists()
     landmarker = CountingLandmarker(FaceLandmarker(get_face_models()))
     source = open_source(videos / "frames", None)
-    clip = one_window(source, None, None, landmarker, Face(72, True), Seen())
+    clip = one_window(source, None, None, landmarker, Face(CROP, is_grey=True), Seen())
     fold = load_fold(find_folds(workdir)[0])
     whole = fold.predict(clip.frames, np.zeros(1, np.int32), np.full(1, 12, np.int32))
     given = [*said["windows"][0]["probabilities"].values()]
@@ -229,7 +233,9 @@ def test_the_page_escapes_names_and_fetches_nothing(workdir, videos, tmp_path):
 
 
 def test_what_it_was_trained_on_decides_what_it_is_worth():
-    drawn = Model("runs/x", ("f",), "synthetic", "5class", "small", "v", ("a", "b"), 900)
+    drawn = Model(
+        "runs/x", ("f",), "synthetic", "5class", "small", "v", "--side=72", ("a", "b"), 900
+    )
     assert "drawn faces" in drawn.worth and "no more than a guess" in drawn.worth
     filmed = dataclasses.replace(drawn, dataset="samm")
     assert "trained on samm: few people, filmed in a laboratory" in filmed.worth

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from datasets.clip_tasks import Annotation, build_clip
+from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
@@ -15,7 +16,7 @@ from fdp_jax.own_video.faces import CountingLandmarker, Sightings
 from fdp_jax.own_video.reading import Frame, Seen, open_source
 from tests.face_videos import empty_frames, face_frames, write_folder
 
-FACE = Face(side=72, is_grey=False)
+FACE = Face(Crop(per_frame=False, side=72, margin=2.5), is_grey=False)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,8 @@ class Task:
         return iter(self._frames)
 
 
-def built(frames, landmarker):
-    return build_clip(Task(frames), landmarker, FACE.crop).frames
+def built(frames, landmarker, crop=FACE.crop):
+    return build_clip(Task(frames), landmarker, crop).frames
 
 
 def test_sliding_windows_show_what_the_corpora_would(landmarker, plain):
@@ -81,9 +82,27 @@ def test_an_interval_shows_what_the_corpora_would(landmarker, plain):
     np.testing.assert_array_equal(clip.frames, built(frames[:13], plain))
 
 
+@pytest.mark.parametrize(
+    "crop", [Crop(per_frame=False, side=72, margin=1.7), Crop(per_frame=True, side=72, margin=2.5)]
+)
+def test_faces_are_cut_out_as_those_of_the_training_were(landmarker, plain, crop):
+    face = Face(crop, is_grey=False)
+    frames = [np.roll(frame, 2 * k, axis=1) for k, frame in enumerate(face_frames(25))]
+    frames[8] = empty_frames(1)[0]
+    clips = list(SlidingWindows(Film(frames), landmarker, face, Seen()))
+    assert [clip.window.first_frame for clip in clips] == [1, 4, 7, 10]
+    for clip in clips:
+        first = clip.window.first_frame
+        shown = frames[first - 1 : first + 14]
+        np.testing.assert_array_equal(clip.frames, built(shown, plain, crop))
+        assert (clip.frames != built(shown, plain)).any()
+    interval = one_window(Film(frames), 0.0, 0.4, landmarker, face, Seen())
+    np.testing.assert_array_equal(interval.frames, built(frames[:13], plain, crop))
+
+
 def test_grey_networks_are_given_grey(landmarker, plain):
     frames = face_frames(4)
-    grey = Face(side=48, is_grey=True)
+    grey = Face(Crop(per_frame=False, side=48, margin=2.5), is_grey=True)
     clip = one_window(Film(frames), None, None, landmarker, grey, Seen())
     assert clip.frames.shape == (4, 48, 48, 1)
     sliding = next(iter(SlidingWindows(Film(face_frames(16)), landmarker, grey, Seen())))

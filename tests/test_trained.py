@@ -34,7 +34,7 @@ def workdir(tmp_path_factory, clips):
 def test_it_says_of_the_clips_left_out_what_the_training_said(workdir, clips):
     (fold, other) = map(load_fold, find_folds(workdir))
     assert (fold.fold, other.fold, fold.seed, fold.preset) == ("p0", "p2", 7, "tiny")
-    assert (fold.classes, fold.side, fold.is_grey) == (clips.protocol.classes, 72, True)
+    assert (fold.classes, fold.crop, fold.is_grey) == (clips.protocol.classes, clips.crop, True)
     test = [number for number, person in enumerate(clips.subjects) if person == "p0"]
     said = fold.predict(clips.frames, clips.starts[test], clips.lengths[test])
     with np.load(fold.directory.outputs, allow_pickle=False) as stored:
@@ -80,6 +80,16 @@ def test_torn_files_are_said(workdir, name):
             load_fold(find_folds(workdir)[0])
     finally:
         path.write_text(whole)
+
+
+@pytest.mark.parametrize("key", ["input", "classes", "label_version"])
+def test_a_run_of_another_version_is_said(workdir, tmp_path, key):
+    shutil.copytree(workdir, tmp_path / "run")
+    path = tmp_path / "run" / "seed_7" / "run.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({name: told[name] for name in told if name != key}))
+    with pytest.raises(UserError, match=rf"run\.json is of another version .*{key}"):
+        load_fold(find_folds(tmp_path / "run")[0])
 
 
 @pytest.mark.parametrize("config", [*PRESETS.values(), TINY], ids=[*PRESETS, "tiny"])

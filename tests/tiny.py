@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from datasets.crop import Crop
 from datasets.protocols import Membership, Protocol
 from fdp_jax.clips import Clips
 from fdp_jax.config import ClipConfig, ModelConfig, OptimizerConfig, TrainConfig
@@ -85,4 +86,5 @@ def random_clips(
         label_version=", ".join(f"{corpus} made up" for corpus in corpora),
         corrections=(),
         warnings=(),
+        crop=Crop(per_frame=False, side=72, margin=2.5),
     )

@@ -9,6 +9,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from datasets.options import BuildOptions
 from datasets.protocols import get_protocol
 from fdp_jax.clips import Clips
 
@@ -46,6 +47,7 @@ def drawn_clips(people: int = PEOPLE, side: int = SIDE, seed: int = 0) -> Clips:
         label_version=NAME,
         corrections=(),
         warnings=("the frames are drawn for measuring speed; the scores mean nothing",),
+        crop=dataclasses.replace(BuildOptions(), side=side).crop,
     )
 
 

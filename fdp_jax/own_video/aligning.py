@@ -1,7 +1,7 @@
 """Windows of a video as clips of aligned faces, made as `datasets.clip_tasks` makes a corpus'.
 
-The face of a window is where its first frame shows it, and stays there for the window. Of frames
-as read one at a time is in memory.
+The face of a window is where its first frame shows it, and stays there for the window, unless the
+network's corpus was built with `--per_frame`. Of frames as read one at a time is in memory.
 
 Axes: n frames, s side of the aligned face in pixels, c channels.
 """
@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from datasets.alignment import align, similarity
-from datasets.clip_tasks import Annotation, Crop, build_clip
+from datasets.clip_tasks import Annotation, build_clip
+from datasets.crop import Crop
 from datasets.errors import UserError
-from datasets.options import BuildOptions
 from fdp_jax.own_video import windows
 from fdp_jax.own_video.faces import CountingLandmarker, Sightings
 from fdp_jax.own_video.reading import Frame, Seen, Source
@@ -60,17 +60,12 @@ class Face:
     """How a network wants its faces.
 
     Attributes:
-      side: height and width in pixels, before the network's own crop.
+      crop: how they are cut out.
       is_grey: whether in grey.
     """
 
-    side: int
+    crop: Crop
     is_grey: bool
-
-    @property
-    def crop(self) -> Crop:
-        """As a corpus is built by default."""
-        return Crop(per_frame=False, side=self.side, margin=BuildOptions.margin)
 
 
 def one_window(
@@ -195,9 +190,17 @@ class SlidingWindows:
             while open_windows and windows.is_over(open_windows[0].end, frame.seconds):
                 yield from self._closed(open_windows.pop(0))
             number = windows.opened_by(frame.seconds, newest)
+            if number is not None or self._face.crop.per_frame:
+                landmarks, matrix = self._look(frame)
+                for window in open_windows:
+                    window.see(landmarks, matrix if self._face.crop.per_frame else None)
             if number is not None:
                 newest = number
-                self._look(number, frame, open_windows)
+                start, end = windows.span(number)
+                if matrix is None:
+                    self.without_face.append(start)
+                else:
+                    open_windows.append(_OpenWindow(start, end, matrix, Sightings(landmarks)))
             for window in open_windows:
                 window.add(frame, self._face)
         self._seen.is_whole = True
@@ -211,20 +214,14 @@ class SlidingWindows:
             start for start in self.without_face if windows.is_within(None, beyond, start)
         ]
 
-    def _look(self, number: int, frame: Frame, open_windows: "list[_OpenWindow]") -> None:
-        """Opens the window of that number, where there is a face, and tells the others of it."""
+    def _look(self, frame: Frame) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Landmarks [68, 2] and the matrix [2, 3] that aligns them; None without such a face."""
         landmarks = self._landmarker.find(frame.pixels)
-        for window in open_windows:
-            window.face.add(landmarks)
-        start, end = windows.span(number)
-        matrix = None
+        crop = self._face.crop
         if landmarks is not None:
             with contextlib.suppress(ValueError):  # degenerate: what was found there is no face
-                matrix = similarity(landmarks, self._face.side, BuildOptions.margin)
-        if matrix is None:
-            self.without_face.append(start)
-        else:
-            open_windows.append(_OpenWindow(start, end, matrix, Sightings(landmarks)))
+                return landmarks, similarity(landmarks, crop.side, crop.margin)
+        return landmarks, None
 
     def _closed(self, window: "_OpenWindow") -> Iterator[WindowClip]:
         if not window.face.is_steady:
@@ -243,11 +240,17 @@ class _OpenWindow:
         self._seconds: list[float] = []
         self._frames: list[np.ndarray] = []
 
+    def see(self, landmarks: np.ndarray | None, matrix: np.ndarray | None) -> None:
+        """Takes what a look found: a face or none, and the matrix [2, 3] for frames from now on."""
+        self.face.add(landmarks)
+        if matrix is not None:
+            self._matrix = matrix
+
     def add(self, frame: Frame, face: Face) -> None:
         """Takes a frame, of which only the aligned face is kept."""
         self._numbers.append(frame.number)
         self._seconds.append(frame.seconds)
-        aligned = align(frame.pixels, self._matrix, face.side)
+        aligned = align(frame.pixels, self._matrix, face.crop.side)
         is_flat = aligned.ndim == 2
         rgb = cv2.cvtColor(aligned, cv2.COLOR_GRAY2RGB if is_flat else cv2.COLOR_BGR2RGB)
         self._frames.append(_grey(rgb) if face.is_grey else rgb)

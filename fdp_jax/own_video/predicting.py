@@ -72,7 +72,7 @@ def predict(
       UserError: frames cannot be read, none shows a face, or there are fewer than two.
     """
     landmarker = CountingLandmarker(FaceLandmarker(get_face_models(face_models)))
-    face, seen = Face(folds[0].side, folds[0].is_grey), Seen()
+    face, seen = Face(folds[0].crop, folds[0].is_grey), Seen()
     sliding, rows, surest = None, [], (0, None)
     if interval is None and source.has_times:
         sliding = SlidingWindows(source, landmarker, face, seen)
@@ -102,6 +102,7 @@ def model_of(folds: Sequence[TrainedFold], checkpoint: Path) -> result.Model:
         protocol=first.protocol,
         preset=first.preset,
         label_version=first.label_version,
+        faces=first.crop.as_options,
         classes=first.classes,
         steps=first.config.steps,
     )

@@ -24,6 +24,7 @@ class Model:
       checkpoint: as the user named it.
       folds: folders of the folds whose networks spoke, within the work directory.
       dataset, protocol, preset, label_version: of the training.
+      faces: options of the build that cuts faces out as those of the training were.
       classes: categories, in the order of the probabilities.
       steps: of the training.
     """
@@ -34,6 +35,7 @@ class Model:
     protocol: str
     preset: str
     label_version: str
+    faces: str
     classes: tuple[str, ...]
     steps: int
 
@@ -198,6 +200,7 @@ def assemble(
         "trained_on": model.dataset,
         "protocol": model.protocol,
         "label_version": model.label_version,
+        "faces": model.faces,
         "folds": list(model.folds),
         "classes": list(model.classes),
         "notices": told,
