@@ -21,9 +21,8 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 OWN_TEST = ("new-backbone.md", "new-corpus.md")
 TRAINS = ("fdp_jax.train", "launch.loso", "launch.experiments", "fdp_jax.experiments")
 TRAINS_NOTHING = [name for name in NAMES if not experiment(name).trains]
-# Of a cluster or of corpora that are not here; tests/test_launch_*.py and tests/test_experiments.py
-# have their own.
-ELSEWHERE = ("--address=auto", "sbatch ", "ray ", "--manual_dir=")
+# Of a cluster; tests/test_launch_*.py have their own.
+ELSEWHERE = ("--address=auto", "sbatch ", "ray ")
 
 
 def commands() -> list[str]:
@@ -78,10 +77,14 @@ def test_every_option_of_a_training_is_one(command):
 
 @pytest.fixture(scope="module")
 def folder(data_dir, tmp_path_factory) -> Path:
-    """Where a reader would stand: the synthetic corpus is built, SAMM is unpacked."""
+    """Where a reader would stand: the synthetic corpus is built, others are unpacked."""
     here = tmp_path_factory.mktemp("reader")
-    (here / "data").symlink_to(data_dir)
-    run_module("datasets.example", "samm", f"--out={here / 'DIR_OF_SAMM'}")
+    (here / "data").mkdir()
+    (here / "data" / "synthetic").symlink_to(data_dir / "synthetic")
+    for name in ("casme2", "samm"):
+        run_module("datasets.example", name, f"--out={here / 'PARENT' / name}")
+    for name in ("SAMM", "DIR_OF_SAMM"):
+        (here / name).symlink_to(here / "PARENT" / "samm")
     return here
 
 
