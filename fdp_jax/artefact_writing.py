@@ -20,7 +20,7 @@ from fdp_jax.files import write_atomically
 from fdp_jax.sampling import GREY_WEIGHTS, DeviceCorpus
 from fdp_jax.steps import Steps
 from fdp_jax.trained import TrainedFold
-from fdp_jax.trained_on import installed_versions
+from fdp_jax.training.trained_on import installed_versions
 
 PLATFORMS = ("cpu", "cuda")
 

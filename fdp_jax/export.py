@@ -28,7 +28,7 @@ from datasets.command_line import main_with_clear_errors, parse_options
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from fdp_jax.work_directory import FoldDirectory
+    from fdp_jax.training.work_directory import FoldDirectory
 
 PROGRAM = "python -m fdp_jax.export WORKDIR_OR_FOLD"
 

@@ -99,7 +99,7 @@ def run(arguments: list[str]) -> dict:
     video, options = options_from(arguments)
     checkpoint, out = options.checkpoint.expanduser(), options.out.expanduser()
     from fdp_jax.own_video.reading import open_source
-    from fdp_jax.work_directory import check_writable
+    from fdp_jax.training.work_directory import check_writable
 
     source = open_source(video, options.fps)
     interval = interval_of(options.onset, options.offset)

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdp_jax.clips import Clips
-from fdp_jax.folds import Fold
 from fdp_jax.losses import dynamic_image_loss
+from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.models.fdp import Outputs
-from fdp_jax.predictions import PredictionTable
 from fdp_jax.sampling import GREY_WEIGHTS, Batch, DeviceCorpus
 from fdp_jax.steps import Steps, TrainState
+from fdp_jax.training.folds import Fold
 
 # What of `predict_clips` goes into the table; the rest is `outputs.npz`.
 OF_TABLE = ("probabilities", "dic_mse")

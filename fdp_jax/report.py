@@ -27,7 +27,7 @@ def write_report(workdir: str | Path) -> dict:
         be written to.
     """
     from fdp_jax.files import write_atomically
-    from fdp_jax.predictions import pool
+    from fdp_jax.metrics.predictions import pool
     from fdp_jax.reporting import page, summary, text
     from fdp_jax.reporting import workdir as reading
 
@@ -95,11 +95,11 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["compare"]:
-        from fdp_jax.compare_command import main as compare
+        from fdp_jax.reporting.compare_command import main as compare
 
         return compare(arguments[1:])
     if arguments[:1] == ["chance"]:
-        from fdp_jax.chance_command import main as chance
+        from fdp_jax.reporting.chance_command import main as chance
 
         return chance(arguments[1:])
     parser = argparse.ArgumentParser(

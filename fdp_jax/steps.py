@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import optax
 
 from fdp_jax.config import TrainConfig
-from fdp_jax.grouping import FoldAxis
 from fdp_jax.losses import (
     Losses,
     dynamic_image_loss,
@@ -24,6 +23,7 @@ from fdp_jax.optimizer import make_optimizer
 from fdp_jax.precision import apply_network
 from fdp_jax.random_streams import Purpose, stream
 from fdp_jax.sampling import Batch, DeviceCorpus, evaluation_batch, training_batch
+from fdp_jax.training.grouping import FoldAxis
 
 
 @flax.struct.dataclass

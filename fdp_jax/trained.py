@@ -10,14 +10,14 @@ import numpy as np
 
 from datasets.crop import Crop
 from datasets.errors import UserError
-from fdp_jax.checkpoints import load_final
 from fdp_jax.config import TrainConfig
 from fdp_jax.prediction import predict_clips
 from fdp_jax.random_streams import fold_key
 from fdp_jax.sampling import DeviceCorpus
 from fdp_jax.steps import Steps, TrainState
 from fdp_jax.stored_config import config_from
-from fdp_jax.work_directory import FoldDirectory
+from fdp_jax.training.checkpoints import load_final
+from fdp_jax.training.work_directory import FoldDirectory
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,8 +42,8 @@ def run(arguments: list[str]) -> dict:
     check_installed()
     from fdp_jax.report import print_summary, write_report
     from fdp_jax.train import prepared
-    from fdp_jax.training_plan import Plan
-    from fdp_jax.work_directory import locked_run
+    from fdp_jax.training.plan import Plan
+    from fdp_jax.training.work_directory import locked_run
     from launch.crew import names_of
 
     command = "python -m launch.loso " + shlex.join(arguments)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from datasets.errors import UserError
-from fdp_jax.training_plan import FoldTask, Plan
+from fdp_jax.training.plan import FoldTask, Plan
 from launch.crew import Crew, Hand
 from launch.fold_progress import FoldProgress, progress_of
 

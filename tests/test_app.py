@@ -11,11 +11,11 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax.app import Options, Speaker, options_from, run
-from fdp_jax.cadence import Cadence
 from fdp_jax.own_video.predicting import load_networks
 from fdp_jax.predict import run as predict
-from fdp_jax.training_plan import Run
-from fdp_jax.training_run import run_folds
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.plan import Run
+from fdp_jax.training.run import run_folds
 from tests.conftest import ROOT, run_module
 from tests.face_videos import empty_frames, face_frames, write_video
 from tests.tiny import TINY, random_clips

@@ -8,6 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
+HEAVY = (
+    "fdp_jax.steps", "fdp_jax.models", "fdp_jax.sampling", "fdp_jax.training.fold_training",
+    "fdp_jax.training.run",
+)  # fmt: skip
 TORCH_ALLOWED = {"fdp_jax/twin.py", "fdp_jax/benchmark/twin_step.py"}
 # What of the benchmark runs in processes of its own; the rest only compares, and holds no device.
 MEASURED = {
@@ -49,24 +53,26 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
 @pytest.mark.parametrize(
     "path",
     files(
-        "fdp_jax/metrics.py", "fdp_jax/report.py", "fdp_jax/predictions.py", "fdp_jax/files.py",
-        "fdp_jax/config.py", "fdp_jax/folds.py", "fdp_jax/batching.py",
-        "fdp_jax/selection.py", "fdp_jax/grouping.py", "fdp_jax/progress.py",
-        "fdp_jax/cadence.py", "fdp_jax/training_plan.py", "fdp_jax/clips.py",
-        "fdp_jax/work_directory.py", "fdp_jax/reporting/*.py",
-        "launch/**/*.py",
-        "fdp_jax/chance*.py", "fdp_jax/compar*.py", "fdp_jax/confusion.py", "fdp_jax/bootstrap.py",
-        "fdp_jax/significance.py", "fdp_jax/paper_numbers.py", "fdp_jax/protocol_labels.py",
-        "fdp_jax/predict.py", "fdp_jax/own_video/aligning.py", "fdp_jax/own_video/faces.py",
-        "fdp_jax/app.py", "fdp_jax/own_video/limiting.py",
-        "fdp_jax/own_video/pag*.py", "fdp_jax/own_video/pictures.py",
-        "fdp_jax/own_video/re*.py", "fdp_jax/own_video/windows.py",
+        "fdp_jax/metrics/*.py", "fdp_jax/report.py", "fdp_jax/reporting/*.py", "launch/**/*.py",
+        "fdp_jax/config.py", "fdp_jax/clips.py", "fdp_jax/files.py", "fdp_jax/batching.py",
+        "fdp_jax/paper_numbers.py", "fdp_jax/predict.py", "fdp_jax/app.py",
+        *(f"fdp_jax/training/{name}.py" for name in (
+            "cadence", "folds", "grouping", "plan", "progress", "selection", "work_directory",
+        )),
+        *(f"fdp_jax/own_video/{name}.py" for name in (
+            "aligning", "faces", "limiting", "page", "pictures", "reading", "result", "windows",
+        )),
     ),
     ids=str,
 )  # fmt: skip
 def test_what_must_run_without_jax_imports_none(path):
     assert not tops(path) & JAX
-    heavy = {"fdp_jax.steps", "fdp_jax.models", "fdp_jax.sampling", "fdp_jax.fold_training"}
+    heavy = {
+        "fdp_jax.steps",
+        "fdp_jax.models",
+        "fdp_jax.sampling",
+        "fdp_jax.training.fold_training",
+    }
     assert not {name for name in imports_of(path) if name.startswith(tuple(heavy))}
 
 
@@ -74,15 +80,20 @@ def test_what_must_run_without_jax_imports_none(path):
 def test_who_compares_measured_processes_loads_neither_jax_nor_them(path):
     if path.stem not in MEASURED:
         assert not tops(path) & JAX
-        heavy = {"fdp_jax.steps", "fdp_jax.models", "fdp_jax.sampling", "fdp_jax.fold_training"}
-        heavy |= {"fdp_jax.training_run"} | {f"fdp_jax.benchmark.{name}" for name in MEASURED}
+        heavy = {
+            "fdp_jax.steps",
+            "fdp_jax.models",
+            "fdp_jax.sampling",
+            "fdp_jax.training.fold_training",
+        }
+        heavy |= {"fdp_jax.training.run"} | {f"fdp_jax.benchmark.{name}" for name in MEASURED}
         assert not {name for name in imports_of(path) if name.startswith(tuple(heavy))}
 
 
 @pytest.mark.parametrize("path", files("launch/*.py"), ids=str)
 def test_only_a_worker_trains_and_only_the_cluster_knows_ray(path):
     names = imports_of(path)
-    assert path.stem == "worker" or "fdp_jax.training_run" not in names
+    assert path.stem == "worker" or "fdp_jax.training.run" not in names
     assert path.stem in ("cluster", "worker") or "ray" not in tops(path)
 
 

@@ -19,7 +19,7 @@ from fdp_jax.benchmark.gpu_words import in_words
 from fdp_jax.benchmark.processes import WorkerError
 from fdp_jax.benchmark.targets import reached
 from fdp_jax.benchmark.workload import Workload
-from fdp_jax.folds import make_folds
+from fdp_jax.training.folds import make_folds
 from tests.conftest import ROOT, run_module
 from tests.test_benchmark import TINY_SIZES
 from tests.without_packages import environment_with_only

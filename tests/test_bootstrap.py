@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from fdp_jax.bootstrap import Resampling, drawn_scores, interval, subject_bootstrap
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.metrics.bootstrap import Resampling, drawn_scores, interval, subject_bootstrap
+from fdp_jax.metrics.predictions import PredictionTable
 
 ABC = ("a", "b", "c")
 

@@ -7,8 +7,9 @@ import openpyxl
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax import chance, report
-from fdp_jax.chance import guessing_level
+from fdp_jax import report
+from fdp_jax.metrics import chance
+from fdp_jax.metrics.chance import guessing_level
 from tests import test_datasets_counts as sheets
 from tests.conftest import run_module
 from tests.test_report_workdir import make_workdir

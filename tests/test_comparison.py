@@ -7,8 +7,8 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax import report
-from fdp_jax.comparison import compare
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.metrics.predictions import PredictionTable
+from fdp_jax.reporting.comparison import compare
 from fdp_jax.reporting.comparison_text import lines
 from tests.conftest import run_module
 from tests.test_report_workdir import make_workdir

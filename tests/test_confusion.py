@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fdp_jax import metrics
-from fdp_jax.confusion import SCORED, confusion_matrices, scores_of
+from fdp_jax.metrics import scores as metrics
+from fdp_jax.metrics.confusion import SCORED, confusion_matrices, scores_of
 
 ABC = ("a", "b", "c")
 

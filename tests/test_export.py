@@ -18,13 +18,13 @@ from datasets.crop import Crop
 from datasets.errors import UserError
 from fdp_jax import artefact, artefact_writing, export
 from fdp_jax.artefact_writing import write_artefact
-from fdp_jax.cadence import Cadence
 from fdp_jax.sampling import frame_numbers
 from fdp_jax.steps import Steps
 from fdp_jax.trained import TrainedFold, find_folds, load_fold
-from fdp_jax.training_plan import Run
-from fdp_jax.training_run import run_folds
-from fdp_jax.work_directory import FoldDirectory
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.plan import Run
+from fdp_jax.training.run import run_folds
+from fdp_jax.training.work_directory import FoldDirectory
 from tests.conftest import ROOT, run_module
 from tests.tiny import TINY, random_clips
 from tests.without_packages import environment_without

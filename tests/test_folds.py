@@ -5,7 +5,7 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax.batching import batch_numbers
-from fdp_jax.folds import choose_folds, make_folds
+from fdp_jax.training.folds import choose_folds, make_folds
 
 SUBJECTS = ["007", "006", "007", "011", "006", "007", "013"]
 ONE = ["samm"] * 7

@@ -10,20 +10,26 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax import fold_training, folds_together, training_run
 from fdp_jax.batching import batch_numbers
-from fdp_jax.cadence import Cadence
-from fdp_jax.checkpoints import FoldCheckpoints
-from fdp_jax.fold_training import device_corpus
-from fdp_jax.folds import make_folds
-from fdp_jax.folds_together import FoldsTogether, averages, choose_folds_at_once, stack_states
-from fdp_jax.progress import SilentBar
 from fdp_jax.random_streams import fold_key
 from fdp_jax.steps import Steps
-from fdp_jax.training_log import read_log
-from fdp_jax.training_plan import Run
-from fdp_jax.training_run import run_folds
-from fdp_jax.work_directory import fold_directory
+from fdp_jax.training import fold_training, folds_together
+from fdp_jax.training import run as training_run
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.checkpoints import FoldCheckpoints
+from fdp_jax.training.fold_training import device_corpus
+from fdp_jax.training.folds import make_folds
+from fdp_jax.training.folds_together import (
+    FoldsTogether,
+    averages,
+    choose_folds_at_once,
+    stack_states,
+)
+from fdp_jax.training.log import read_log
+from fdp_jax.training.plan import Run
+from fdp_jax.training.progress import SilentBar
+from fdp_jax.training.run import run_folds
+from fdp_jax.training.work_directory import fold_directory
 from tests.conftest import run_module
 from tests.kill_and_resume import compare
 from tests.test_train_command import refused

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.cadence import Cadence
-from fdp_jax.training_plan import Plan, Run
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.plan import Plan, Run
 from launch import crew
 from launch.crew import Crew, Orders, names_of
 from launch.share import Share

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from datasets.errors import UserError
-from fdp_jax.cadence import Cadence
-from fdp_jax.training_plan import Plan, Run
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.plan import Plan, Run
 from launch import cluster
 from launch.cluster import Cluster
 from launch.fold_progress import progress_of

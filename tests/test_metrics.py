@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from fdp_jax import metrics
+from fdp_jax.metrics import scores as metrics
 
 ABC = ("a", "b", "c")
 

@@ -13,10 +13,10 @@ TRAINING = """
 import dataclasses, sys
 from pathlib import Path
 
-from fdp_jax.cadence import Cadence
+from fdp_jax.training.cadence import Cadence
 from fdp_jax.report import print_summary, write_report
-from fdp_jax.training_plan import Run
-from fdp_jax.training_run import run_folds
+from fdp_jax.training.plan import Run
+from fdp_jax.training.run import run_folds
 from tests.tiny import TINY, random_clips
 
 workdir = Path(sys.argv[1])
@@ -52,8 +52,8 @@ def test_the_environment_refuses_what_it_should(environment):
 
 @pytest.mark.parametrize(
     "module",
-    ["fdp_jax.config", "fdp_jax.clips", "fdp_jax.corpora", "fdp_jax.metrics",
-     "fdp_jax.training_run", "fdp_jax.report", "datasets.command_line"],
+    ["fdp_jax.config", "fdp_jax.clips", "fdp_jax.training.corpora", "fdp_jax.metrics.scores",
+     "fdp_jax.training.run", "fdp_jax.report", "datasets.command_line"],
 )  # fmt: skip
 def test_it_is_imported_without_them(environment, module):
     done = python(environment, f"import {module}")

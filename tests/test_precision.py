@@ -10,9 +10,9 @@ import pytest
 from tiny import TINY, random_clips
 
 from fdp_jax.config import Backbone, Forms
-from fdp_jax.fold_training import device_corpus
 from fdp_jax.random_streams import fold_key
 from fdp_jax.steps import Steps
+from fdp_jax.training.fold_training import device_corpus
 
 CLIPS = random_clips(each=4)
 

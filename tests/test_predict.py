@@ -12,7 +12,6 @@ import pytest
 from datasets.command_line import main_with_clear_errors
 from datasets.crop import Crop
 from datasets.errors import UserError
-from fdp_jax.cadence import Cadence
 from fdp_jax.own_video import page, predicting
 from fdp_jax.own_video.aligning import Face, one_window
 from fdp_jax.own_video.faces import CountingLandmarker
@@ -20,8 +19,9 @@ from fdp_jax.own_video.reading import Seen, open_source
 from fdp_jax.own_video.result import Model
 from fdp_jax.predict import run
 from fdp_jax.trained import TrainedFold, find_folds, load_fold
-from fdp_jax.training_plan import Run
-from fdp_jax.training_run import run_folds
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.plan import Run
+from fdp_jax.training.run import run_folds
 from tests.conftest import ROOT, run_module
 from tests.face_videos import empty_frames, face_frames, write_folder, write_video
 from tests.tiny import TINY, random_clips

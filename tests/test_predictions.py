@@ -5,7 +5,7 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax.files import write_atomically
-from fdp_jax.predictions import PredictionTable, pool
+from fdp_jax.metrics.predictions import PredictionTable, pool
 
 CLASSES = ("happiness", "others, mixed", 'sur"prise')
 

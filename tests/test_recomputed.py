@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from fdp_jax.comparison import compare
 from fdp_jax.report import write_report
+from fdp_jax.reporting.comparison import compare
 from tests.test_report_workdir import CLASSES, make_workdir
 
 EXACT = {"rel": 0, "abs": 1e-12}

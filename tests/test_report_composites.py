@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.reporting import page, text
 from fdp_jax.reporting.summary import summarise
 from fdp_jax.reporting.workdir import FinishedFold, MissingFold, Outputs, Run

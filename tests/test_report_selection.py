@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from fdp_jax.chance import guessing_level
-from fdp_jax.metrics import SCORE_NAMES, score
-from fdp_jax.predictions import PredictionTable, pool
+from fdp_jax.metrics.chance import guessing_level
+from fdp_jax.metrics.predictions import PredictionTable, pool
+from fdp_jax.metrics.scores import SCORE_NAMES, score
 from fdp_jax.report import write_report
 from tests.test_report import all_texts
 from tests.test_report_workdir import CLASSES, make_workdir

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.reporting.workdir import read_workdir
 
 CLASSES = ("happiness", "surprise", "anger", "contempt", "others")

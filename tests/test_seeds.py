@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.cadence import Cadence
-from fdp_jax.metrics import SCORE_NAMES, score
-from fdp_jax.predictions import PredictionTable
-from fdp_jax.progress import SilentBar
+from fdp_jax.metrics.predictions import PredictionTable
+from fdp_jax.metrics.scores import SCORE_NAMES, score
 from fdp_jax.report import summary_text, write_report
-from fdp_jax.training_plan import Run
-from fdp_jax.training_run import run_folds
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.plan import Run
+from fdp_jax.training.progress import SilentBar
+from fdp_jax.training.run import run_folds
 from tests.conftest import run_module
 from tests.tiny import TINY, TINY_OPTIONS, random_clips
 

@@ -9,15 +9,15 @@ import orbax.checkpoint as ocp
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.cadence import Cadence
 from fdp_jax.config import looks_of
-from fdp_jax.fold_training import FoldJob, device_corpus, train_folds
-from fdp_jax.folds import Fold, hold_out, make_folds
-from fdp_jax.predictions import PredictionTable
-from fdp_jax.selection import Looks, looks_after, plan_trainings
+from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.steps import Steps
-from fdp_jax.training_log import read_log
-from fdp_jax.work_directory import FoldDirectory
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.fold_training import FoldJob, device_corpus, train_folds
+from fdp_jax.training.folds import Fold, hold_out, make_folds
+from fdp_jax.training.log import read_log
+from fdp_jax.training.selection import Looks, looks_after, plan_trainings
+from fdp_jax.training.work_directory import FoldDirectory
 from tests.test_training import final_weights, same_bits
 from tests.tiny import TINY, random_clips
 

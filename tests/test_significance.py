@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from fdp_jax.paper_numbers import paper_table
-from fdp_jax.significance import (
+from fdp_jax.metrics.significance import (
     combined_p_value,
     mcnemar,
     rank_sum,
     rank_sum_notes,
     recompute,
 )
+from fdp_jax.paper_numbers import paper_table
 
 TABLES = [f"table{number}" for number in range(1, 16)]
 

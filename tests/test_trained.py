@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.cadence import Cadence
 from fdp_jax.config import PRESETS, as_dict
 from fdp_jax.stored_config import config_from
 from fdp_jax.trained import find_folds, load_fold
-from fdp_jax.training_plan import Run
-from fdp_jax.training_run import run_folds
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.plan import Run
+from fdp_jax.training.run import run_folds
 from tests.tiny import CHANGES, TINY, random_clips
 
 

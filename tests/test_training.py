@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax import fold_training, prediction
-from fdp_jax.cadence import Cadence
-from fdp_jax.checkpoints import FoldCheckpoints, load_final
+from fdp_jax import prediction
 from fdp_jax.config import TrainConfig
-from fdp_jax.fold_training import FoldJob, device_corpus, train_folds
-from fdp_jax.folds import make_folds
 from fdp_jax.random_streams import fold_key
-from fdp_jax.selection import plan_trainings
 from fdp_jax.steps import Steps
-from fdp_jax.training_log import read_log
-from fdp_jax.work_directory import FINAL_WEIGHTS, FoldDirectory
+from fdp_jax.training import fold_training
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.checkpoints import FoldCheckpoints, load_final
+from fdp_jax.training.fold_training import FoldJob, device_corpus, train_folds
+from fdp_jax.training.folds import make_folds
+from fdp_jax.training.log import read_log
+from fdp_jax.training.selection import plan_trainings
+from fdp_jax.training.work_directory import FINAL_WEIGHTS, FoldDirectory
 from tests.tiny import CHANGES, TINY, random_clips
 
 STEPS = Steps(TINY, classes=2)

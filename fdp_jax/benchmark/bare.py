@@ -10,11 +10,11 @@ from fdp_jax.batching import batch_numbers
 from fdp_jax.benchmark.drawn import SIDE, drawn_clips
 from fdp_jax.benchmark.workload import CLASSES, Workload
 from fdp_jax.clips import Clips
-from fdp_jax.folds_together import compiled_step
-from fdp_jax.memory import give_back_freed_memory
 from fdp_jax.random_streams import fold_key
 from fdp_jax.sampling import DeviceCorpus
 from fdp_jax.steps import Steps
+from fdp_jax.training.folds_together import compiled_step
+from fdp_jax.training.memory import give_back_freed_memory
 
 FOLD = "p00"  # who is left out where a fold has to be named
 _BATCHES = 20  # that lie ready

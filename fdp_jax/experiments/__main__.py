@@ -36,7 +36,7 @@ from fdp_jax.experiments.running import (
     run_all,
 )
 from fdp_jax.files import write_atomically
-from fdp_jax.memory import use_large_pages
+from fdp_jax.training.memory import use_large_pages
 
 _OWN = ("dataset", "protocol", "workdir", "manual_dir")
 _FORBIDDEN = ("ablate", "backbone", "folds", "seed")
@@ -179,9 +179,9 @@ def _untrained(chosen: Experiment, place: Place | None):
     if place is None:
         return tables.significance(chosen), None
     from datasets.protocols import get_protocol
-    from fdp_jax.corpora import ensure_built
     from fdp_jax.experiments import pictures
     from fdp_jax.train import options_from
+    from fdp_jax.training.corpora import ensure_built
 
     (run,) = chosen.runs
     if lacking := place.why_missing(run):

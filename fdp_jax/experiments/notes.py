@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from datasets.errors import UserError
-from fdp_jax.bootstrap import DRAWS, Resampling, interval
-from fdp_jax.comparison import compare
 from fdp_jax.experiments.catalogue import RunSpec, experiment
 from fdp_jax.experiments.running import Result
+from fdp_jax.metrics.bootstrap import DRAWS, Resampling, interval
 from fdp_jax.reporting import selection
+from fdp_jax.reporting.comparison import compare
 from fdp_jax.reporting.comparison_text import p_text
 from fdp_jax.reporting.words import listing, rule_name
 

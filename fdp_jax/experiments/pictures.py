@@ -74,8 +74,8 @@ def dynamic_images(data_dir: Path, dataset: str, protocol: str, config: ClipConf
 
     from datasets.protocols import get_protocol
     from fdp_jax.clips import load_clips
-    from fdp_jax.fold_training import device_corpus
     from fdp_jax.sampling import GREY_WEIGHTS, evaluation_batch
+    from fdp_jax.training.fold_training import device_corpus
 
     clips = load_clips(get_protocol(dataset, protocol), data_dir)
     numbers = _one_of_each_class(clips.labels, clips.subjects, len(clips.protocol.classes))

@@ -10,9 +10,9 @@ from datasets.errors import UserError
 from datasets.protocols import Protocol
 from datasets.reading import build_command, is_built, needs_manual_dir
 from fdp_jax import train
-from fdp_jax.corpora import folder_of
 from fdp_jax.experiments.catalogue import Experiment, RunSpec
 from fdp_jax.train import Options
+from fdp_jax.training.corpora import folder_of
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from fdp_jax.experiments.catalogue import Experiment
 from fdp_jax.experiments.catalogue import experiment as paper_experiment
 from fdp_jax.experiments.running import Result
 from fdp_jax.experiments.sheets import Cell, Sheet, number
+from fdp_jax.metrics.significance import rank_sum_notes, recompute
 from fdp_jax.paper_numbers import paper_table
 from fdp_jax.reporting.words import rule_name
-from fdp_jax.significance import rank_sum_notes, recompute
 
 _TITLES = {"acc": "Acc", "uf1": "UF1", "weighted_f1": "wF1", "uar": "UAR"}
 _AUXILIARY = ("MSE e-3", "rank loss", "tau", "tau seen")

@@ -1,8 +1,8 @@
-"""What `report compare` prints: the content of `fdp_jax.comparison.compare` in words."""
+"""What `report compare` prints: the content of `fdp_jax.reporting.comparison.compare` in words."""
 
 from collections.abc import Iterator, Sequence
 
-from fdp_jax.confusion import SCORED
+from fdp_jax.metrics.confusion import SCORED
 from fdp_jax.reporting import selection, words
 
 _LEFT_OUT = {

@@ -15,7 +15,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.reporting.auxiliary import best_constant_rank_loss, rank_targets
 from fdp_jax.reporting.workdir import Outputs, Run
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.reporting import words
 from fdp_jax.reporting.auxiliary import rank_losses, rank_targets
 from fdp_jax.reporting.figures import by_turns

@@ -2,8 +2,8 @@
 
 from dataclasses import asdict
 
-from fdp_jax.chance import guessing_level
-from fdp_jax.metrics import SCORE_NAMES
+from fdp_jax.metrics.chance import guessing_level
+from fdp_jax.metrics.scores import SCORE_NAMES
 from fdp_jax.reporting.words import SCORE_TITLES, percent, rule_name, spread_text
 from fdp_jax.reporting.workdir import Run
 

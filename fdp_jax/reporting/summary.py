@@ -14,9 +14,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from fdp_jax.bootstrap import DRAWS, subject_bootstrap
-from fdp_jax.metrics import SCORE_NAMES, score
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.metrics.bootstrap import DRAWS, subject_bootstrap
+from fdp_jax.metrics.predictions import PredictionTable
+from fdp_jax.metrics.scores import SCORE_NAMES, score
 from fdp_jax.reporting.auxiliary import dynamic_image_levels, mean_levels, rank_levels
 from fdp_jax.reporting.selection import side_by_side
 from fdp_jax.reporting.workdir import LOSSES, TRAINING_PEOPLE, Run

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.errors import UserError
-from fdp_jax.predictions import PredictionTable, pool
+from fdp_jax.metrics.predictions import PredictionTable, pool
 
 LOSSES = ("total", "cross_entropy", "dynamic_image", "rank")
 TRAINING_PEOPLE = ("acc", "dic_mse", "best_constant_image", "rank_loss", "kendall_tau")

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from fdp_jax.cadence import Cadence
-from fdp_jax.training_plan import Run
-from fdp_jax.training_run import run_folds
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.plan import Run
+from fdp_jax.training.run import run_folds
 from tests.conftest import ROOT
 from tests.face_videos import empty_frames, face_frames, write_video
 from tests.tiny import TINY, random_clips

@@ -8,16 +8,16 @@ from functools import partial
 import jax
 
 from fdp_jax.clips import Clips
-from fdp_jax.fold_training import FoldJob, Progress, device_corpus, train_folds
-from fdp_jax.folds_together import choose_folds_at_once, compiled_step
-from fdp_jax.grouping import grouped, is_out_of_memory
-from fdp_jax.memory import give_back_freed_memory
-from fdp_jax.progress import Bar, OpenBar, SilentBar, show_progress
 from fdp_jax.random_streams import fold_key
 from fdp_jax.steps import Steps
-from fdp_jax.trained_on import device_name, installed_versions
-from fdp_jax.training_plan import FoldTask, Machine, Plan, Run
-from fdp_jax.work_directory import drop_training_states
+from fdp_jax.training.fold_training import FoldJob, Progress, device_corpus, train_folds
+from fdp_jax.training.folds_together import choose_folds_at_once, compiled_step
+from fdp_jax.training.grouping import grouped, is_out_of_memory
+from fdp_jax.training.memory import give_back_freed_memory
+from fdp_jax.training.plan import FoldTask, Machine, Plan, Run
+from fdp_jax.training.progress import Bar, OpenBar, SilentBar, show_progress
+from fdp_jax.training.trained_on import device_name, installed_versions
+from fdp_jax.training.work_directory import drop_training_states
 
 Group = Sequence[FoldTask]
 

@@ -4,7 +4,7 @@ The paper's (Tables 12 and 13) compares printed scores: the F1 of FDP, repeated 
 against the F1 of the rivals, by a one-sided rank-sum test. Copies of one number are no sample, and
 where FDP is above every rival the result depends on nothing but the number of rivals. It is
 recomputed here to be seen beside the print. What holds compares predictions of the same clips:
-McNemar's test here, and the bootstrap over people in `fdp_jax.bootstrap`.
+McNemar's test here, and the bootstrap over people in `fdp_jax.metrics.bootstrap`.
 """
 
 from collections.abc import Sequence

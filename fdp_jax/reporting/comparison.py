@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from datasets.errors import UserError
-from fdp_jax.bootstrap import DRAWS, Resampling, drawn_scores, interval
-from fdp_jax.confusion import SCORED
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.metrics.bootstrap import DRAWS, Resampling, drawn_scores, interval
+from fdp_jax.metrics.confusion import SCORED
+from fdp_jax.metrics.predictions import PredictionTable
+from fdp_jax.metrics.significance import combined_p_value, mcnemar
 from fdp_jax.reporting.selection import side_by_side
 from fdp_jax.reporting.summary import headline_runs, split_of
 from fdp_jax.reporting.workdir import Run, read_workdir
-from fdp_jax.significance import combined_p_value, mcnemar
 
 Key = tuple[str, str, str]  # corpus, subject, clip
 

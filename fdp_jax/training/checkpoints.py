@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 from datasets.errors import UserError
 from fdp_jax.files import write_atomically
 from fdp_jax.steps import TrainState
-from fdp_jax.work_directory import FINAL_WEIGHTS
+from fdp_jax.training.work_directory import FINAL_WEIGHTS
 
 KEPT = 2  # one more than needed, in case the newest cannot be read
 

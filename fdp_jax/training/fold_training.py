@@ -11,25 +11,25 @@ import numpy as np
 
 from datasets.errors import UserError
 from fdp_jax.batching import batch_numbers
-from fdp_jax.cadence import Cadence
-from fdp_jax.checkpoints import FoldCheckpoints
 from fdp_jax.clips import Clips
 from fdp_jax.config import RULES
 from fdp_jax.files import write_atomically
-from fdp_jax.folds import Fold
-from fdp_jax.folds_together import FoldsTogether, averages
-from fdp_jax.grouping import starts
+from fdp_jax.metrics.predictions import pool
 from fdp_jax.optimizer import learning_rate_schedule
 from fdp_jax.prediction import OF_TABLE, fold_table, predict_clips
-from fdp_jax.predictions import pool
 from fdp_jax.random_streams import fold_key
 from fdp_jax.sampling import DeviceCorpus
-from fdp_jax.selection import Looks, Training, looks_after
 from fdp_jax.steps import StepReport, Steps, TrainState
-from fdp_jax.trained_on import device_name, installed_versions, peak_memory_bytes
-from fdp_jax.training_log import TrainingLog, read_log
-from fdp_jax.training_people import levels
-from fdp_jax.work_directory import (
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.checkpoints import FoldCheckpoints
+from fdp_jax.training.folds import Fold
+from fdp_jax.training.folds_together import FoldsTogether, averages
+from fdp_jax.training.grouping import starts
+from fdp_jax.training.log import TrainingLog, read_log
+from fdp_jax.training.people import levels
+from fdp_jax.training.selection import Looks, Training, looks_after
+from fdp_jax.training.trained_on import device_name, installed_versions, peak_memory_bytes
+from fdp_jax.training.work_directory import (
     FoldDirectory,
     TrainingDirectory,
     drop_training_states,

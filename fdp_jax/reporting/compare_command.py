@@ -41,11 +41,11 @@ def main(arguments: list[str]) -> None:
             f"name two work directories, then the options as --name=value: {PROGRAM} WORKDIR"
             " WORKDIR"
         )
-    from fdp_jax.chance import MOST_DRAWS
+    from fdp_jax.metrics.chance import MOST_DRAWS
 
     if not 1 <= options.draws <= MOST_DRAWS or options.seed < 0:
         raise UserError(f"--draws must be from 1 to {MOST_DRAWS:,}, and --seed at least 0")
-    from fdp_jax.comparison import compare
+    from fdp_jax.reporting.comparison import compare
     from fdp_jax.reporting.comparison_text import lines
 
     found = compare(*folders, draws=options.draws, seed=options.seed)

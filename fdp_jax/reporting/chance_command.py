@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     options = parse_options(Options, None, arguments, PROGRAM, __doc__)
     _check(options)
     labels = _labels(options)
-    from fdp_jax.chance import guessing_level
+    from fdp_jax.metrics.chance import guessing_level
 
     looks = options.looks or ((labels.looks,) if labels.looks else LOOKS)
     levels = [
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> None:
 
 def _check(options: Options) -> None:
     """Refuses what cannot be, before anything is read."""
-    from fdp_jax.chance import MOST_DRAWS
+    from fdp_jax.metrics.chance import MOST_DRAWS
 
     if min((options.draws, *options.looks)) < 1:
         raise UserError("--looks and --draws must be at least 1")
@@ -109,7 +109,7 @@ def _check(options: Options) -> None:
 
 def _labels(options: Options):
     """The labels by fold, from the place that was named."""
-    from fdp_jax import protocol_labels as places
+    from fdp_jax.reporting import protocol_labels as places
 
     if options.workdir is not None:
         return places.labels_of_workdir(options.workdir.expanduser())

@@ -1,6 +1,6 @@
 """The scores of many confusion matrices at once, for draws by the hundred.
 
-One matrix gives what `fdp_jax.metrics` gives for the labels and predictions behind it.
+One matrix gives what `fdp_jax.metrics.scores` gives for the labels and predictions behind it.
 """
 
 import numpy as np

@@ -15,7 +15,7 @@ import numpy as np
 
 from fdp_jax.clips import Clips
 from fdp_jax.config import RULES, TrainConfig
-from fdp_jax.folds import Fold, hold_out
+from fdp_jax.training.folds import Fold, hold_out
 
 _NO_SCORE = (-1.0, 0.0)  # lower than that of any look
 

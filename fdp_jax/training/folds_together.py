@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdp_jax.grouping import MOST_AT_ONCE, folds_that_fit, group_sizes
 from fdp_jax.sampling import DeviceCorpus
 from fdp_jax.steps import StepReport, Steps, TrainState
+from fdp_jax.training.grouping import MOST_AT_ONCE, folds_that_fit, group_sizes
 
 
 @partial(jax.jit, static_argnums=1)

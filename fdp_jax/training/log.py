@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from fdp_jax.files import write_atomically
-from fdp_jax.work_directory import TrainingDirectory
+from fdp_jax.training.work_directory import TrainingDirectory
 
 
 class TrainingLog:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from fdp_jax.confusion import confusion_matrices, scores_of
+from fdp_jax.metrics.confusion import confusion_matrices, scores_of
 
 DRAWS = 200
 MOST_DRAWS = 100_000  # more would fill the memory

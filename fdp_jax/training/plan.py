@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.errors import UserError
-from fdp_jax.cadence import Cadence
 from fdp_jax.clips import Clips
 from fdp_jax.config import TrainConfig, as_dict, looks_of
-from fdp_jax.folds import Fold, choose_folds, make_folds
-from fdp_jax.grouping import FoldAxis
-from fdp_jax.selection import Training, plan_trainings
-from fdp_jax.work_directory import FoldDirectory, claim, fold_directory, write_json
+from fdp_jax.training.cadence import Cadence
+from fdp_jax.training.folds import Fold, choose_folds, make_folds
+from fdp_jax.training.grouping import FoldAxis
+from fdp_jax.training.selection import Training, plan_trainings
+from fdp_jax.training.work_directory import FoldDirectory, claim, fold_directory, write_json
 
 
 @dataclass(frozen=True)

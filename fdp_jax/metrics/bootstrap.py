@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fdp_jax.confusion import SCORED, scores_of
-from fdp_jax.predictions import PredictionTable
+from fdp_jax.metrics.confusion import SCORED, scores_of
+from fdp_jax.metrics.predictions import PredictionTable
 
 DRAWS = 2000
 

@@ -1,0 +1,1 @@
+"""From folds to trained networks and their predictions on disk."""
