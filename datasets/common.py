@@ -89,7 +89,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _info(self) -> tfds.core.DatasetInfo:
         text, number = tfds.features.Text, tfds.features.Scalar
         side = self.build_options.side
-        return tfds.core.DatasetInfo(
+        return _Info(
             builder=self,
             description=(sys.modules[type(self).__module__].__doc__ or "").strip(),
             features=tfds.features.FeaturesDict(
@@ -183,6 +183,11 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _source(self) -> dict[str, str]:
         """What a corpus from a folder was built from; see `datasets.sources`."""
         return {}
+
+
+class _Info(tfds.core.DatasetInfo):
+    def initialize_from_bucket(self) -> None:
+        """Does nothing: these corpora are in no bucket, and asking leaves a folder in /tmp."""
 
 
 def _unusable(clip: BuiltClip, on_no_face: str) -> str:

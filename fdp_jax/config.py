@@ -309,7 +309,8 @@ def _conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
     yield "--clip.flip_probability must be from 0 to 1", clip.flip_probability <= 1
     yield "--optimizer.learning_rate must be more than 0", optimizer.learning_rate > 0
     yield (
-        "--optimizer.warmup_steps must be less than --steps",
+        f"--optimizer.warmup_steps={optimizer.warmup_steps} must be less than "
+        f"--steps={config.steps}; lower it (0: no warm-up), or train longer",
         optimizer.warmup_steps < config.steps,
     )
 

@@ -1,6 +1,7 @@
 """From a plan to stored examples: which clips, what is told of them, and how they are written."""
 
 import dataclasses
+import tempfile
 
 import numpy as np
 import pytest
@@ -51,6 +52,13 @@ def test_clips_are_told_apart_by_person_and_name(tmp_path, monkeypatch):
     assert [(example["subject"], example["clip"]) for example in corpus] == [
         ("s01", "a"), ("s02", "A"), ("s02", "a"),
     ]  # fmt: skip
+
+
+def test_a_build_leaves_nothing_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    corpus = _build_planned(monkeypatch, tmp_path / "data", _Clip("s01", "a"))
+    assert len(corpus) == 1 and list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_the_earlier_label_is_stored(tmp_path, monkeypatch):
