@@ -98,6 +98,7 @@ def run(arguments: list[str]) -> dict:
     """
     video, options = options_from(arguments)
     checkpoint, out = options.checkpoint.expanduser(), options.out.expanduser()
+    from fdp_jax.own_video import windows
     from fdp_jax.own_video.reading import open_source
     from fdp_jax.training.work_directory import check_writable
 
@@ -117,8 +118,11 @@ def run(arguments: list[str]) -> dict:
     keep_compiled_programs(options.compilation_cache.expanduser())
     folds = load_networks(checkpoint, options.ensemble)
 
+    length = source.told_frames / source.told_rate if source.told_rate else 0.0
+    total = windows.count_within(length) or None
+
     def progress(clips):
-        return tqdm(clips, unit="window", dynamic_ncols=True, disable=None)
+        return tqdm(clips, total=total, unit="window", dynamic_ncols=True, disable=None)
 
     prediction = predict(source, folds, checkpoint, interval, options.face_models, progress)
     write(prediction, out)

@@ -48,6 +48,13 @@ def test_each_window_is_opened_by_the_first_frame_at_or_after_its_start():
     assert windows.opened_by(0.95, 2) == 9  # a gap in time: those between start nowhere
 
 
+@pytest.mark.parametrize(
+    ("length", "count"), [(0.0, 0), (0.49, 0), (0.5, 1), (0.6, 2), (25 / 30, 4), (600.0, 5996)]
+)
+def test_windows_of_a_length_are_counted(length, count):
+    assert windows.count_within(length) == count
+
+
 def test_a_window_ends_before_its_end_and_an_interval_with_it():
     assert windows.is_over(0.5, 0.5) and not windows.is_over(0.5, 0.49)
     assert windows.is_within(0.2, 0.4, 0.2) and windows.is_within(0.2, 0.4, 0.4)

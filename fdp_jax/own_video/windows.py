@@ -17,6 +17,11 @@ def span(number: int) -> tuple[float, float]:
     return start, round(start + SECONDS, 6)
 
 
+def count_within(length: float) -> int:
+    """How many windows start and end within so many seconds."""
+    return max(0, math.floor((length - SECONDS + _ROUNDING) / STEP) + 1)
+
+
 def opened_by(seconds: float, after: int) -> int | None:
     """The window that a frame at that time opens, the latest that has started; None for none.
 
