@@ -27,6 +27,14 @@ def run_module(module: str, *arguments: str, check: bool = True, **options):
     return done
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_dropped():
+    """Compiled programs hold memory maps, of which a process may have but 65530."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory) -> Path:
     """A folder that holds a small synthetic corpus, built by the command."""
