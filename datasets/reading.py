@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def is_built(name: str, data_dir: Path) -> bool:
 def build_command(name: str, data_dir: Path) -> str:
     """The command line that builds the corpus."""
     folder = " --manual_dir=DIR" if needs_manual_dir(name) else ""
-    return f"python -m datasets.build {name}{folder} --data_dir={data_dir}"
+    return f"python -m datasets.build {name}{folder} --data_dir={shlex.quote(str(data_dir))}"
 
 
 _METADATA = {
