@@ -45,6 +45,14 @@ def write_atomically(
         ) from error
 
 
+def check_name(path: Path) -> None:
+    """Raises UserError where a path is no UTF-8 text, so that it cannot be written down."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"the name {str(path)!a} is no UTF-8 text; rename it") from error
+
+
 def _fill(file: BinaryIO, content: str | bytes | Callable[[BinaryIO], object]) -> None:
     if callable(content):
         content(file)

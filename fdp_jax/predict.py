@@ -1,6 +1,6 @@
 """Says which category fits a clip of your own that holds a micro-expression.
 
-    python -m fdp_jax.predict clip.mp4 --checkpoint=runs/synthetic_5class_small --out=said
+    python -m fdp_jax.predict clip.mp4 --checkpoint=runs/demo --out=said
     python -m fdp_jax.predict clip.mp4 --checkpoint=WORKDIR --out=said --onset=1.2 --offset=1.6
     python -m fdp_jax.predict frames/ --fps=200 --checkpoint=WORKDIR --out=said --ensemble
 
@@ -9,19 +9,23 @@ Writes prediction.html, prediction.json, windows.csv and the pictures. Nothing l
 It does not find out whether there is a micro-expression, and it is no detector of lies.
 """
 
+import contextlib
 import json
 import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 # Only what is light: wrong arguments and --help are answered before anything heavy is loaded.
-from datasets.command_line import main_with_clear_errors, parse_options
+from datasets.command_line import main_with_clear_errors, names_and_options, parse_options
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from fdp_jax.own_video.predicting import Interval, Prediction
+    from fdp_jax.own_video.reading import Source
 
 PROGRAM = "python -m fdp_jax.predict VIDEO_OR_FOLDER"
 _MOST_PRINTED = 10  # windows; all of them are in windows.csv
@@ -31,10 +35,11 @@ _MOST_PRINTED = 10  # windows; all of them are in windows.csv
 class Options:
     """What `python -m fdp_jax.predict` takes beside the video."""
 
-    checkpoint: Path | None = None
-    """The --workdir of a training, of which the first finished fold speaks, or a fold in it."""
-    out: Path | None = None
-    """Folder for the page, the table and the pictures."""
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR_OR_FOLD")] = None
+    """The --workdir of a training, of which the first finished fold speaks, or a fold in it; always
+    to be given."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder for the page, the table and the pictures; always to be given."""
     onset: float | None = None
     """Where the clip begins, seconds from the first frame; the start of the video if only --offset
     is given."""
@@ -59,8 +64,7 @@ def options_from(arguments: list[str]) -> tuple[Path, Options]:
     Raises:
       UserError: an unknown option, none or several videos, or values that cannot work.
     """
-    videos = [argument for argument in arguments if not argument.startswith("-")]
-    others = [argument for argument in arguments if argument.startswith("-")]
+    videos, others = names_and_options(Options, arguments)
     options = parse_options(Options, None, others, PROGRAM, __doc__)
     if len(videos) != 1:
         raise UserError(
@@ -68,7 +72,7 @@ def options_from(arguments: list[str]) -> tuple[Path, Options]:
             "--checkpoint=WORKDIR --out=DIR"
         )
     for name, what in (("checkpoint", "the --workdir of a training"), ("out", "a folder")):
-        if getattr(options, name) in (None, Path(".")):
+        if getattr(options, name) is None:
             raise UserError(f"--{name}=DIR is needed: {what}")
     interval_of(options.onset, options.offset)
     if options.fps is not None and not 0 < options.fps <= 10_000:
@@ -98,7 +102,7 @@ def run(arguments: list[str]) -> dict:
     """
     video, options = options_from(arguments)
     checkpoint, out = options.checkpoint.expanduser(), options.out.expanduser()
-    from fdp_jax.own_video import windows
+    from fdp_jax.files import check_name
     from fdp_jax.own_video.reading import open_source
     from fdp_jax.training.work_directory import check_writable
 
@@ -106,12 +110,32 @@ def run(arguments: list[str]) -> dict:
     interval = interval_of(options.onset, options.offset)
     if interval is not None and not source.has_times:
         raise UserError("--onset and --offset are seconds; for a folder tell --fps=RATE too")
+    check_name(checkpoint)
     if not checkpoint.is_dir():
         raise UserError(f"there is no folder {checkpoint}; name the --workdir of a training")
+    is_new = not out.exists()
     check_writable(out, "folder", "out")
+    try:
+        content = _predicted(source, interval, checkpoint, out, options)
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):  # something is in it
+                out.rmdir()
+        raise
+    if options.json:
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(lines(content, out)))
+    return content
 
+
+def _predicted(
+    source: "Source", interval: "Interval | None", checkpoint: Path, out: Path, options: Options
+) -> dict:
+    """Predicts and writes; the content of `prediction.json`."""
     from tqdm import tqdm
 
+    from fdp_jax.own_video import windows
     from fdp_jax.own_video.predicting import load_networks, predict
     from fdp_jax.train import keep_compiled_programs
 
@@ -126,10 +150,6 @@ def run(arguments: list[str]) -> dict:
 
     prediction = predict(source, folds, checkpoint, interval, options.face_models, progress)
     write(prediction, out)
-    if options.json:
-        print(json.dumps(prediction.content, indent=2, ensure_ascii=False))
-    else:
-        print("\n".join(lines(prediction.content, out)))
     return prediction.content
 
 
@@ -138,6 +158,7 @@ def write(prediction: "Prediction", out: Path) -> None:
     from fdp_jax.files import write_atomically
     from fdp_jax.own_video import page, result
 
+    as_json = json.dumps(prediction.content, indent=2, ensure_ascii=False, allow_nan=False)
     for name in page.CHARTS:
         if name in prediction.pictures:
             write_atomically(out / name, prediction.pictures[name])
@@ -149,7 +170,6 @@ def write(prediction: "Prediction", out: Path) -> None:
         (out / "prediction.html").unlink(missing_ok=True)
     else:
         write_atomically(out / "prediction.html", whole_page)
-    as_json = json.dumps(prediction.content, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(out / "prediction.json", as_json + "\n")
 
 
@@ -174,7 +194,8 @@ def lines(content: dict, out: Path) -> list[str]:
         if row in surest:
             ordered = sorted(row["probabilities"].items(), key=lambda pair: -pair[1])
             shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ordered)
-            told.append(f"  {stretch(row)}: {shares}")
+            is_shown = len(rows) > 1 and row is rows[content["shown"]["window"]]
+            told.append(f"  {stretch(row)}: {shares}{'  <- shown' * is_shown}")
     page_path = out / "prediction.html"
     return [
         *told,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,7 @@ def find_folds(path: Path) -> list[FoldDirectory]:
     """
     if not path.is_dir():
         raise UserError(f"there is no folder {path}; name the --workdir of a training, or a fold")
+    path = path.resolve()
     if FoldDirectory(path).is_finished():
         return [FoldDirectory(path)]
     folders = sorted(
@@ -100,20 +102,14 @@ def load_fold(directory: FoldDirectory) -> TrainedFold:
     Raises:
       UserError: a file is missing, torn, or of another version.
     """
-    seed_folder = directory.path.absolute().parents[1]
-    told = _read_json(seed_folder / "run.json")
-    identity = _read_json(seed_folder.parent / "config.json")
-    config = config_from(identity, seed_folder.parent / "config.json")
-    try:
-        classes, seed = tuple(told["classes"]), int(told["seed"])
-        names = told["dataset"], told["protocol"], identity["preset"], told["label_version"]
-        crop = Crop(*(told["input"][key] for key in ("per_frame", "side", "margin")))
-        is_grey = bool(told["input"]["is_grey"])
-    except (LookupError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{seed_folder / 'run.json'} is of another version of this program (without {error}); "
-            "train again"
-        ) from error
+    seed_folder = directory.path.resolve().parents[1]
+    told = _read_json(seed_folder / "run.json", _RUN)
+    path = seed_folder.parent / "config.json"
+    identity = _read_json(path, {"preset": str})
+    config = config_from(identity, path)
+    inputs = told["input"]
+    crop = Crop(inputs["per_frame"], inputs["side"], inputs["margin"])
+    classes, seed = tuple(told["classes"]), told["seed"]
     # What training alone needs, Adam's moments, is not made here.
     key = fold_key(seed, directory.path.name)
     shapes = jax.eval_shape(Steps(config, len(classes)).initial_state, key)
@@ -122,10 +118,13 @@ def load_fold(directory: FoldDirectory) -> TrainedFold:
         directory,
         config,
         classes,
-        *names,
+        told["dataset"],
+        told["protocol"],
+        identity["preset"],
+        told["label_version"],
         seed,
         crop,
-        is_grey,
+        inputs["is_grey"],
         state,
     )
 
@@ -135,10 +134,43 @@ def _seed_of(folder: Path) -> int:
     return int(number) if number.isdecimal() else -1
 
 
-def _read_json(path: Path) -> dict:
+_RUN = {
+    "dataset": str,
+    "protocol": str,
+    "label_version": str,
+    "seed": int,
+    "classes": [str],
+    "input": {"per_frame": bool, "side": int, "margin": float, "is_grey": bool},
+}
+
+
+def _read_json(path: Path, kinds: dict) -> dict:
+    """The content of a file of this program.
+
+    Raises:
+      UserError: it is missing or torn, or an entry is not there or of another kind.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} is missing or torn ({error}); name a whole work directory"
         ) from error
+    if wrong := next(_wrong(content, kinds), None):
+        raise UserError(f"{path} is of another version of this program ({wrong}); train again")
+    return content
+
+
+def _wrong(value: object, kind: object, name: str = "content") -> Iterator[str]:
+    """What keeps a value of JSON from being of a kind: a type, [kind of each], {name: kind}."""
+    if isinstance(kind, dict) and isinstance(value, dict):
+        for key, inner in kind.items():
+            yield from _wrong(value.get(key), inner, key)
+    elif isinstance(kind, list) and isinstance(value, list):
+        for entry in value:
+            yield from _wrong(entry, kind[0], name)
+    elif kind is float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            yield f"{name} is {value!r}"
+    elif type(value) is not kind:
+        yield f"{name} is {value!r}"

@@ -3,8 +3,10 @@
 import csv
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from fdp_jax.own_video.aligning import Face, one_window
 from fdp_jax.own_video.faces import CountingLandmarker
 from fdp_jax.own_video.reading import Seen, open_source
 from fdp_jax.own_video.result import Model
-from fdp_jax.predict import run
+from fdp_jax.predict import options_from, run
 from fdp_jax.trained import TrainedFold, find_folds, load_fold
 from fdp_jax.training.cadence import Cadence
 from fdp_jax.training.plan import Run
@@ -158,7 +160,7 @@ def test_a_video_without_a_face_ends_with_one_sentence(workdir, videos, tmp_path
     assert done.returncode == 1 and done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: no face was found in ") and "(25 frames read" in line
-    assert list((tmp_path / "said").iterdir()) == []
+    assert not (tmp_path / "said").exists()
 
 
 @pytest.mark.parametrize(
@@ -234,11 +236,60 @@ def test_the_page_escapes_names_and_fetches_nothing(workdir, videos, tmp_path):
 
 def test_what_it_was_trained_on_decides_what_it_is_worth():
     drawn = Model(
-        "runs/x", ("f",), "synthetic", "5class", "small", "v", "--side=72", ("a", "b"), 900
+        *("runs/x", ("f",), "synthetic", "5class", "small", "v", "--side=72", ("a", "b"), 900),
+        select="last",
     )
     assert "drawn faces" in drawn.worth and "no more than a guess" in drawn.worth
     filmed = dataclasses.replace(drawn, dataset="samm")
     assert "trained on samm: few people, filmed in a laboratory" in filmed.worth
+
+    assert "--select" not in drawn.told
+    chosen = dataclasses.replace(drawn, select="val")
+    assert "Its last step speaks; --select=val is heeded by the report alone." in chosen.told
+
+
+def test_the_folds_of_an_ensemble_must_see_the_same_faces(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "run")
+    shutil.copytree(workdir / "seed_7", tmp_path / "run" / "seed_8")
+    path = tmp_path / "run" / "seed_8" / "run.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {"input": told["input"] | {"margin": 2.0}}))
+    with pytest.raises(UserError, match="not trained on the same categories and faces"):
+        predicting.load_networks(tmp_path / "run", all_folds=True)
+    assert len(predicting.load_networks(tmp_path / "run", all_folds=False)) == 1
+
+
+def test_answers_that_are_no_numbers_are_said(workdir, videos, tmp_path, monkeypatch):
+    def broken(self, *clips):
+        answer = original(self, *clips)
+        return answer | {"probabilities": answer["probabilities"] * np.nan}
+
+    original = TrainedFold.predict
+    monkeypatch.setattr(TrainedFold, "predict", broken)
+    with pytest.raises(UserError, match="are no numbers"):
+        predict(videos / "long.mp4", workdir, tmp_path / "said")
+    assert not (tmp_path / "said").exists()
+
+
+def test_a_failure_leaves_no_empty_folder_and_takes_none(workdir, videos, tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in ("new", "there"):
+        with pytest.raises(UserError, match="no face was found"):
+            predict(videos / "nobody.mp4", workdir, tmp_path / name)
+    assert not (tmp_path / "new").exists() and (tmp_path / "there").is_dir()
+
+
+def test_too_few_frames_a_second_are_said_for_what_they_are(workdir, tmp_path):
+    video = write_video(tmp_path / "slow.mp4", face_frames(4), fps=1)
+    with pytest.raises(UserError, match=r"1 frames a second, so that a window of 0.5 s holds a si"):
+        predict(video, workdir, tmp_path / "said")
+
+
+def test_options_may_stand_apart_from_their_values_and_name_the_folder_one_is_in():
+    video, options = options_from(["--checkpoint", ".", "--out", ".", "--", "-v.mp4"])
+    assert video == Path("-v.mp4") and options.checkpoint == options.out == Path(".")
+    with pytest.raises(UserError, match="--out= names nothing"):
+        options_from(["v.mp4", "--checkpoint=c", "--out="])
 
 
 def test_where_a_window_lies_in_words():

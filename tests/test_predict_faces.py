@@ -11,6 +11,7 @@ from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
+from fdp_jax.own_video import aligning
 from fdp_jax.own_video.aligning import MOST_FRAMES, Face, SlidingWindows, one_window
 from fdp_jax.own_video.faces import CountingLandmarker, Sightings
 from fdp_jax.own_video.reading import Frame, Seen, open_source
@@ -117,6 +118,25 @@ def test_windows_before_a_late_face_are_left_out(landmarker):
     assert sliding.without_face == [0.0, 0.1, 0.2]
 
 
+def test_a_window_over_which_the_face_goes_is_left_out(landmarker):
+    frames = [*face_frames(20), *empty_frames(20)]  # it goes after 0.633 s
+    sliding = SlidingWindows(Film(frames), landmarker, FACE, Seen())
+    assert [clip.window.start for clip in sliding] == [0.0, 0.1]
+    assert sorted(sliding.without_face) == [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+
+
+def test_windows_of_a_single_frame_are_counted(landmarker):
+    sliding = SlidingWindows(Film(face_frames(4), rate=1.0), landmarker, FACE, Seen())
+    assert list(sliding) == [] and sliding.with_one_frame == 4
+
+
+def test_a_file_with_thousands_of_frames_in_half_a_second_is_said(landmarker, monkeypatch):
+    monkeypatch.setattr(aligning, "MOST_FRAMES", 20)
+    film = Film(face_frames(30), rate=100.0)
+    with pytest.raises(UserError, match=r"more than 20 frames lie within half a second from 0 s"):
+        list(SlidingWindows(film, landmarker, FACE, Seen()))
+
+
 def test_a_face_that_flashes_up_is_left_out(landmarker):
     frames = [*face_frames(2), *empty_frames(28)]
     sliding = SlidingWindows(Film(frames), landmarker, FACE, Seen())
@@ -130,6 +150,14 @@ def test_a_frame_without_a_face_within_a_window_stays_in_it(landmarker):
     frames[6:8] = empty_frames(2)  # looked at: frame 7, at 0.2 s
     clips = list(SlidingWindows(Film(frames), landmarker, FACE, Seen()))
     assert [len(clip.frames) for clip in clips] == [15]
+
+
+def test_two_looks_at_one_frame_are_one(landmarker):
+    frame = face_frames(1)[0]
+    assert landmarker.find(frame) is landmarker.find(frame)
+    assert landmarker.looks == 1
+    landmarker.find(frame.copy())
+    assert landmarker.looks == 2
 
 
 def test_several_faces_are_counted_and_the_largest_taken(landmarker, plain):
@@ -149,11 +177,11 @@ def test_a_face_is_steady_when_half_of_the_looks_see_it_in_its_place():
     face = Sightings(here)
     assert face.is_steady
     face.add(None)
-    assert face.is_steady
+    assert face.is_steady and not face.is_there
     face.add(here + aside)
-    assert not face.is_steady
+    assert not face.is_steady and not face.is_there
     face.add(here + aside / 4)
-    assert face.is_steady
+    assert face.is_steady and face.is_there
 
 
 def test_no_more_than_two_frames_are_held_at_full_size(landmarker):

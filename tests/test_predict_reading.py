@@ -2,15 +2,16 @@
 
 import dataclasses
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.own_video import windows
-from fdp_jax.own_video.reading import Seen, open_source
-from fdp_jax.own_video.result import notices
+from fdp_jax.own_video import reading, windows
+from fdp_jax.own_video.reading import Frame, Seen, VideoFile, open_source
+from fdp_jax.own_video.result import notices, of_many_windows, of_one_window
 from tests.face_videos import (
     empty_frames,
     face_frames,
@@ -120,6 +121,72 @@ def test_what_is_no_video_is_said(tmp_path, capfd, name, content, told):
     assert capfd.readouterr() == ("", "")  # nor does ffmpeg say anything
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
+        ("list.mp4", "ffconcat version 1.0\nfile {}\n"),
+    ],
+)
+def test_a_playlist_does_not_lead_to_other_files(tmp_path, name, content):
+    secret = write_video(tmp_path / "secret.ts", face_frames(5))
+    path = tmp_path / name
+    path.write_text(content.format(secret.name))
+    assert len(read(secret)[1]) == 5  # may be read when it is named itself
+    with pytest.raises(UserError, match="is no video"):
+        open_source(path, None)
+
+
+def test_a_name_that_is_no_text_is_said(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    write_video(tmp_path / "a.mp4", face_frames(2)).rename(path)
+    with pytest.raises(UserError, match="is no UTF-8 text; rename it"):
+        open_source(path, None)
+
+
+@pytest.mark.parametrize(
+    ("told", "unreadable", "seconds"),
+    [
+        ([10.0, 10.03, 10.06], (), [0.0, 0.03, 0.06]),
+        ([10.0, 10.03, 0.0, 10.09], (), [0.0, 0.03, 0.07, 0.09]),  # back: a frame's length on
+        ([5.0, 5.0, 5.1], (), [0.0, 0.04, 0.1]),
+        ([0.0, 0.5, 0.53], (0,), [0.0, 0.03]),  # the first that can be read is the start
+    ],
+)
+def test_times_of_frames(monkeypatch, told, unreadable, seconds):
+    class Capture:
+        place = -1
+
+        def grab(self):
+            self.place += 1
+            return self.place < len(told)
+
+        def get(self, what):
+            return 1000 * told[self.place]
+
+        def retrieve(self):
+            readable = self.place not in unreadable
+            return readable, np.zeros((2, 2), np.uint8) if readable else None
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(reading, "_open", lambda path: Capture())
+    frames = list(VideoFile(Path("a.mp4"), 25.0, 0, 0).frames())
+    assert [frame.seconds for frame in frames] == pytest.approx(seconds)
+
+
+def test_whole_milliseconds_are_no_varying_rate():
+    def seen(times):
+        seen = Seen()
+        for k, seconds in enumerate(times):
+            seen.add(Frame(k + 1, seconds, np.zeros((2, 2), np.uint8)), "a")
+        return seen
+
+    assert not seen([round(k / 400, 3) for k in range(9)]).varies  # gaps of 2 and 3 ms
+    assert seen([0.0, 0.002, 0.006]).varies
+
+
 def test_a_cut_video_gives_what_is_left_or_a_sentence(tmp_path):
     whole = write_video(tmp_path / "whole.avi", face_frames(20)).read_bytes()
     cut = tmp_path / "cut.avi"
@@ -192,6 +259,24 @@ def test_what_a_reader_must_know_is_said(tmp_path):
         "3 windows were left out (starting between 0.0 and 0.2 s), for want of a face that is seen "
         "at once and stays.",
     ]
-    seen.last = 3.0
-    (*_, last) = notices(source, seen, Looked, None, (0.5, None))
-    assert last.startswith("The interval lasts 2.5 s.")
+
+
+def test_what_a_reader_must_know_of_a_single_window_is_said(tmp_path):
+    path = write_video(tmp_path / "a.mp4", face_frames(6), fps=50)
+    source, _, seen = read(path)
+    seen.last, seen.is_whole = 3.0, True
+    assert of_one_window(source, seen, None, 8, 8) == []
+    assert of_one_window(source, seen, (0.5, 1.0), 25, 8) == []
+    (few,) = of_one_window(source, seen, None, 2, 8)
+    assert few.startswith("The window holds 2 frames; the network takes 8")
+    (long,) = of_one_window(source, seen, (0.5, None), 100, 8)
+    assert long.startswith("The interval lasts 2.5 s.")
+    (late,) = of_one_window(source, seen, (2.5, 99.0), 25, 8)
+    assert late == f"{path} ends at 3.00 s, before the offset at 99 s."
+
+
+def test_the_surest_of_many_windows_is_shown_for_what_it_is():
+    rows = [{"prediction": name} for name in ("anger", "fear", "fear", "anger")]
+    assert of_many_windows(rows[:1], 0) == of_many_windows(rows[1:3], 0) == []
+    (told,) = of_many_windows(rows[:3], 1)
+    assert told.startswith("Shown is the surest of 3 windows, of which 1 names another category.")

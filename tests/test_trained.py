@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fdp_jax.trained import find_folds, load_fold
 from fdp_jax.training.cadence import Cadence
 from fdp_jax.training.plan import Run
 from fdp_jax.training.run import run_folds
+from tests.conftest import run_module
 from tests.tiny import CHANGES, TINY, random_clips
 
 
@@ -82,14 +84,51 @@ def test_torn_files_are_said(workdir, name):
         path.write_text(whole)
 
 
-@pytest.mark.parametrize("key", ["input", "classes", "label_version"])
-def test_a_run_of_another_version_is_said(workdir, tmp_path, key):
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("seed_7/run.json", {"input": None}, "input is None"),
+        (
+            "seed_7/run.json",
+            {"input": {"per_frame": False, "side": "72", "margin": 2.5}},
+            "side is",
+        ),
+        ("seed_7/run.json", {"classes": "ab"}, "classes is 'ab'"),
+        ("seed_7/run.json", {"classes": [1, 2]}, "classes is 1"),
+        ("config.json", {"preset": None}, "preset is None"),
+    ],
+)
+def test_files_of_another_version_are_named(workdir, tmp_path, file, change, told):
     shutil.copytree(workdir, tmp_path / "run")
-    path = tmp_path / "run" / "seed_7" / "run.json"
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps({name: told[name] for name in told if name != key}))
-    with pytest.raises(UserError, match=rf"run\.json is of another version .*{key}"):
+    path = tmp_path / "run" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=rf"{path.name} is of another version .*\({told}"):
         load_fold(find_folds(tmp_path / "run")[0])
+
+
+def test_a_list_is_no_run(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "run")
+    (tmp_path / "run" / "seed_7" / "run.json").write_text("[]")
+    with pytest.raises(UserError, match=r"run\.json is of another version"):
+        load_fold(find_folds(tmp_path / "run")[0])
+
+
+def test_a_fold_is_found_by_a_way_round(workdir, monkeypatch):
+    monkeypatch.chdir(workdir / "seed_7" / "folds" / "p0")
+    for path in (Path("."), Path("../p0")):
+        assert load_fold(find_folds(path)[0]).fold == "p0"
+
+
+def test_lost_weights_are_one_sentence_and_nothing_after_it(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "run")
+    final = tmp_path / "run" / "seed_7" / "folds" / "p0" / "checkpoints" / "final"
+    for path in final.rglob("d/*"):
+        path.unlink()
+    done = run_module(
+        "fdp_jax.export", str(tmp_path / "run"), f"--out={tmp_path / 'n.fdp'}", check=False
+    )
+    (told,) = done.stderr.splitlines()
+    assert told.startswith("error: the checkpoint ") and "name another fold" in told
 
 
 @pytest.mark.parametrize("config", [*PRESETS.values(), TINY], ids=[*PRESETS, "tiny"])

@@ -175,11 +175,13 @@ class SlidingWindows:
     Attributes:
       without_face: starts, in seconds, of windows left out since their first frame shows no face,
         or one that does not stay.
+      with_one_frame: how many were left out since a single frame lies in them.
     """
 
     def __init__(self, source: Source, landmarker: CountingLandmarker, face: Face, seen: Seen):
         self._source, self._landmarker, self._face, self._seen = source, landmarker, face, seen
         self.without_face: list[float] = []
+        self.with_one_frame = 0
 
     def __iter__(self) -> Iterator[WindowClip]:
         """Windows that end within the video, hold two frames and a face that stays."""
@@ -187,13 +189,14 @@ class SlidingWindows:
         newest = -1
         for frame in self._source.frames():
             self._seen.add(frame, self._source.name)
-            while open_windows and windows.is_over(open_windows[0].end, frame.seconds):
-                yield from self._closed(open_windows.pop(0))
             number = windows.opened_by(frame.seconds, newest)
             if number is not None or self._face.crop.per_frame:
                 landmarks, matrix = self._look(frame)
                 for window in open_windows:
                     window.see(landmarks, matrix if self._face.crop.per_frame else None)
+            # Only now, since a window over which the face has gone is none.
+            while open_windows and windows.is_over(open_windows[0].end, frame.seconds):
+                yield from self._closed(open_windows.pop(0))
             if number is not None:
                 newest = number
                 start, end = windows.span(number)
@@ -224,10 +227,12 @@ class SlidingWindows:
         return landmarks, None
 
     def _closed(self, window: "_OpenWindow") -> Iterator[WindowClip]:
-        if not window.face.is_steady:
+        if not (window.face.is_steady and window.face.is_there):
             self.without_face.append(window.start)
         elif (clip := window.clip()) is not None:
             yield clip
+        else:
+            self.with_one_frame += 1
 
 
 class _OpenWindow:
@@ -247,7 +252,16 @@ class _OpenWindow:
             self._matrix = matrix
 
     def add(self, frame: Frame, face: Face) -> None:
-        """Takes a frame, of which only the aligned face is kept."""
+        """Takes a frame, of which only the aligned face is kept.
+
+        Raises:
+          UserError: there are more than a camera takes.
+        """
+        if len(self._frames) == MOST_FRAMES:
+            raise UserError(
+                f"more than {MOST_FRAMES} frames lie within half a second from {self.start:g} s; "
+                "no camera is that quick, so the times in the file are wrong: convert it anew"
+            )
         self._numbers.append(frame.number)
         self._seconds.append(frame.seconds)
         aligned = align(frame.pixels, self._matrix, face.crop.side)

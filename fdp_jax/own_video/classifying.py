@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
+from datasets.errors import UserError
 from fdp_jax.own_video.aligning import Window, WindowClip
 from fdp_jax.sampling import frame_numbers
 from fdp_jax.trained import TrainedFold
@@ -42,33 +43,37 @@ class Said:
 
 def say_of_one(clip: WindowClip, folds: Sequence[TrainedFold]) -> Said:
     """What the networks say of a single window."""
-    return _say([clip], folds, at_once=1)[0]
+    return _say([_thinned(clip, folds[0].config.clip.frames)], folds, at_once=1)[0]
 
 
 def say_of_many(clips: Iterable[WindowClip], folds: Sequence[TrainedFold]) -> Iterator[Said]:
-    """What the networks say of each window, in order; a handful of them is in memory."""
-    waiting = iter(clips)
+    """What the networks say of each window, in order; a handful of them is in memory.
+
+    Raises:
+      UserError: a network says no number.
+    """
+    waiting = (_thinned(clip, folds[0].config.clip.frames) for clip in clips)
     while some := list(itertools.islice(waiting, _AT_ONCE)):
         yield from _say(some, folds, _AT_ONCE)
 
 
 def _say(clips: list[WindowClip], folds: Sequence[TrainedFold], at_once: int) -> list[Said]:
-    t = folds[0].config.clip.frames
-    chosen = [_chosen(len(clip.frames), t) for clip in clips]
-    # Only the frames that the network takes, so that a clip's length does not change the program.
-    parts = [clip.frames[numbers] for clip, numbers in zip(clips, chosen, strict=True)]
+    t = len(clips[0].frames)
+    parts = [clip.frames for clip in clips]
     parts += [parts[-1]] * (at_once - len(parts))
     starts = np.arange(at_once, dtype=np.int32) * t
     lengths = np.full(at_once, t, np.int32)
     answers = [fold.predict(np.concatenate(parts), starts, lengths) for fold in folds]
     probabilities = np.mean([answer["probabilities"] for answer in answers], axis=0)
+    if not np.isfinite(probabilities).all():
+        raise UserError("the network's probabilities are no numbers; its training has failed")
     first = answers[0]
     return [
         Said(
             window=clip.window,
             probabilities=probabilities[k],
             frames=first["frames"][k],
-            seconds=tuple(clip.seconds[number] for number in chosen[k] if clip.seconds),
+            seconds=clip.seconds,
             target=first["target"][k],
             dynamic_image=first["dynamic_image"][k] if "dynamic_image" in first else None,
             rank_scores=first["rank_scores"][k] if "rank_scores" in first else None,
@@ -77,6 +82,12 @@ def _say(clips: list[WindowClip], folds: Sequence[TrainedFold], at_once: int) ->
     ]
 
 
-def _chosen(length: int, frames: int) -> np.ndarray:
-    """int32 [t]: which frames of a clip the network takes when it evaluates."""
-    return np.asarray(frame_numbers(jnp.array([length]), jnp.array([0.5]), frames)[0])
+def _thinned(clip: WindowClip, frames: int) -> WindowClip:
+    """A clip with only the t frames that the network takes when it evaluates.
+
+    So its length changes neither the compiled program nor what is in memory.
+    """
+    length = jnp.array([len(clip.frames)])
+    chosen = np.asarray(frame_numbers(length, jnp.array([0.5]), frames)[0])
+    seconds = tuple(clip.seconds[number] for number in chosen if clip.seconds)
+    return WindowClip(clip.window, clip.frames[chosen], seconds)

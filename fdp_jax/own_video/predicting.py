@@ -9,7 +9,7 @@ import numpy as np
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
-from fdp_jax.own_video import pictures, result
+from fdp_jax.own_video import pictures, result, windows
 from fdp_jax.own_video.aligning import Face, SlidingWindows, WindowClip, one_window
 from fdp_jax.own_video.classifying import Said, say_of_many, say_of_one
 from fdp_jax.own_video.faces import CountingLandmarker
@@ -39,9 +39,14 @@ def load_networks(checkpoint: Path, all_folds: bool) -> list[TrainedFold]:
       UserError: there is no finished fold, a file is torn, or nothing was trained to classify.
     """
     found = find_folds(checkpoint)
-    if all_folds and found[0].path == checkpoint:
+    if all_folds and found[0].path == checkpoint.resolve():
         raise UserError(f"{checkpoint} is one fold; for --ensemble name its work directory")
     folds = [load_fold(directory) for directory in (found if all_folds else found[:1])]
+    if len({(fold.classes, fold.crop, fold.is_grey) for fold in folds}) > 1:
+        raise UserError(
+            f"the folds of {checkpoint} were not trained on the same categories and faces, so that "
+            "they cannot speak together; leave out --ensemble, or train again"
+        )
     if folds[0].config.ablate == "no_mer":
         raise UserError(
             f"the network in {checkpoint} was trained without recognition (--ablate=no_mer), so "
@@ -71,23 +76,28 @@ def predict(
     Raises:
       UserError: frames cannot be read, none shows a face, or there are fewer than two.
     """
-    landmarker = CountingLandmarker(FaceLandmarker(get_face_models(face_models)))
+    finder = FaceLandmarker(get_face_models(face_models))
+    landmarker = CountingLandmarker(finder)
     face, seen = Face(folds[0].crop, folds[0].is_grey), Seen()
     sliding, rows, surest = None, [], (0, None)
     if interval is None and source.has_times:
         sliding = SlidingWindows(source, landmarker, face, seen)
         rows, surest = _keep_surest(say_of_many(progress(sliding), folds), folds[0].classes)
-        if not rows and result.shorter_than_a_window(seen):
-            sliding, seen = None, Seen()
-    if sliding is None:
+    if sliding is None or (not rows and result.shorter_than_a_window(seen)):
+        sliding, seen, landmarker = None, Seen(), CountingLandmarker(finder)
         clip = one_window(source, *(interval or (None, None)), landmarker, face, seen)
         said = [] if clip is None else [say_of_one(clip, folds)]
+        frames = 0 if clip is None else len(clip.frames)
         rows, surest = _keep_surest(said, folds[0].classes)
     if not rows:
-        raise _nothing(source, landmarker, seen)
-    told = result.notices(source, seen, landmarker, sliding, interval)
-    model = model_of(folds, checkpoint)
+        raise _nothing(source, landmarker, seen, sliding)
     number, said = surest
+    told = result.notices(source, seen, landmarker, sliding, interval)
+    if sliding is None:
+        told += result.of_one_window(source, seen, interval, frames, folds[0].config.clip.frames)
+    else:
+        told += result.of_many_windows(rows, number)
+    model = model_of(folds, checkpoint)
     content = result.assemble(source, seen, model, told, rows, _shown(number, said))
     return Prediction(content, _draw(said, rows, folds[0].classes))
 
@@ -105,6 +115,7 @@ def model_of(folds: Sequence[TrainedFold], checkpoint: Path) -> result.Model:
         faces=first.crop.as_options,
         classes=first.classes,
         steps=first.config.steps,
+        select=first.config.select,
     )
 
 
@@ -121,11 +132,16 @@ def _keep_surest(
     return rows, surest
 
 
-def _nothing(source: Source, landmarker: CountingLandmarker, seen: Seen) -> UserError:
+def _nothing(
+    source: Source, landmarker: CountingLandmarker, seen: Seen, sliding: SlidingWindows | None
+) -> UserError:
+    if sliding is not None and sliding.with_one_frame:
+        return UserError(
+            f"{source.name} has {seen.rate:.3g} frames a second, so that a window of "
+            f"{windows.SECONDS:g} s holds a single one; a movement takes at least two"
+        )
     seldom = landmarker.looks - landmarker.without
-    what = f"no face was found in {source.name}"
-    if seldom:
-        what = f"no face that stays for half a second was found in {source.name}"
+    what = f"no face {'that stays ' * bool(seldom)}was found in {source.name}"
     return UserError(
         f"{what} ({seen.frames} frames read, a face seen in {seldom} of {landmarker.looks} looks); "
         "it must be seen from the front and not be too small"

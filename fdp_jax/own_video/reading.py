@@ -15,13 +15,16 @@ import numpy as np
 
 from datasets.errors import UserError
 from datasets.frames import index_frames, read_frame
+from fdp_jax.files import check_name
 
-# Read by OpenCV when it opens its first video: not a word of ffmpeg's own, and nothing is opened
-# besides files, whatever address a video names.
+# Read by OpenCV when it opens its first video: not a word of ffmpeg's own, and no other file or
+# address is opened, whatever a playlist in the video's place names.
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,asf,mpeg,flv,ogg"
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
+os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"protocol_whitelist;file|format_whitelist;{_FORMATS}"
 
 _HIGHEST_RATE = 10_000.0  # frames a second; what a file tells beyond is no rate
+_ROUNDING = 0.0015  # seconds by which gaps differ where a file tells whole milliseconds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,7 +82,8 @@ class Seen:
     @property
     def varies(self) -> bool:
         """Whether some frames follow each other much quicker than others."""
-        return self.gaps[1] > 1.5 * self.gaps[0]
+        shortest, longest = self.gaps
+        return longest > 1.5 * shortest and longest - shortest > _ROUNDING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,10 +119,10 @@ class VideoFile:
             first, seconds, number = None, 0.0, 0
             while capture.grab():
                 told = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                first = told if first is None else first
                 taken, pixels = capture.retrieve()
                 if not taken or pixels is None or not pixels.size:
                     continue
+                first = told if first is None else first
                 number += 1
                 if number > 1:
                     seconds = self._time_after(seconds, told - first)
@@ -196,8 +200,9 @@ def open_source(path: Path, fps: float | None) -> Source:
       fps: frames a second of a folder, where known.
 
     Raises:
-      UserError: there is nothing, it is no video, or it holds no frame.
+      UserError: there is nothing, it is no video, it holds no frame, or its name is no text.
     """
+    check_name(path)
     if path.is_dir():
         if not (files := index_frames(path)):
             raise UserError(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class Model:
       faces: options of the build that cuts faces out as those of the training were.
       classes: categories, in the order of the probabilities.
       steps: of the training.
+      select: rule of its report; here the last step's weights speak, whatever it is.
     """
 
     checkpoint: str
@@ -38,6 +40,7 @@ class Model:
     faces: str
     classes: tuple[str, ...]
     steps: int
+    select: str
 
     @property
     def told(self) -> str:
@@ -45,9 +48,12 @@ class Model:
         is_fold = self.checkpoint.rstrip("/").endswith(self.folds[0])
         where = self.checkpoint if is_fold else f"{', '.join(self.folds)} of {self.checkpoint}"
         lead = f"Mean of {len(self.folds)} networks" if len(self.folds) > 1 else "One network"
+        note = ""
+        if self.select != "last":
+            note = f" Its last step speaks; --select={self.select} is heeded by the report alone."
         return (
             f"{lead} ({where}), {self.preset} preset, {self.steps} steps on "
-            f"{self.dataset}, {self.protocol}."
+            f"{self.dataset}, {self.protocol}.{note}"
         )
 
     @property
@@ -100,17 +106,56 @@ def notices(
         told.append(_left_out(sliding.without_face))
     if sliding is None and interval is None and source.has_times and shorter_than_a_window(seen):
         told.append(
-            f"The video is shorter than a window of {windows.SECONDS:g} s and was taken as one."
+            f"{source.name} is shorter than a window of {windows.SECONDS:g} s and was taken as one."
         )
-    if interval is not None:
-        onset, offset = interval
-        length = (seen.last if offset is None else min(offset, seen.last)) - (onset or 0.0)
-        if length > 2 * windows.SECONDS:
-            told.append(
-                f"The interval lasts {length:.1f} s. A micro-expression lasts under half a second; "
-                "of a long interval the network sees only a few frames."
-            )
     return told
+
+
+def of_one_window(
+    source: Source,
+    seen: Seen,
+    interval: tuple[float | None, float | None] | None,
+    frames: int,
+    taken: int,
+) -> list[str]:
+    """What a reader must know of a window that did not slide, a sentence each.
+
+    Args:
+      source, seen: what was read.
+      interval: onset and offset where one was given.
+      frames: how many lie in the window.
+      taken: t, how many the network takes.
+    """
+    told = []
+    if frames < taken:
+        told.append(
+            f"The window holds {frames} frames; the network takes {taken}, so that some were given "
+            "to it more than once."
+        )
+    if interval is None:
+        return told
+    onset, offset = interval
+    if offset is not None and seen.is_whole and offset > seen.last + (1 / (seen.rate or math.inf)):
+        told.append(f"{source.name} ends at {seen.last:.2f} s, before the offset at {offset:g} s.")
+    length = (seen.last if offset is None else min(offset, seen.last)) - (onset or 0.0)
+    if length > 2 * windows.SECONDS:
+        told.append(
+            f"The interval lasts {length:.1f} s. A micro-expression lasts under half a second; "
+            "of a long interval the network sees only a few frames."
+        )
+    return told
+
+
+def of_many_windows(rows: list[dict], shown: int) -> list[str]:
+    """What a reader must know of the window that is shown among all of them."""
+    others = sum(row["prediction"] != rows[shown]["prediction"] for row in rows)
+    if len(rows) == 1 or not others:
+        return []
+    return [
+        f"Shown is the surest of {len(rows)} windows, of which {others} "
+        f"name{'s' * (others == 1)} another category. The highest of many numbers is high by "
+        "chance, too, and a head that moves makes one; look at all windows."
+    ]
 
 
 def _of_rate(source: Source, seen: Seen) -> list[str]:
