@@ -7,7 +7,9 @@ import io
 import itertools
 import os
 import sys
+import typing
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from datasets.errors import UserError
@@ -36,6 +38,7 @@ def parse_options(
     """
     import tyro
 
+    _check_paths(kind, arguments)
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
@@ -67,6 +70,28 @@ def parse_options(
     return parsed
 
 
+def names_and_options(kind: type, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands by itself, and the options, of which `--name value` becomes `--name=value`.
+
+    Args:
+      kind: the dataclass of the options.
+      arguments: the command line without the program's name; what follows `--` is no option.
+    """
+    names, options = [], []
+    takes_value = {name for name in _names(kind) if name not in _yes_or_no(kind)}
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--":
+            names += waiting
+        elif not argument.startswith("-"):
+            names.append(argument)
+        elif argument.removeprefix("--").replace("-", "_") in takes_value:
+            options.append("=".join([argument, *itertools.islice(waiting, 1)]))
+        else:
+            options.append(argument)
+    return names, options
+
+
 def parse_corpus_and_options(
     kind: type[Options],
     arguments: Sequence[str],
@@ -83,7 +108,7 @@ def parse_corpus_and_options(
     Raises:
       UserError: no name or an unknown one, or as `parse_options` does.
     """
-    names = [argument for argument in arguments if not argument.startswith("-")]
+    names, options = names_and_options(kind, arguments)
     program = f"{program} NAME"
     if {"-h", "--help"} & set(arguments):
         parse_options(kind, None, ["--help"], program, about)
@@ -94,7 +119,7 @@ def parse_corpus_and_options(
         )
     if names[0] not in corpora:
         raise UserError(f"there is no corpus '{names[0]}'; the corpora are {', '.join(corpora)}.")
-    return names[0], parse_options(kind, None, arguments[1:], program, about)
+    return names[0], parse_options(kind, None, options, program, about)
 
 
 def _rules() -> "ConstructorRegistry":
@@ -137,10 +162,24 @@ def _first_sentence(box: str) -> str:
 def _as_flag(kind: type, argument: str) -> str:
     """`--name=true` and `--name=false` of a yes-or-no option as `--name` and `--no_name`."""
     name, _, value = argument.removeprefix("--").replace("-", "_").partition("=")
-    yes_or_no = {field.name for field in dataclasses.fields(kind) if field.type in (bool, "bool")}
-    if not argument.startswith("--") or name not in yes_or_no:
+    if not argument.startswith("--") or name not in _yes_or_no(kind):
         return argument
     return {"true": f"--{name}", "false": f"--no_{name}"}.get(value.lower(), argument)
+
+
+def _yes_or_no(kind: type) -> set[str]:
+    """The options that need no value."""
+    return {field.name for field in dataclasses.fields(kind) if field.type in (bool, "bool")}
+
+
+def _check_paths(kind: type, arguments: Sequence[str]) -> None:
+    """Raises UserError where a file or folder has no name: it would be the one one stands in."""
+    hints = typing.get_type_hints(kind)
+    for argument in arguments:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        hint = hints.get(name.replace("-", "_"))
+        if equals and not value and Path in (hint, *typing.get_args(hint)):
+            raise UserError(f"--{name}= names nothing; name a file or folder, or leave it out")
 
 
 def _names(kind: type, prefix: str = "") -> Iterator[str]:

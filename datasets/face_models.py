@@ -69,9 +69,10 @@ def get_face_models(folder: Path | None = None) -> FaceModels:
       UserError: `folder` lacks a file or holds another one; the wheel cannot be had.
     """
     if folder is not None:
+        folder = Path(folder).expanduser()
         for file in (_DETECTOR, _MESH):
-            _check_own(Path(folder) / file.name, file)
-        return _in(Path(folder))
+            _check_own(folder / file.name, file)
+        return _in(folder)
     cache = cache_folder()
     if not all(_intact(cache / file.name, file) for file in (_DETECTOR, _MESH)):
         _fill(cache)

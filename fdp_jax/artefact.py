@@ -178,21 +178,25 @@ def _array(content: bytes) -> np.ndarray:
     return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
-def _read_clip(path: str) -> np.ndarray:
+def _read_clip(network: Network, path: str) -> np.ndarray:
     try:
         clip = np.load(path, allow_pickle=False)
     except OSError as error:
         raise ArtefactError(f"{path} cannot be read ({error.strerror or error})") from error
-    except (EOFError, ValueError) as error:
+    except (EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ArtefactError(f"{path} is no array that numpy.save wrote") from error
-    if not isinstance(clip, np.ndarray) or clip.ndim != 4:
-        raise ArtefactError(f"{path} must hold one clip, uint8 [n, side, side, c]")
+    of_frame = tuple(network.header["input"]["shape"][2:])
+    if not isinstance(clip, np.ndarray) or clip.dtype != np.uint8 or clip.shape[1:] != of_frame:
+        what = f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, np.ndarray) else "an archive"
+        raise ArtefactError(
+            f"{path} must hold one clip, uint8 [n, {', '.join(map(str, of_frame))}], and is {what}"
+        )
     return clip
 
 
 def _of_clip(network: Network, path: str) -> dict:
     """What is said of one clip, as plain values."""
-    said = network.predict(network.sample(_read_clip(path))[None])
+    said = network.predict(network.sample(_read_clip(network, path))[None])
     told = {"clip": path}
     if "probabilities" in said:
         values = said["probabilities"][0].tolist()

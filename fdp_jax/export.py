@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from datasets.command_line import main_with_clear_errors, parse_options
+from datasets.command_line import main_with_clear_errors, names_and_options, parse_options
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def run(arguments: list[str]) -> None:
     Raises:
       UserError: an option that cannot be, no such fold, or a file that cannot be written.
     """
-    folders = [argument for argument in arguments if not argument.startswith("-")]
-    others = [argument for argument in arguments if argument.startswith("-")]
+    folders, others = names_and_options(Options, arguments)
     options = parse_options(Options, None, others, PROGRAM, __doc__)
     if len(folders) != 1:
         raise UserError(

@@ -1,6 +1,7 @@
 """Detector and mesh on drawn faces, and how the model files come."""
 
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -73,6 +74,9 @@ def test_models_come_from_a_folder_of_ones_own(tmp_path, monkeypatch):
         shutil.copy(path, tmp_path)
     monkeypatch.setattr(face_models, "_download", lambda folder: pytest.fail("downloaded"))
     assert get_face_models(tmp_path).mesh == tmp_path / "face_landmark.tflite"
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    home = Path("~") / tmp_path.name
+    assert get_face_models(home).mesh == tmp_path / "face_landmark.tflite"
 
 
 def test_a_wrong_or_missing_model_is_named(tmp_path):

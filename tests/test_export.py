@@ -309,14 +309,21 @@ def test_the_copied_file_is_a_command(elsewhere, tmp_path, file, clips):
 def test_the_command_of_the_copied_file_tells_mistakes(elsewhere, tmp_path, file):
     (tmp_path / "text.npy").write_text("no array")
     (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04junk")
     np.save(tmp_path / "flat.npy", np.zeros(3, np.uint8))
+    np.save(tmp_path / "low.npy", np.zeros((5, 50, 72, 1), np.uint8))
     (tmp_path / "cut.fdp").write_bytes(file.read_bytes()[:-9])
     for arguments, told in [
         (("cut.fdp",), "was cut or altered"),
         (("nowhere.fdp",), "No such file"),
         ((file, "text.npy"), "is no array"),
         ((file, "empty.npy"), "is no array"),
-        ((file, "flat.npy"), "must hold one clip"),
+        ((file, "zip.npy"), "is no array"),
+        ((file, "flat.npy"), "flat.npy must hold one clip, uint8 [n, 72, 72, 1], and is uint8 [3]"),
+        (
+            (file, "low.npy"),
+            "low.npy must hold one clip, uint8 [n, 72, 72, 1], and is uint8 [5, ",
+        ),
         ((file, "nowhere.npy"), "No such file"),
     ]:
         done = elsewhere("artefact.py", *(tmp_path / name for name in arguments))

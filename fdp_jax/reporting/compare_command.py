@@ -8,7 +8,7 @@ import json
 import sys
 from dataclasses import dataclass
 
-from datasets.command_line import parse_options
+from datasets.command_line import names_and_options, parse_options
 from datasets.errors import UserError
 
 PROGRAM = "python -m fdp_jax.report compare"
@@ -33,8 +33,7 @@ def main(arguments: list[str]) -> None:
       UserError: not two folders, an option that does not exist, or runs that have nothing in
         common.
     """
-    folders = [argument for argument in arguments if not argument.startswith("-")]
-    others = [argument for argument in arguments if argument.startswith("-")]
+    folders, others = names_and_options(Options, arguments)
     options = parse_options(Options, None, others, f"{PROGRAM} WORKDIR WORKDIR", __doc__)
     if len(folders) != 2:
         raise UserError(

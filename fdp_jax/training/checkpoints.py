@@ -1,9 +1,11 @@
 """What a fold needs to go on after a crash, and the weights it ends with, kept by Orbax."""
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -184,15 +186,29 @@ def _writable(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(
+    path: Path, way_out: str = "delete that folder to go on from what was saved before it"
+) -> Iterator[None]:
     """Turns any failure to read a checkpoint into one sentence that names its folder."""
     try:
         yield
     except Exception as error:  # Orbax and its storage raise many kinds
+        _hush_late_reads()
         raise UserError(
-            f"the checkpoint {path} cannot be read, it was cut short or altered; "
-            f"delete that folder to go on from what was saved before it"
+            f"the checkpoint {path} cannot be read, it was cut short or altered; {way_out}"
         ) from error
+
+
+@cache
+def _hush_late_reads() -> None:
+    """Where one read fails, others come back to a loop that Orbax has closed, and each says so."""
+    usual = sys.unraisablehook
+
+    def hook(event: Any) -> None:
+        if str(event.exc_value) != "Event loop is closed":
+            usual(event)
+
+    sys.unraisablehook = hook
 
 
 def load_final(directory: Path, fresh: TrainState) -> TrainState:
@@ -212,6 +228,7 @@ def load_final(directory: Path, fresh: TrainState) -> TrainState:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
         {"params": fresh.params, "batch_stats": fresh.batch_stats},
     )
-    with _readable(path), ocp.StandardCheckpointer() as checkpointer:
+    way_out = "name another fold, or remove this one's folder and train it again"
+    with _readable(path, way_out), ocp.StandardCheckpointer() as checkpointer:
         final = jax.device_put(checkpointer.restore(path, shapes), may_alias=False)
     return fresh.replace(params=final["params"], batch_stats=final["batch_stats"])
