@@ -4,8 +4,8 @@
     python -m fdp_jax.app --checkpoint=WORKDIR --port=8000 --max_seconds=20
 
 It says what `python -m fdp_jax.predict` says, in the browser. Only this machine can open the page,
-nothing leaves it, and a video is removed as soon as something was said of it. Needs Gradio:
-pip install -r requirements-app.txt
+nothing leaves it, and a video is removed as soon as something was said of it, or after ten minutes.
+Needs Gradio: pip install -r requirements-app.txt
 """
 
 import html
@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +37,6 @@ _ONLY_FROM_HERE = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-_FORGOTTEN_SECONDS = 600  # after which a video that nobody asked about is removed
 
 
 @dataclass(frozen=True)
@@ -83,21 +81,22 @@ class Speaker:
         """HTML that shows the prediction, or the sentence on what is wrong with the video.
 
         Args:
-          upload: path of the video, which is removed; None where none was dropped.
+          upload: path of the video, which is taken away; None where none was dropped.
           onset, offset: where the clip begins and ends, in seconds, as typed; both empty slide a
             window.
           progress: shows how far it has come, window by window.
         """
         if upload is None:
             return _mistake("drop a video first")
-        video = Path(upload)
+        from fdp_jax.own_video.uploads import taken
+
+        where = ""
         try:
-            return _framed(self._page_of(video, onset, offset, progress))
+            with taken(Path(upload)) as video:
+                where = f"{video.parent}{os.sep}"  # of no use to the owner of the video
+                return _framed(self._page_of(video, onset, offset, progress).replace(where, ""))
         except UserError as error:
-            # Where the upload lay meanwhile is of no use to its owner.
-            return _mistake(str(error).replace(f"{video.parent}{os.sep}", ""))
-        finally:
-            video.unlink(missing_ok=True)
+            return _mistake(str(error).replace(where, ""))
 
     def _page_of(self, video: Path, onset: str, offset: str, progress: Callable) -> str:
         from fdp_jax.own_video import page
@@ -121,7 +120,7 @@ def options_from(arguments: list[str]) -> Options:
       UserError: an unknown option, values that cannot work, or Gradio is not installed.
     """
     options = parse_options(Options, None, arguments, PROGRAM, __doc__)
-    if options.checkpoint in (None, Path(".")):
+    if options.checkpoint is None:
         raise UserError("--checkpoint=DIR is needed: the --workdir of a training")
     if not 1 <= options.port <= 65535:
         raise UserError(f"--port={options.port} must be between 1 and 65535")
@@ -154,7 +153,9 @@ def run(arguments: list[str]) -> None:
     keep_compiled_programs(options.compilation_cache.expanduser())
     checkpoint = options.checkpoint.expanduser()
     speaker = Speaker(load_networks(checkpoint, all_folds=False), checkpoint, options)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):  # the latter of a closed terminal, where there is one
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="fdp_app_") as uploads:
         try:
             serve(speaker, uploads)
@@ -175,6 +176,9 @@ def serve(speaker: Speaker, uploads: str) -> None:
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), ADDRESS]))
     import gradio
     from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    from fdp_jax.own_video.uploads import keep_forgetting
 
     options = speaker.options
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
@@ -185,12 +189,16 @@ def serve(speaker: Speaker, uploads: str) -> None:
             quiet=True, max_file_size=options.max_megabytes * 2**20, footer_links=[],
             enable_monitoring=False, ssr_mode=False, run_history=False,
             theme=gradio.themes.Base(**fonts),
-            app_kwargs={"middleware": [Middleware(_OnlyFromHere)]},
+            app_kwargs={"middleware": [
+                # Another name for this address would let a page of elsewhere ask in its own name.
+                Middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"]),
+                Middleware(_OnlyFromHere),
+            ]},
         )  # fmt: skip
     except OSError as error:
         raise UserError(f"port {options.port} is taken; name another with --port=N") from error
     print(f"Page: http://{ADDRESS}:{options.port} (Ctrl-C ends it)", flush=True)
-    threading.Event().wait()
+    keep_forgetting(Path(uploads))
 
 
 def build_page(speaker: Speaker) -> "gradio.Blocks":
@@ -199,12 +207,14 @@ def build_page(speaker: Speaker) -> "gradio.Blocks":
 
     from fdp_jax.own_video.predicting import model_of
     from fdp_jax.own_video.result import MEANING
+    from fdp_jax.own_video.uploads import FORGOTTEN_SECONDS
 
     options, model = speaker.options, model_of(speaker.folds, speaker.checkpoint)
     limits = f"{options.max_seconds:g} s and {options.max_megabytes} MB"
     told = (
         f"A video of a face, up to {limits}. It is read on this machine, nothing leaves it, and it "
-        "is removed as soon as something was said of it.",
+        "is removed as soon as something was said of it; if nothing is asked, after "
+        f"{FORGOTTEN_SECONDS // 60} minutes.",
         MEANING,
         model.worth,
     )
@@ -215,9 +225,7 @@ def build_page(speaker: Speaker) -> "gradio.Blocks":
 
         return None, speaker.answer(upload, onset, offset, windows)
 
-    with gradio.Blocks(
-        title="FDP: your own video", analytics_enabled=False, delete_cache=(60, _FORGOTTEN_SECONDS)
-    ) as page:
+    with gradio.Blocks(title="FDP: your own video", analytics_enabled=False) as page:
         gradio.HTML("<h1>Your own video</h1>" + "".join(f"<p>{html.escape(s)}</p>" for s in told))
         video = gradio.File(label="Video", type="filepath")
         with gradio.Row():

@@ -2,15 +2,18 @@
 
 import dataclasses
 import html
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
 from datasets.errors import UserError
 from fdp_jax.app import Options, Speaker, options_from, run
+from fdp_jax.own_video import uploads
 from fdp_jax.own_video.predicting import load_networks
 from fdp_jax.predict import run as predict
 from fdp_jax.training.cadence import Cadence
@@ -83,6 +86,28 @@ def test_mistakes_are_answered_in_a_sentence(speaker, upload, tmp_path, name, ti
     answer = speaker.answer(str(upload(name)), *times)
     assert 'role="alert"' in answer and told in answer
     assert str(tmp_path) not in answer and list(tmp_path.iterdir()) == []
+
+
+def test_who_asks_about_a_video_that_is_gone_is_told(speaker, upload, tmp_path):
+    video = upload("nobody.mp4")
+    assert "no face was found" in speaker.answer(str(video), "", "")
+    again = speaker.answer(str(video), "", "")  # another visitor's, who dropped the same
+    assert 'role="alert"' in again and "nobody.mp4 is no longer here" in again
+    assert "drop it again" in again and str(tmp_path) not in again
+
+
+def test_what_nobody_asked_about_is_forgotten(tmp_path):
+    old, new, asked = tmp_path / "a" / "old", tmp_path / "tmpnew", tmp_path / "a" / "asked"
+    old.parent.mkdir()
+    for path in (old, new, asked):
+        path.write_bytes(b"a video")
+    for path in (old, asked):
+        os.utime(path, (0, time.time() - uploads.FORGOTTEN_SECONDS - 5))
+    with uploads.taken(asked) as video:
+        uploads.forget(tmp_path)
+        assert not old.exists() and new.exists() and video.read_bytes() == b"a video"
+    uploads.forget(tmp_path, seconds=-1)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_no_video_is_a_mistake_too(speaker):

@@ -1,11 +1,14 @@
 """`python -m fdp_jax.app` in the system's Chromium: a video dropped, an answer seen."""
 
+import contextlib
 import dataclasses
 import os
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -36,13 +39,12 @@ def videos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def served(workdir, tmp_path_factory):
+@contextlib.contextmanager
+def serving(workdir, kept, end):
     """Address of the page, and the folder in which it keeps what it must not keep for long."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kept = tmp_path_factory.mktemp("kept")
     process = subprocess.Popen(
         [sys.executable, "-m", "fdp_jax.app", f"--checkpoint={workdir}", f"--port={port}",
          "--max_megabytes=1"],
@@ -53,9 +55,15 @@ def served(workdir, tmp_path_factory):
         assert line.startswith(f"Page: http://127.0.0.1:{port} "), line
         yield f"http://127.0.0.1:{port}", kept
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(end)
         process.wait(timeout=60)
     assert list(kept.glob("fdp_app_*")) == []
+
+
+@pytest.fixture(scope="module")
+def served(workdir, tmp_path_factory):
+    with serving(workdir, tmp_path_factory.mktemp("kept"), signal.SIGTERM) as page:
+        yield page
 
 
 @pytest.fixture
@@ -128,11 +136,21 @@ def test_a_video_that_is_too_large_is_not_taken(page, served, videos):
     page.locator("input[type=file]").set_input_files(videos / "large.mp4")
     page.get_by_text("maximum allowed size").first.wait_for()
     _, kept = served
-    assert list(kept.rglob("*large*")) == []
+    assert not any(path.stat().st_size for path in kept.rglob("*") if path.is_file())
+
+
+def test_a_closed_terminal_takes_the_videos_along(workdir, tmp_path):
+    with serving(workdir, tmp_path, signal.SIGHUP) as (_, kept):
+        assert len(list(kept.glob("fdp_app_*"))) == 1  # and none after it
 
 
 def test_the_page_is_for_this_machine_alone(served):
     address, _ = served
     port = int(address.rpartition(":")[2])
+    with urllib.request.urlopen(address) as response:
+        assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+    elsewhere = urllib.request.Request(address, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(elsewhere)
     with socket.socket() as elsewhere, pytest.raises(ConnectionRefusedError):
         elsewhere.connect(("127.0.0.2", port))  # where 0.0.0.0 would answer, too
