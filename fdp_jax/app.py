@@ -154,8 +154,9 @@ def run(arguments: list[str]) -> None:
     checkpoint = options.checkpoint.expanduser()
     speaker = Speaker(load_networks(checkpoint, all_folds=False), checkpoint, options)
     for name in ("SIGTERM", "SIGHUP"):  # the latter of a closed terminal, where there is one
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="fdp_app_") as uploads:
         try:
             serve(speaker, uploads)

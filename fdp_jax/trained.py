@@ -1,8 +1,6 @@
 """Trained networks found in a work directory, ready to say something of other clips."""
 
 import dataclasses
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from datasets.crop import Crop
 from datasets.errors import UserError
+from fdp_jax import json_files
 from fdp_jax.config import TrainConfig
 from fdp_jax.prediction import predict_clips
 from fdp_jax.random_streams import fold_key
@@ -144,33 +143,18 @@ _RUN = {
 }
 
 
-def _read_json(path: Path, kinds: dict) -> dict:
+def _read_json(path: Path, kind: json_files.Kind) -> dict:
     """The content of a file of this program.
 
     Raises:
       UserError: it is missing or torn, or an entry is not there or of another kind.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_files.read(path)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} is missing or torn ({error}); name a whole work directory"
         ) from error
-    if wrong := next(_wrong(content, kinds), None):
+    if wrong := json_files.wrong_in(content, kind):
         raise UserError(f"{path} is of another version of this program ({wrong}); train again")
     return content
-
-
-def _wrong(value: object, kind: object, name: str = "content") -> Iterator[str]:
-    """What keeps a value of JSON from being of a kind: a type, [kind of each], {name: kind}."""
-    if isinstance(kind, dict) and isinstance(value, dict):
-        for key, inner in kind.items():
-            yield from _wrong(value.get(key), inner, key)
-    elif isinstance(kind, list) and isinstance(value, list):
-        for entry in value:
-            yield from _wrong(entry, kind[0], name)
-    elif kind is float:
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            yield f"{name} is {value!r}"
-    elif type(value) is not kind:
-        yield f"{name} is {value!r}"

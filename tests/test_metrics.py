@@ -53,6 +53,8 @@ def test_a_class_without_a_true_clip_leaves_uf1_and_uar():
     assert scores.weighted_f1 == pytest.approx(float((4 * f1_a + 2 * f1_b) / 6), abs=1e-15)
     assert scores.war == pytest.approx(float(Fraction(4, 6)), abs=1e-15)
     assert scores.per_class_recall == {"a": 0.75, "b": 0.5, "c": None}
+    present = [value for value in scores.per_class_f1.values() if value is not None]
+    assert scores.per_class_f1["c"] is None and scores.uf1 == pytest.approx(np.mean(present))
     assert scores.classes_without_clips == ("c",)
     assert scores.confusion_matrix[2].tolist() == [0, 0, 0]
 

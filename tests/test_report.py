@@ -269,5 +269,5 @@ def test_run_json_that_does_not_list_its_folds_is_one_sentence(tmp_path, folds):
     make_workdir(tmp_path)
     path = tmp_path / "seed_0" / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "folds": folds}))
-    with pytest.raises(UserError, match=r"run\.json does not list its folds"):
+    with pytest.raises(UserError, match=r"run\.json is not as it should be"):
         write_report(tmp_path)

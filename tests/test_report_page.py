@@ -1,5 +1,7 @@
 """`report.html` as a file: every number's rows are on it, and it stays small."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -7,9 +9,12 @@ from html.parser import HTMLParser
 from urllib.parse import parse_qs
 
 import numpy as np
+import pytest
+from PIL import Image
 
+from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.report import write_report
-from fdp_jax.reporting import gallery
+from fdp_jax.reporting import gallery, words
 from fdp_jax.reporting.figures import by_turns
 from fdp_jax.reporting.workdir import read_workdir
 from tests.test_report_selection import LOOKS, add_rules
@@ -186,12 +191,58 @@ def test_the_gallery_goes_round_the_classes(tmp_path):
     right = [bool(table.right[row]) for row in order]
     label = [table.label[row] for row in order]
     present = [name for name in CLASSES if name in table.label]
-    # Within a class, either kind keeps the table's order.
-    for name in present:
-        for wanted in (True, False):
-            rows = [row for row in order if table.label[row] == name and table.right[row] == wanted]
-            assert rows == sorted(rows)
     assert {True, False} <= set(right[: len(present)]) and len(set(label[: len(present)])) > 1
+
+
+def test_people_take_turns_too():
+    """Eight clips of each of three people, all of one class and right: no one comes twice first."""
+    classes, people = ("a", "b"), np.repeat(["x", "y", "z"], 8)
+    table = PredictionTable.of_fold(
+        protocol="2class", select="last", seed=0, fold="f", classes=classes,
+        datasets=["noise"] * 24, subjects=[*people], clips=[str(k) for k in range(24)],
+        labels=["a"] * 24, probabilities=np.tile(np.float32([0.9, 0.1]), (24, 1)), dic_mse=None,
+    )  # fmt: skip
+    shown = [table.subject[row] for row in by_turns(table)]
+    assert shown == ["x", "y", "z"] * 8
+
+
+def picture(uri):
+    """float [h, w] in [0, 1] of a data URI."""
+    image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    return np.asarray(image, np.float64) / 255
+
+
+def test_cards_show_the_pictures_and_probabilities_of_their_clip(tmp_path):
+    workdir = make_workdir(tmp_path / "work", clips_each=3, built=0.0)
+    report, (run,) = write_report(workdir), read_workdir(workdir)[1]
+    table, outputs = run.table, run.outputs
+    places = {(table.subject[row], table.clip[row]): row for row in range(len(table))}
+    cards = gallery.cards(report, run)
+    assert len(cards) == 9
+    for card in cards:
+        row = places[card.row.person, card.row.clip]
+        for uri, array in (
+            (card.target, outputs.target[row]),
+            (card.dynamic_image, np.clip(outputs.dynamic_image[row], 0, 1)),
+            (card.frames, np.concatenate(outputs.frames[row] / 255, axis=1)),
+        ):
+            assert np.abs(picture(uri) - array).mean() < 0.02
+        predicted = table.classes.index(table.prediction[row])
+        assert card.row.probability == pytest.approx(table.probabilities[row, predicted])
+        assert f"{table.prediction[row]} {card.row.probability:.2f}" in card.most_probable
+    differ = np.abs(outputs.target - outputs.dynamic_image).mean(axis=(1, 2))
+    assert differ.min() > 0.02  # so that one cannot stand for the other
+
+
+def test_drawn_people_are_said_to_be_drawn(tmp_path):
+    workdir = make_workdir(tmp_path / "work")
+    write_report(workdir)
+    told = "The people of the synthetic corpus are drawn."
+    assert (
+        told in (workdir / "report.html").read_text()
+        and told in (workdir / "report.md").read_text()
+    )
+    assert words.corpus_text({"dataset": "samm"}) == ""
 
 
 def test_rank_curves_share_one_scale(tmp_path):

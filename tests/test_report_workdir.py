@@ -150,6 +150,45 @@ def test_a_damaged_fold_is_missing_with_its_reason(workdir, file, damage, reason
     assert reason in missing.reason and str(workdir) not in missing.reason
 
 
+def _change_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _change_array(path, name, change):
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    arrays[name] = change(arrays[name])
+    np.savez(path, **arrays)
+
+
+def _fewer_frames(path):
+    for name in ("frames", "rank_scores"):
+        _change_array(path, name, lambda array: array[:, :4])
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "reason"),
+    [
+        ("outputs.npz", lambda p: _change_array(p, "rank_scores", lambda a: a * np.nan),
+         "rank_scores does not hold numbers alone"),
+        ("outputs.npz", lambda p: _change_array(p, "target", lambda a: a / np.float32(0)),
+         "target does not hold numbers alone"),
+        ("outputs.npz", lambda p: _change_array(p, "frames", np.float32), "are float32, not uint8"),
+        ("outputs.npz", _fewer_frames, "has 4 frames of 64 x 64 pixels, unlike fold 006"),
+        ("done.json", lambda p: _change_json(p, seconds="long"), 'seconds is "long"'),
+        ("done.json", lambda p: p.write_text('{"seconds": NaN}'), "it holds NaN"),
+        ("log.jsonl", lambda p: p.write_text('{"step": 1, "rank": Infinity}\n'), "holds Infinity"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_a_fold_of_strange_values_is_missing_with_its_reason(workdir, file, damage, reason):
+    damage(workdir / "seed_0" / "folds" / "007" / file)
+    _, (run,) = read_workdir(workdir)
+    assert [fold.name for fold in run.folds] == ["006", "011"]
+    assert reason in run.missing[0].reason
+    assert len(run.outputs.frames) == 8
+
+
 def test_pickled_arrays_are_not_loaded(workdir):
     path = workdir / "seed_0" / "folds" / "007" / "outputs.npz"
     np.savez(path, frames=np.array([{}], dtype=object), target=np.zeros(1))
@@ -190,7 +229,20 @@ def _other_protocol(workdir):
         (lambda workdir: (workdir / "config.json").unlink(), "is not a work directory"),
         (lambda workdir: _cut(workdir / "config.json"), "config.json is missing or torn"),
         (lambda workdir: (workdir / "seed_0" / "run.json").unlink(), "run.json is missing or torn"),
-        (lambda workdir: (workdir / "seed_0" / "run.json").write_text("{}"), "lacks dataset"),
+        (lambda workdir: (workdir / "seed_0" / "run.json").write_text("{}"), "dataset is null"),
+        (lambda workdir: (workdir / "config.json").write_text('{"a": NaN}'), "it holds NaN"),
+        (
+            lambda workdir: _change_json(workdir / "seed_0" / "run.json", versions=[]),
+            "versions is []",
+        ),
+        (
+            lambda workdir: _change_json(workdir / "seed_0" / "run.json", warnings=[5]),
+            "warnings is 5",
+        ),
+        (
+            lambda workdir: _change_json(workdir / "seed_0" / "run.json", looks={"last": "1"}),
+            "looks are no numbers",
+        ),
         (_remove_folds, "no finished fold yet (006: not started)"),
         (_other_protocol, "another dataset, protocol or classes"),
     ],

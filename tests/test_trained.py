@@ -87,15 +87,15 @@ def test_torn_files_are_said(workdir, name):
 @pytest.mark.parametrize(
     ("file", "change", "told"),
     [
-        ("seed_7/run.json", {"input": None}, "input is None"),
+        ("seed_7/run.json", {"input": None}, "input is null"),
         (
             "seed_7/run.json",
             {"input": {"per_frame": False, "side": "72", "margin": 2.5}},
             "side is",
         ),
-        ("seed_7/run.json", {"classes": "ab"}, "classes is 'ab'"),
+        ("seed_7/run.json", {"classes": "ab"}, 'classes is "ab"'),
         ("seed_7/run.json", {"classes": [1, 2]}, "classes is 1"),
-        ("config.json", {"preset": None}, "preset is None"),
+        ("config.json", {"preset": None}, "preset is null"),
     ],
 )
 def test_files_of_another_version_are_named(workdir, tmp_path, file, change, told):

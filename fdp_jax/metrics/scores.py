@@ -32,6 +32,7 @@ class Scores:
     uar: float
     war: float
     per_class_recall: dict[str, float | None]  # None: the class has no true clip
+    per_class_f1: dict[str, float | None]
     confusion_matrix: np.ndarray  # int64 [i, j]
     classes_without_clips: tuple[str, ...]
 
@@ -57,6 +58,7 @@ def score(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[s
         uar=uar(labels, predictions, classes),
         war=war(labels, predictions, classes),
         per_class_recall=per_class_recall(labels, predictions, classes),
+        per_class_f1=per_class_f1(labels, predictions, classes),
         confusion_matrix=confusion_matrix(labels, predictions, classes),
         classes_without_clips=classes_without_clips(labels, classes),
     )
@@ -103,7 +105,23 @@ def per_class_recall(
     true, predicted = _indices(labels, predictions, classes)
     present = np.unique(true)
     recalls = sk.recall_score(true, predicted, labels=present, average=None)
-    found = {int(index): float(recall) for index, recall in zip(present, recalls, strict=True)}
+    return _by_class(present, recalls, classes)
+
+
+def per_class_f1(
+    labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]
+) -> dict[str, float | None]:
+    """Class name -> F1, as `per_class_recall`; UF1 is the mean of those that are there."""
+    true, predicted = _indices(labels, predictions, classes)
+    present = np.unique(true)
+    found = sk.f1_score(true, predicted, labels=present, average=None, zero_division=0)
+    return _by_class(present, found, classes)
+
+
+def _by_class(
+    present: np.ndarray, values: np.ndarray, classes: Sequence[str]
+) -> dict[str, float | None]:
+    found = {int(index): float(value) for index, value in zip(present, values, strict=True)}
     return {name: found.get(index) for index, name in enumerate(classes)}
 
 

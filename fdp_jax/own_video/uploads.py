@@ -43,11 +43,12 @@ def taken(upload: Path) -> Iterator[Path]:
 def forget(folder: Path, seconds: float = FORGOTTEN_SECONDS) -> None:
     """Removes every file that nothing was written to, and nobody asked about, for so long."""
     oldest = time.time() - seconds
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # answered meanwhile
-            is_asked = path.parent.name.startswith(_ASKED)
-            if path.is_file() and not is_asked and path.stat().st_mtime < oldest:
-                path.unlink()
+    for place, folders, files in os.walk(folder):  # which does not mind what goes meanwhile
+        folders[:] = [name for name in folders if not name.startswith(_ASKED)]
+        for path in (Path(place) / name for name in files):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
 
 def keep_forgetting(folder: Path) -> None:

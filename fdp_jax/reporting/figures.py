@@ -4,6 +4,7 @@ No pyplot: figures are plain objects, so nothing is left open and no display is 
 arrays: n clips, t frames, h rows, w columns.
 """
 
+import collections
 import io
 import warnings
 from collections.abc import Sequence
@@ -224,12 +225,12 @@ class ShownClip:
 
 
 def by_turns(table: PredictionTable) -> list[int]:
-    """Every row of the table, not ordered by looks: round the classes, right and wrong by turns.
+    """Every row of the table, not ordered by looks: classes, right and wrong, and people by turns.
 
-    Each class gives its first right and its first wrong clip, then its second ones, and so on;
-    where one kind is used up, the other goes on.
+    Each class gives a right and a wrong clip, then second ones, and so on; where one kind is used
+    up, the other goes on. Of a kind comes a person's clip of whom the fewest were shown.
     """
-    right = table.right
+    right, shown = table.right, collections.Counter()
     queues = {
         (name, wanted): [
             row for row in range(len(table)) if table.label[row] == name and right[row] == wanted
@@ -238,13 +239,19 @@ def by_turns(table: PredictionTable) -> list[int]:
         for wanted in (True, False)
     }
     # First right, wrong, right, ... round the classes, then the other half of each class.
-    order = [
+    kinds = [
         (name, (place + turn) % 2 == 0)
         for turn in (0, 1)
         for place, name in enumerate(table.classes)
     ]
-    rounds = max(map(len, queues.values()), default=0)
-    return [queues[key][k] for k in range(rounds) for key in order if k < len(queues[key])]
+    order = []
+    while len(order) < len(table):
+        for queue in filter(None, map(queues.get, kinds)):
+            row = min(queue, key=lambda row: shown[table.dataset[row], table.subject[row]])
+            queue.remove(row)
+            shown[table.dataset[row], table.subject[row]] += 1
+            order.append(row)
+    return order
 
 
 def choose_clips(table: PredictionTable, outputs: Outputs, count: int = 6) -> list[ShownClip]:

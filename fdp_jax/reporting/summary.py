@@ -21,6 +21,8 @@ from fdp_jax.reporting.auxiliary import dynamic_image_levels, mean_levels, rank_
 from fdp_jax.reporting.selection import side_by_side
 from fdp_jax.reporting.workdir import LOSSES, TRAINING_PEOPLE, Run
 
+_BY_CLASS = ("per_class_recall", "per_class_f1")
+
 
 def headline_runs(runs: list[Run]) -> list[Run]:
     """The runs that the headline numbers come from (see the module docstring)."""
@@ -143,13 +145,13 @@ def _run_entry(run: Run) -> dict:
 def _scores(table: PredictionTable, classes: list[str]) -> dict:
     """Everything that is computed from a table alone; None what was not predicted."""
     entry = {
-        **dict.fromkeys((*SCORE_NAMES, "per_class_recall", "confusion_matrix")),
+        **dict.fromkeys((*SCORE_NAMES, *_BY_CLASS, "confusion_matrix")),
         "classes_without_clips": [],
         "dic_mse": _mean_error(table.dic_mse),
     }
     if table.recognises:
         scores = score(table.label, table.prediction, classes)
-        entry |= {name: getattr(scores, name) for name in (*SCORE_NAMES, "per_class_recall")}
+        entry |= {name: getattr(scores, name) for name in (*SCORE_NAMES, *_BY_CLASS)}
         entry["confusion_matrix"] = scores.confusion_matrix.tolist()
         entry["classes_without_clips"] = list(scores.classes_without_clips)
     return entry
@@ -224,12 +226,12 @@ def _headline_scores(heads: list[dict]) -> dict:
     """Means over the seeds; the confusion matrix is their sum."""
     classes = heads[0]["per_class_recall"]
     if classes is None:
-        return dict.fromkeys((*SCORE_NAMES, "per_class_recall", "confusion_matrix"))
+        return dict.fromkeys((*SCORE_NAMES, *_BY_CLASS, "confusion_matrix"))
     return {
         **_mean_scores(heads),
-        "per_class_recall": {
-            name: _mean_or_none([head["per_class_recall"][name] for head in heads])
-            for name in classes
+        **{
+            score: {name: _mean_or_none([head[score][name] for head in heads]) for name in classes}
+            for score in _BY_CLASS
         },
         "confusion_matrix": np.sum([head["confusion_matrix"] for head in heads], axis=0).tolist(),
     }

@@ -36,7 +36,9 @@ def terminal(report: dict, workdir: Path) -> str:
     ]
     headline = _headline(report)
     width = max(len(title) for title, _ in headline)
-    lines += [f"  {title:<{width}}  {value:>8}" for title, value in headline]
+    for title, told in headline:
+        value, bracket, further = told.partition(" [")
+        lines.append(f"  {title:<{width}}  {value:>8}{bracket}{further}")
     if rows := words.dataset_rows(report):
         lines += ["", words.dataset_text(report), *_columns(rows)]
     if rows := selection.table(report):
@@ -89,6 +91,7 @@ def markdown(report: dict, figures: list[str]) -> str:
         f" {words.seeds_text(report).capitalize()}{words.variant_text(report)}."
         f" {words.counts_text(report)}.",
     ]
+    parts += [text for text in [words.corpus_text(report)] if text]
     if missing := words.missing_text(report):
         parts += [f"**{missing}**", _bullets(words.missing_lines(report))]
     parts += [_table([(f"Score, {words.scores_title(report)}", ""), *_headline(report)])]
@@ -122,12 +125,15 @@ def markdown(report: dict, figures: list[str]) -> str:
 
 
 def _by_class(report: dict) -> list[str]:
-    """Recall and confusion matrix."""
-    recalls = [(name, words.percent(value)) for name, value in report["per_class_recall"].items()]
+    """Recall, F1 and confusion matrix."""
+    of_classes = [
+        (name, words.percent(recall), words.percent(report["per_class_f1"][name]))
+        for name, recall in report["per_class_recall"].items()
+    ]
     matrix = zip(report["classes"], report["confusion_matrix"], strict=True)
     return [
-        "## Recall by class",
-        _table([("Class", "Recall"), *recalls]),
+        "## Recall and F1 by class",
+        _table([("Class", "Recall", "F1"), *of_classes]),
         "## Confusion matrix",
         "Rows are true classes, columns are predictions."
         + (" Counts are summed over the seeds." if report["spread"] else ""),

@@ -149,6 +149,16 @@ def counts_text(report: dict) -> str:
     )
 
 
+def corpus_text(report: dict) -> str:
+    """What scores on this corpus are worth; empty where it was filmed."""
+    if report["dataset"] != "synthetic":
+        return ""
+    return (
+        "The people of the synthetic corpus are drawn. Scores on them show that the code learns,"
+        " not how well anything works on people."
+    )
+
+
 def scores_title(report: dict) -> str:
     """How the headline scores come about, in a few words."""
     if not recognises(report):

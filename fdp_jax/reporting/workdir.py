@@ -8,7 +8,6 @@ A fold counts only when all four files are there, whole, and fit `run.json`; oth
 as missing with its reason. Array axes: n clips, t frames, h rows, w columns.
 """
 
-import json
 import re
 import zipfile
 import zlib
@@ -18,11 +17,19 @@ from pathlib import Path
 import numpy as np
 
 from datasets.errors import UserError
+from fdp_jax import json_files
 from fdp_jax.metrics.predictions import PredictionTable, pool
 
 LOSSES = ("total", "cross_entropy", "dynamic_image", "rank")
 TRAINING_PEOPLE = ("acc", "dic_mse", "best_constant_image", "rank_loss", "kendall_tau")
-_RUN_KEYS = ("dataset", "protocol", "select", "seed", "folds", "classes")
+_RUN = {
+    "dataset": str, "protocol": str, "select": str, "seed": int, "classes": [str],
+    "folds": [{"name": str, "subjects": [str], "n_clips": int, "datasets?": [str]}],
+    "looks?": dict, "split?": str, "steps?": int, "group_folds?": int, "parameters?": dict,
+    "label_version?": str, "corrections?": [str], "warnings?": [str], "trained_on?": str,
+    "versions?": dict, "rank_slope?": float, "command?": str,
+}  # fmt: skip
+_DONE = {"seconds?": float, "peak_memory_bytes?": int}
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +139,7 @@ def read_workdir(workdir: Path) -> tuple[dict, list[Run]]:
 
 def _read_json(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_files.read(path)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} is missing or torn ({_short(error)}): run the same training command again, or"
@@ -146,24 +153,21 @@ def _read_json(path: Path) -> dict:
 def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
     """The runs of one seed folder: one for each selection rule with predictions in it."""
     info = _read_json(folder / "run.json")
-    lacking = [key for key in _RUN_KEYS if key not in info]
-    if lacking:
+    wrong = json_files.wrong_in(info, _RUN)
+    if wrong or not _names_its_looks(info.get("looks")):
         raise UserError(
-            f"{folder / 'run.json'} lacks {', '.join(lacking)}: take a fresh work directory."
-        )
-    if not _names_its_folds(info["folds"]) or not _names_its_looks(info.get("looks")):
-        raise UserError(
-            f"{folder / 'run.json'} does not list its folds as it should: take a fresh work"
-            " directory."
+            f"{folder / 'run.json'} is not as it should be ({wrong or 'looks are no numbers'}):"
+            " take a fresh work directory."
         )
     found: dict[str, list[FinishedFold]] = {rule: [] for rule in _looks(info)}
     missing = []
     for expected in info["folds"]:
         try:
-            parts = _read_fold(folder / "folds" / str(expected["name"]), expected, info)
+            parts = _read_fold(folder / "folds" / expected["name"], expected, info)
+            _check_sizes(parts[0], next(iter(found.values()), []))
         except (_UnusableError, UserError) as error:
             reason = str(error).replace(f"{workdir}/", "").rstrip(".")
-            missing.append(MissingFold(seed, str(expected["name"]), reason))
+            missing.append(MissingFold(seed, expected["name"], reason))
             continue
         for part in parts:
             found.setdefault(part.table.select[0], []).append(part)
@@ -171,9 +175,9 @@ def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
     for select, folds in found.items():
         names = {fold.name for fold in folds} | {fold.fold for fold in missing}
         unseen = [
-            MissingFold(seed, str(fold["name"]), f"no predictions with --select={select}")
+            MissingFold(seed, fold["name"], f"no predictions with --select={select}")
             for fold in info["folds"]
-            if str(fold["name"]) not in names
+            if fold["name"] not in names
         ]
         runs.append(Run(seed, select, info, tuple(folds), (*missing, *unseen)))
     return runs
@@ -185,16 +189,16 @@ def _looks(info: dict) -> dict[str, int | None]:
 
 
 def _names_its_looks(looks: object) -> bool:
-    return looks is None or (
-        isinstance(looks, dict) and all(isinstance(number, int) for number in looks.values())
-    )
+    return looks is None or all(isinstance(number, int) for number in looks.values())
 
 
-def _names_its_folds(folds: object) -> bool:
-    keys = {"name", "subjects", "n_clips"}
-    return isinstance(folds, list) and all(
-        isinstance(fold, dict) and keys <= fold.keys() for fold in folds
-    )
+def _check_sizes(fold: FinishedFold, others: list[FinishedFold]) -> None:
+    """Raises _UnusableError where a fold's pictures are not those of the folds before it."""
+    if others and (size := fold.outputs.frames.shape[1:]) != others[0].outputs.frames.shape[1:]:
+        raise _UnusableError(
+            f"outputs.npz has {size[0]} frames of {size[1]} x {size[2]} pixels, unlike fold"
+            f" {others[0].name}: remove this folder and train the fold again"
+        )
 
 
 class _UnusableError(Exception):
@@ -207,7 +211,7 @@ def _read_fold(folder: Path, expected: dict, info: dict) -> list[FinishedFold]:
         raise _UnusableError("not started")
     if not (folder / "done.json").exists():
         raise _UnusableError("not finished: it has no done.json")
-    done = _torn_is_unusable(folder / "done.json", lambda p: dict(json.loads(p.read_text("utf-8"))))
+    done = _torn_is_unusable(folder / "done.json", _read_done)
     log = _torn_is_unusable(folder / "log.jsonl", _read_log)
     outputs = _torn_is_unusable(folder / "outputs.npz", _read_outputs)
     table = PredictionTable.read(folder / "predictions.csv")
@@ -222,7 +226,7 @@ def _read_fold(folder: Path, expected: dict, info: dict) -> list[FinishedFold]:
         rows = np.array([row for row in range(len(table)) if table.select[row] == rule], int)
         part = table.take(rows)
         _check_fits(part, expected, info)
-        parts.append(FinishedFold(str(expected["name"]), part, outputs.take(rows), log, done))
+        parts.append(FinishedFold(expected["name"], part, outputs.take(rows), log, done))
     return parts
 
 
@@ -235,7 +239,7 @@ def _check_fits(table: PredictionTable, expected: dict, info: dict) -> None:
         wrong = f"{len(table)} clips where run.json expects {expected['n_clips']}"
     elif set(table.people) != _people_expected(expected, info):
         wrong = "other subjects than run.json"
-    elif set(table.fold) != {str(expected["name"])} or set(table.seed) != {info["seed"]}:
+    elif set(table.fold) != {expected["name"]} or set(table.seed) != {info["seed"]}:
         wrong = "rows of another fold or seed"
     if wrong:
         raise _UnusableError(
@@ -268,12 +272,19 @@ def _short(error: Exception) -> str:
     return words[:80] or type(error).__name__
 
 
+def _read_done(path: Path) -> dict:
+    done = json_files.read(path)
+    if wrong := json_files.wrong_in(done, _DONE):
+        raise ValueError(wrong)
+    return done
+
+
 def _read_log(path: Path) -> tuple[dict, ...]:
     """The log by step; after a resume the later line of a step is the one that counts."""
     by_step = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.strip():
-            entry = json.loads(line)
+            entry = json_files.parse(line)
             by_step[int(entry["step"])] = entry
     return tuple(by_step[step] for step in sorted(by_step))
 
@@ -292,4 +303,8 @@ def _read_outputs(path: Path) -> Outputs:
         array = getattr(outputs, name)
         if array is not None and array.shape != shape:
             raise ValueError(f"{name} has shape {array.shape}, not {shape}")
+        if array is not None and not (array.dtype.kind == "f" and np.isfinite(array).all()):
+            raise ValueError(f"{name} does not hold numbers alone")
+    if outputs.frames.dtype != np.uint8:
+        raise ValueError(f"frames are {outputs.frames.dtype}, not uint8")
     return outputs

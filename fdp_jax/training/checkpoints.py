@@ -190,10 +190,10 @@ def _readable(
     path: Path, way_out: str = "delete that folder to go on from what was saved before it"
 ) -> Iterator[None]:
     """Turns any failure to read a checkpoint into one sentence that names its folder."""
+    _hush_late_reads()
     try:
         yield
     except Exception as error:  # Orbax and its storage raise many kinds
-        _hush_late_reads()
         raise UserError(
             f"the checkpoint {path} cannot be read, it was cut short or altered; {way_out}"
         ) from error
