@@ -230,7 +230,7 @@ def test_the_page_escapes_names_and_fetches_nothing(workdir, videos, tmp_path):
     predict(video, workdir, tmp_path / "said")
     html = (tmp_path / "said" / "prediction.html").read_text(encoding="utf-8")
     assert "<b>" not in html and "&lt;b&gt;é" in html
-    assert "http" not in html and 'src="data:image/png;base64,' in html
+    assert "://" not in html and 'src="data:image/png;base64,' in html
     assert html.count("<img") == 3
 
 

@@ -16,7 +16,7 @@ FIGURES = {
     "dynamic_images.png": (
         "Dynamic images",
         "For some test clips: the eight input frames, the ground truth and the construction. The"
-        " clips go round the classes, right and wrong by turns where something was predicted.",
+        " classes and people take turns, and right and wrong clips where something was predicted.",
     ),
     "rank_scores.png": (
         "Rank scores",
