@@ -16,22 +16,15 @@ from fdp_jax.app import Options, Speaker, options_from, run
 from fdp_jax.own_video import uploads
 from fdp_jax.own_video.predicting import load_networks
 from fdp_jax.predict import run as predict
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.plan import Run
-from fdp_jax.training.run import run_folds
 from tests.conftest import ROOT, run_module
 from tests.face_videos import empty_frames, face_frames, write_video
-from tests.tiny import TINY, random_clips
+from tests.tiny import random_clips, train_tiny
 from tests.without_packages import environment_without
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    config = dataclasses.replace(TINY, steps=2, batch_size=4)
-    clips = random_clips(people=2, each=2)
-    run_folds(Run(config, "tiny", (7,), ("p0",), folder, Cadence(1, 1), "by hand"), clips)
-    return folder
+    return train_tiny(tmp_path_factory.mktemp("trained"), random_clips(people=2, each=2), ("p0",))
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,9 @@ from fdp_jax.own_video.reading import Seen, open_source
 from fdp_jax.own_video.result import Model
 from fdp_jax.predict import options_from, run
 from fdp_jax.trained import TrainedFold, find_folds, load_fold
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.plan import Run
-from fdp_jax.training.run import run_folds
 from tests.conftest import ROOT, run_module
 from tests.face_videos import empty_frames, face_frames, write_folder, write_video
-from tests.tiny import TINY, random_clips
+from tests.tiny import random_clips, train_tiny
 
 FILES = {
     "prediction.html", "prediction.json", "windows.csv", "filmstrip.png", "dynamic_image.png",
@@ -39,11 +36,8 @@ CROP = Crop(per_frame=True, side=72, margin=3.5)  # not as by default
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     """Two folds trained on noise, for long enough to answer otherwise than each other."""
-    folder = tmp_path_factory.mktemp("trained")
-    config = dataclasses.replace(TINY, steps=60, batch_size=4)
     clips = dataclasses.replace(random_clips(people=3, each=2), crop=CROP)
-    run_folds(Run(config, "tiny", (7,), ("p0", "p2"), folder, Cadence(20, 60), "by hand"), clips)
-    return folder
+    return train_tiny(tmp_path_factory.mktemp("trained"), clips, ("p0", "p2"), steps=60)
 
 
 @pytest.fixture(scope="module")

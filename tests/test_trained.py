@@ -1,6 +1,5 @@
 """A trained network, found again in its work directory."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,11 +11,8 @@ from datasets.errors import UserError
 from fdp_jax.config import PRESETS, as_dict
 from fdp_jax.stored_config import config_from
 from fdp_jax.trained import find_folds, load_fold
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.plan import Run
-from fdp_jax.training.run import run_folds
 from tests.conftest import run_module
-from tests.tiny import CHANGES, TINY, random_clips
+from tests.tiny import CHANGES, TINY, random_clips, train_tiny
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +22,7 @@ def clips():
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory, clips):
-    folder = tmp_path_factory.mktemp("trained")
-    config = dataclasses.replace(TINY, steps=2, batch_size=4)
-    names = ("p0", "p2")
-    run_folds(Run(config, "tiny", (7,), names, folder, Cadence(1, 1), "by hand"), clips)
-    return folder
+    return train_tiny(tmp_path_factory.mktemp("trained"), clips, ("p0", "p2"))
 
 
 def test_it_says_of_the_clips_left_out_what_the_training_said(workdir, clips):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -54,6 +55,17 @@ TINY_OPTIONS = [
     for name, value in dataclasses.asdict(getattr(TINY, group)).items()
     if name != "forms"
 ] + [f"--steps={TINY.steps}", f"--batch_size={TINY.batch_size}"]
+
+
+def train_tiny(folder: Path, clips: Clips, names: tuple[str, ...], steps: int = 2) -> Path:
+    """Trains folds of seed 7 into `folder`, which it gives back."""
+    from fdp_jax.training.cadence import Cadence
+    from fdp_jax.training.plan import Run
+    from fdp_jax.training.run import run_folds
+
+    config = dataclasses.replace(TINY, steps=steps, batch_size=4)
+    run_folds(Run(config, "tiny", (7,), names, folder, Cadence(1, steps), "by hand"), clips)
+    return folder
 
 
 def random_clips(
