@@ -6,6 +6,7 @@ import difflib
 import io
 import itertools
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -153,10 +154,12 @@ def _comma_separated(info: "PrimitiveTypeInfo") -> "PrimitiveConstructorSpec | N
 
 
 def _first_sentence(box: str) -> str:
-    """What a framed message says above its ruler, on one line."""
+    """What a framed message says above its ruler, on one line; short where it lists its tries."""
     lines = [line.strip("│ ") for line in box.splitlines() if "╭" not in line]
     upper = itertools.takewhile(lambda line: not line.startswith(("─", "╰")), lines)
-    return " ".join(" ".join(upper).split()) or "the options cannot be read"
+    told = " ".join(" ".join(upper).split()) or "the options cannot be read"
+    tried = re.search(r"Error parsing (--[\w.]+): no type matching .* from \['(.*?)'\]", told)
+    return f"{tried[1]} cannot be '{tried[2]}'" if tried else told
 
 
 def _as_flag(kind: type, argument: str) -> str:

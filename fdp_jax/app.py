@@ -18,7 +18,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 # Only what is light: wrong arguments and --help are answered before anything heavy is loaded.
 from datasets.command_line import main_with_clear_errors, parse_options
@@ -43,15 +45,16 @@ _ONLY_FROM_HERE = (
 class Options:
     """What `python -m fdp_jax.app` takes."""
 
-    checkpoint: Path | None = None
-    """The --workdir of a training, of which the first finished fold speaks, or a fold in it."""
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR_OR_FOLD")] = None
+    """The --workdir of a training, of which the first finished fold speaks, or a fold in it; always
+    to be given."""
     port: int = 7860
     """Of the page, on the loopback address."""
     max_megabytes: int = 100
     """Largest video that can be uploaded, in units of 1024 x 1024 bytes."""
     max_seconds: float = 60.0
     """Longest video that is read."""
-    face_models: Path | None = None
+    face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder that holds the two .tflite face models; without it pip fetches them once."""
     compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
     """Where compiled programs are kept between runs."""

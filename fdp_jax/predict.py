@@ -40,19 +40,19 @@ class Options:
     to be given."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder for the page, the table and the pictures; always to be given."""
-    onset: float | None = None
+    onset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Where the clip begins, seconds from the first frame; the start of the video if only --offset
     is given."""
-    offset: float | None = None
+    offset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Where the clip ends, seconds from the first frame; the end of the video if only --onset is
     given."""
-    fps: float | None = None
+    fps: Annotated[float | None, tyro.conf.arg(metavar="RATE")] = None
     """Frames a second of a folder of frames; without it the whole folder is one clip."""
     ensemble: bool = False
     """Average the probabilities of all finished folds of the work directory."""
     json: bool = False
     """Print prediction.json instead of words."""
-    face_models: Path | None = None
+    face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder that holds the two .tflite face models; without it pip fetches them once."""
     compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
     """Where compiled programs are kept between runs."""

@@ -282,6 +282,8 @@ def test_too_few_frames_a_second_are_said_for_what_they_are(workdir, tmp_path):
 def test_options_may_stand_apart_from_their_values_and_name_the_folder_one_is_in():
     video, options = options_from(["--checkpoint", ".", "--out", ".", "--", "-v.mp4"])
     assert video == Path("-v.mp4") and options.checkpoint == options.out == Path(".")
+    with pytest.raises(UserError, match=r"^--onset cannot be 'soon'; see python -m"):
+        options_from(["v.mp4", "--checkpoint=c", "--out=o", "--onset=soon"])
     with pytest.raises(UserError, match="--out= names nothing"):
         options_from(["v.mp4", "--checkpoint=c", "--out="])
 
