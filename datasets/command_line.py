@@ -158,7 +158,8 @@ def _first_sentence(box: str) -> str:
     lines = [line.strip("│ ") for line in box.splitlines() if "╭" not in line]
     upper = itertools.takewhile(lambda line: not line.startswith(("─", "╰")), lines)
     told = " ".join(" ".join(upper).split()) or "the options cannot be read"
-    tried = re.search(r"Error parsing (--[\w.]+): no type matching .* from \['(.*?)'\]", told)
+    reasons = r"(?:no type matching .* from \[|invalid literal .*|could not convert .*)"
+    tried = re.search(rf"Error parsing (--[\w.]+): {reasons}'(.*?)'", told)
     return f"{tried[1]} cannot be '{tried[2]}'" if tried else told
 
 
