@@ -110,9 +110,6 @@ def options_from(
     protocol = get_protocol(options.dataset or None, options.protocol or None)
     check(options.config)
     check_groups(options.config.group_folds, protocol.split)
-    for name in ("data_dir", "workdir", "manual_dir", "compilation_cache"):
-        if getattr(options, name) == Path("."):
-            raise UserError(f"--{name} needs a folder's name")
     _check_seeds(options, arguments)
     if options.log_every < 1 or options.checkpoint_every < 1:
         raise UserError("--log_every and --checkpoint_every must be at least 1")

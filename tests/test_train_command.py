@@ -146,7 +146,7 @@ def test_work_directory_that_cannot_be_written_is_one_sentence(data_dir, tmp_pat
         (["--dataset=samm", "--model.local_channels=a,b"], ["--model.local_channels", "'a'"]),
         (["--dataset=samm", "--step=3"], ["did you mean --steps?"]),
         (["--dataset=samm", "--seed=-1"], ["--seed"]),
-        (["--dataset=samm", "--data_dir="], ["--data_dir needs a folder's name"]),
+        (["--dataset=samm", "--data_dir="], ["--data_dir= names nothing"]),
         (["--dataset=samm", "--model.initial_std=0"], ["--model.initial_std must be more than 0"]),
         (["--dataset=samm", "--model.local_blocks=0"], ["at least 1"]),
         (["--dataset=samm", "--loss.rank_weight=nan"], ["--loss.rank_weight=nan must be finite"]),
