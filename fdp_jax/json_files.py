@@ -1,6 +1,7 @@
 """JSON files of a work directory: whole, with numbers that are numbers, of the kinds expected."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,18 +13,23 @@ def read(path: Path) -> object:
 
     Raises:
       OSError: it cannot be read.
-      ValueError: it is torn, or holds NaN or infinity, which are no JSON.
+      ValueError: it is torn, or holds NaN, infinity, or a number too large for a float.
     """
     return parse(path.read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> object:
     """As `read`, of what stands in a file."""
-    return json.loads(text, parse_constant=_refuse)
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
 
 
 def _refuse(name: str) -> None:
     raise ValueError(f"it holds {name}")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _refuse(digits)
 
 
 def wrong_in(content: object, kind: Kind) -> str | None:

@@ -177,7 +177,11 @@ def _fewer_frames(path):
         ("outputs.npz", _fewer_frames, "has 4 frames of 64 x 64 pixels, unlike fold 006"),
         ("done.json", lambda p: _change_json(p, seconds="long"), 'seconds is "long"'),
         ("done.json", lambda p: p.write_text('{"seconds": NaN}'), "it holds NaN"),
+        ("done.json", lambda p: p.write_text('{"seconds": 1e400}'), "it holds 1e400"),
+        ("done.json", lambda p: _change_json(p, final_losses=5), "final_losses is 5"),
+        ("done.json", lambda p: _change_json(p, training_people=[1]), "training_people is [1]"),
         ("log.jsonl", lambda p: p.write_text('{"step": 1, "rank": Infinity}\n'), "holds Infinity"),
+        ("log.jsonl", lambda p: p.write_text('{"step": 1e400}\n'), "it holds 1e400"),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
@@ -241,8 +245,15 @@ def _other_protocol(workdir):
         ),
         (
             lambda workdir: _change_json(workdir / "seed_0" / "run.json", looks={"last": "1"}),
-            "looks are no numbers",
+            "looks are no whole numbers",
         ),
+        (
+            lambda workdir: _change_json(
+                workdir / "seed_0" / "run.json", parameters={"total": "many"}
+            ),
+            "parameters are no whole numbers",
+        ),
+        (lambda workdir: (workdir / "config.json").write_text('{"a": 1e400}'), "it holds 1e400"),
         (_remove_folds, "no finished fold yet (006: not started)"),
         (_other_protocol, "another dataset, protocol or classes"),
     ],

@@ -29,7 +29,9 @@ _RUN = {
     "label_version?": str, "corrections?": [str], "warnings?": [str], "trained_on?": str,
     "versions?": dict, "rank_slope?": float, "command?": str,
 }  # fmt: skip
-_DONE = {"seconds?": float, "peak_memory_bytes?": int}
+_DONE = {
+    "seconds?": float, "peak_memory_bytes?": int, "final_losses?": dict, "training_people?": dict
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +155,10 @@ def _read_json(path: Path) -> dict:
 def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
     """The runs of one seed folder: one for each selection rule with predictions in it."""
     info = _read_json(folder / "run.json")
-    wrong = json_files.wrong_in(info, _RUN)
-    if wrong or not _names_its_looks(info.get("looks")):
+    wrong = json_files.wrong_in(info, _RUN) or _not_counts(info, ("looks", "parameters"))
+    if wrong:
         raise UserError(
-            f"{folder / 'run.json'} is not as it should be ({wrong or 'looks are no numbers'}):"
-            " take a fresh work directory."
+            f"{folder / 'run.json'} is not as it should be ({wrong}): take a fresh work directory."
         )
     found: dict[str, list[FinishedFold]] = {rule: [] for rule in _looks(info)}
     missing = []
@@ -188,8 +189,12 @@ def _looks(info: dict) -> dict[str, int | None]:
     return info.get("looks") or {info["select"]: None}
 
 
-def _names_its_looks(looks: object) -> bool:
-    return looks is None or all(isinstance(number, int) for number in looks.values())
+def _not_counts(info: dict, names: tuple[str, ...]) -> str | None:
+    """The first of these dicts with a value that is no whole number, in words."""
+    for name in names:
+        if not all(type(number) is int for number in (info.get(name) or {}).values()):
+            return f"{name} are no whole numbers"
+    return None
 
 
 def _check_sizes(fold: FinishedFold, others: list[FinishedFold]) -> None:
