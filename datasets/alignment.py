@@ -12,6 +12,7 @@ Axes: p landmarks, xy = (column, row) in pixels, h w pixels, c channels.
 import cv2
 import numpy as np
 
+from datasets.crop import Crop
 from datasets.options import BuildOptions
 
 BORDER = 128  # grey level of what lies outside the frame
@@ -61,7 +62,23 @@ def similarity(
     return np.concatenate([scale * turn, -scale * corner[:, None]], axis=1)
 
 
+def similarity_of_face(landmarks: np.ndarray | None, crop: Crop) -> np.ndarray | None:
+    """`similarity` of what was found in a frame, [68, 2] or None; None where that is no face."""
+    if landmarks is None:
+        return None
+    try:
+        return similarity(landmarks, crop.side, crop.margin)
+    except ValueError:  # degenerate: whatever was found there is no face
+        return None
+
+
 def align(frame: np.ndarray, matrix: np.ndarray, side: int = BuildOptions.side) -> np.ndarray:
     """`frame` uint8 [h, w] or [h, w, 3] drawn through `matrix` [2, 3]: [side, side(, 3)] uint8."""
     border = (BORDER,) * 4
     return cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=border)
+
+
+def align_to_rgb(frame: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
+    """As `align`, of grey or blue-green-red: uint8 [side, side, 3] red-green-blue."""
+    aligned = align(frame, matrix, side)
+    return cv2.cvtColor(aligned, cv2.COLOR_GRAY2RGB if aligned.ndim == 2 else cv2.COLOR_BGR2RGB)

@@ -14,10 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
-from datasets.alignment import align, similarity
+from datasets.alignment import align_to_rgb, similarity_of_face
 from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import FaceModels
@@ -142,21 +141,15 @@ def build_clip(task: ClipTask, landmarker: Landmarker, crop: Crop) -> BuiltClip:
 
 def _find(landmarker: Landmarker, frame: np.ndarray, crop: Crop) -> _Place | None:
     """Where the face of a frame is; None without a usable one."""
-    landmarks = landmarker.find(frame)
-    if landmarks is None:
-        return None
-    try:
-        return _Place(similarity(landmarks, crop.side, crop.margin), frame.shape[:2])
-    except ValueError:  # degenerate: whatever was found there is no face
-        return None
+    matrix = similarity_of_face(landmarker.find(frame), crop)
+    return None if matrix is None else _Place(matrix, frame.shape[:2])
 
 
 def _draw(task: ClipTask, crop: Crop, number: int, frame: np.ndarray, place: _Place) -> np.ndarray:
     """The aligned frame, uint8 [side, side, 3] red-green-blue."""
     if frame.shape[:2] != place.size:
         raise _changed_size(task, crop, number, frame.shape, place.size)
-    aligned = align(frame, place.matrix, crop.side)
-    return cv2.cvtColor(aligned, cv2.COLOR_GRAY2RGB if aligned.ndim == 2 else cv2.COLOR_BGR2RGB)
+    return align_to_rgb(frame, place.matrix, crop.side)
 
 
 def _changed_size(

@@ -1,7 +1,10 @@
 """What stands in the blocks of a page of the documents, and how a reader follows it."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -21,6 +24,16 @@ def written_by(page: Path) -> set[str]:
     text = page.read_text(encoding="utf-8")
     blocks = [block for kind, block in _FENCED.findall(text) if kind == "python"]
     return {block.partition("\n")[0].removeprefix("# ") for block in blocks}
+
+
+def run_python(folder: Path, *arguments: str) -> str:
+    """What Python prints in a folder where a page was followed."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, text=True, capture_output=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def follow(page: Path, into: Path) -> None:

@@ -54,7 +54,8 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
     "path",
     files(
         "fdp_jax/metrics/*.py", "fdp_jax/report.py", "fdp_jax/reporting/*.py", "launch/**/*.py",
-        "fdp_jax/config.py", "fdp_jax/clips.py", "fdp_jax/files.py", "fdp_jax/batching.py",
+        "fdp_jax/config.py", "fdp_jax/clips.py", "fdp_jax/files.py", "fdp_jax/json_files.py",
+        "fdp_jax/templates.py", "fdp_jax/batching.py",
         "fdp_jax/paper_numbers.py", "fdp_jax/predict.py", "fdp_jax/app.py",
         *(f"fdp_jax/training/{name}.py" for name in (
             "cadence", "folds", "grouping", "plan", "progress", "selection", "work_directory",

@@ -1,15 +1,12 @@
 """The page on adding a backbone: followed to the letter, its network is one."""
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.docs_pages import commands_of, follow
+from tests.docs_pages import commands_of, follow, run_python
 from tests.tiny import TINY_OPTIONS
 
 PAGE = ROOT / "docs" / "new-backbone.md"
@@ -54,18 +51,9 @@ def reader(tmp_path_factory):
     return folder
 
 
-def run(folder, *arguments):
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, text=True, capture_output=True, timeout=300,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_it_makes_features_and_every_weight_has_a_gradient(reader):
     typed = shlex.split(TRAIN)[3:]
-    said = json.loads(run(reader, "-c", TRY, *typed, *TINY_OPTIONS, *SIZES))
+    said = json.loads(run_python(reader, "-c", TRY, *typed, *TINY_OPTIONS, *SIZES))
     assert said["logits"] == [2, 3] and said["features"] == [2, 4, 16 * 16]
     assert said["weights"] == {"PatchEmbedding": [8, 8, 1, 12], "Mix": [12, 12]}
     assert len(said["moved"]) == 4 and all(said["moved"])
@@ -75,5 +63,5 @@ def test_it_makes_features_and_every_weight_has_a_gradient(reader):
 def test_it_is_trained_by_its_name(reader, data_dir):
     typed = shlex.split(TRAIN)[1:]
     where = [f"--data_dir={data_dir}", "--workdir=trained"]
-    run(reader, *typed, *TINY_OPTIONS, *SIZES, "--steps=2", *where)
+    run_python(reader, *typed, *TINY_OPTIONS, *SIZES, "--steps=2", *where)
     assert "backbone patch_average" in (reader / "trained" / "report.md").read_text()

@@ -1,17 +1,14 @@
 """The page on adding a corpus: its 30 lines, followed to the letter, build an invented corpus."""
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 
 import pytest
 
 from datasets.examples.pictures import Film, write_frames
 from datasets.examples.workbooks import write_workbook
 from tests.conftest import ROOT
-from tests.docs_pages import commands_of, follow
+from tests.docs_pages import commands_of, follow, run_python
 from tests.tiny import TINY_OPTIONS
 
 PAGE = ROOT / "docs" / "new-corpus.md"
@@ -54,12 +51,7 @@ def reader(folder):
     """Runs Python there, once the corpus is built; and the arguments of a typed command."""
 
     def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=folder, text=True, capture_output=True, timeout=300,
-            env={**os.environ, "PYTHONPATH": str(folder)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run_python(folder, *arguments)
 
     def typed(command):
         return shlex.split(command)[1:]

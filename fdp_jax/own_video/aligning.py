@@ -6,14 +6,13 @@ network's corpus was built with `--per_frame`. Of frames as read one at a time i
 Axes: n frames, s side of the aligned face in pixels, c channels.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
-from datasets.alignment import align, similarity
+from datasets.alignment import align_to_rgb, similarity_of_face
 from datasets.clip_tasks import Annotation, build_clip
 from datasets.crop import Crop
 from datasets.errors import UserError
@@ -220,11 +219,7 @@ class SlidingWindows:
     def _look(self, frame: Frame) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Landmarks [68, 2] and the matrix [2, 3] that aligns them; None without such a face."""
         landmarks = self._landmarker.find(frame.pixels)
-        crop = self._face.crop
-        if landmarks is not None:
-            with contextlib.suppress(ValueError):  # degenerate: what was found there is no face
-                return landmarks, similarity(landmarks, crop.side, crop.margin)
-        return landmarks, None
+        return landmarks, similarity_of_face(landmarks, self._face.crop)
 
     def _closed(self, window: "_OpenWindow") -> Iterator[WindowClip]:
         if not (window.face.is_steady and window.face.is_there):
@@ -264,9 +259,7 @@ class _OpenWindow:
             )
         self._numbers.append(frame.number)
         self._seconds.append(frame.seconds)
-        aligned = align(frame.pixels, self._matrix, face.crop.side)
-        is_flat = aligned.ndim == 2
-        rgb = cv2.cvtColor(aligned, cv2.COLOR_GRAY2RGB if is_flat else cv2.COLOR_BGR2RGB)
+        rgb = align_to_rgb(frame.pixels, self._matrix, face.crop.side)
         self._frames.append(_grey(rgb) if face.is_grey else rgb)
 
     def clip(self) -> WindowClip | None:

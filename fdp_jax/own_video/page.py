@@ -6,6 +6,8 @@ Every text goes through autoescaping, since the video's name may be anyone's.
 import base64
 from pathlib import Path
 
+from fdp_jax.templates import environment_of
+
 CHARTS = {
     "filmstrip.png": (
         "Frames used",
@@ -33,17 +35,9 @@ def html(prediction: dict, pictures: dict[str, bytes]) -> str | None:
       prediction: the content of `prediction.json`.
       pictures: file name -> PNG bytes, keys as in `CHARTS`.
     """
-    try:
-        import jinja2
-    except ModuleNotFoundError:
+    environment = environment_of(Path(__file__).parent)
+    if environment is None:
         return None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     charts = {
         name.removesuffix(".png"): {
             "title": CHARTS[name][0],

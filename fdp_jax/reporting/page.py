@@ -13,6 +13,7 @@ from fdp_jax.reporting.figures import PIXELS_PER_INCH
 from fdp_jax.reporting.summary import headline_runs
 from fdp_jax.reporting.text import FIGURES
 from fdp_jax.reporting.workdir import Run
+from fdp_jax.templates import environment_of
 
 _CHARTS = ("training_curves.png", "rank_scores.png")  # what the page does not draw itself
 
@@ -26,17 +27,9 @@ def html(report: dict, figures: dict[str, bytes], runs: list[Run]) -> str | None
       runs: all runs of the work directory; their predictions are the rows that numbers link to.
         Pictures are those of the first run of the headline.
     """
-    try:
-        import jinja2
-    except ModuleNotFoundError:
+    environment = environment_of(Path(__file__).parent)
+    if environment is None:
         return None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     environment.filters |= {"percent": words.percent, "small": words.small}
     finished = [run for run in runs if run.folds]
     pictured = headline_runs(finished)[0] if finished else None
