@@ -18,22 +18,22 @@ $(VENV)/runtime: requirements.txt
 	$(RUN) -m pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/dev: requirements-dev.txt requirements-launch.txt requirements.txt
+$(VENV)/dev: requirements/dev.txt requirements/launch.txt requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install -q -r requirements-dev.txt
+	$(RUN) -m pip install -q -r requirements/dev.txt
 	touch $@ $(VENV)/runtime
 
-$(VENV)/parity: requirements-parity.txt $(VENV)/dev
-	$(RUN) -m pip install -q -r requirements-parity.txt
+$(VENV)/parity: requirements/parity.txt $(VENV)/dev
+	$(RUN) -m pip install -q -r requirements/parity.txt
 	touch $@
 
-$(VENV)/app: requirements-app.txt requirements.txt
+$(VENV)/app: requirements/app.txt requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install -q -r requirements-app.txt
+	$(RUN) -m pip install -q -r requirements/app.txt
 	touch $@ $(VENV)/runtime
 
-$(VENV)/browser: requirements-browser.txt requirements-app.txt $(VENV)/dev
-	$(RUN) -m pip install -q -r requirements-browser.txt
+$(VENV)/browser: requirements/browser.txt requirements/app.txt $(VENV)/dev
+	$(RUN) -m pip install -q -r requirements/browser.txt
 	touch $@
 
 demo: $(VENV)/runtime

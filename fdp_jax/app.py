@@ -5,7 +5,7 @@
 
 It says what `python -m fdp_jax.predict` says, in the browser. Only this machine can open the page,
 nothing leaves it, and a video is removed as soon as something was said of it, or after ten minutes.
-Needs Gradio: pip install -r requirements-app.txt
+Needs Gradio: pip install -r requirements/app.txt
 """
 
 import html
@@ -30,7 +30,7 @@ from fdp_jax.predict import interval_of
 if TYPE_CHECKING:
     import gradio
 
-    from fdp_jax.trained import TrainedFold
+    from fdp_jax.inference.trained_fold import TrainedFold
 
 PROGRAM = "python -m fdp_jax.app"
 ADDRESS = "127.0.0.1"
@@ -91,7 +91,7 @@ class Speaker:
         """
         if upload is None:
             return _mistake("drop a video first")
-        from fdp_jax.own_video.uploads import taken
+        from fdp_jax.inference.uploads import taken
 
         where = ""
         try:
@@ -102,9 +102,9 @@ class Speaker:
             return _mistake(str(error).replace(where, ""))
 
     def _page_of(self, video: Path, onset: str, offset: str, progress: Callable) -> str:
-        from fdp_jax.own_video import page
-        from fdp_jax.own_video.limiting import open_limited
-        from fdp_jax.own_video.predicting import predict
+        from fdp_jax.inference import page
+        from fdp_jax.inference.limiting import open_limited
+        from fdp_jax.inference.predicting import predict
 
         interval = interval_of(_seconds(onset), _seconds(offset))
         if video.stat().st_size > self.options.max_megabytes * 2**20:
@@ -137,7 +137,7 @@ def options_from(arguments: list[str]) -> Options:
             "(make demo trains one in runs/demo)"
         )
     if importlib.util.find_spec("gradio") is None:
-        raise UserError("the page needs Gradio; pip install -r requirements-app.txt")
+        raise UserError("the page needs Gradio; pip install -r requirements/app.txt")
     return options
 
 
@@ -149,7 +149,7 @@ def run(arguments: list[str]) -> None:
     """
     options = options_from(arguments)
     from datasets.face_models import get_face_models
-    from fdp_jax.own_video.predicting import load_networks
+    from fdp_jax.inference.predicting import load_networks
     from fdp_jax.train import keep_compiled_programs
 
     get_face_models(options.face_models)  # fetched now or never
@@ -182,7 +182,7 @@ def serve(speaker: Speaker, uploads: str) -> None:
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from fdp_jax.own_video.uploads import keep_forgetting
+    from fdp_jax.inference.uploads import keep_forgetting
 
     options = speaker.options
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
@@ -209,9 +209,9 @@ def build_page(speaker: Speaker) -> "gradio.Blocks":
     """The page, not served yet."""
     import gradio
 
-    from fdp_jax.own_video.predicting import model_of
-    from fdp_jax.own_video.result import MEANING
-    from fdp_jax.own_video.uploads import FORGOTTEN_SECONDS
+    from fdp_jax.inference.predicting import model_of
+    from fdp_jax.inference.result import MEANING
+    from fdp_jax.inference.uploads import FORGOTTEN_SECONDS
 
     options, model = speaker.options, model_of(speaker.folds, speaker.checkpoint)
     limits = f"{options.max_seconds:g} s and {options.max_megabytes} MB"

@@ -6,14 +6,14 @@
 
 The file holds the network for CPUs and NVIDIA GPUs, its weights, the names of its categories and
 what its input must be. On another machine, with jax, numpy and flatbuffers installed and
-fdp_jax/artefact.py copied beside it:
+fdp_jax/exported_model.py copied beside it:
 
-    import artefact
-    network = artefact.load("samm.fdp")
+    import exported_model
+    network = exported_model.load("samm.fdp")
     said = network.predict(network.sample(clip)[None])     # clip: uint8 [n, side, side, c]
     dict(zip(network.classes, said["probabilities"][0]))
 
-`python artefact.py samm.fdp` shows what a file holds.
+`python exported_model.py samm.fdp` shows what a file holds.
 """
 
 import sys
@@ -28,7 +28,7 @@ from datasets.command_line import main_with_clear_errors, names_and_options, par
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from fdp_jax.training.work_directory import FoldDirectory
+    from fdp_jax.workdir import FoldDirectory
 
 PROGRAM = "python -m fdp_jax.export WORKDIR_OR_FOLD"
 
@@ -79,8 +79,8 @@ def run(arguments: list[str]) -> None:
 
 
 def _export(folder: Path, options: Options, out: Path) -> None:
-    from fdp_jax.artefact_writing import write_artefact
-    from fdp_jax.trained import find_folds, load_fold
+    from fdp_jax.inference.export_model import write_artefact
+    from fdp_jax.inference.trained_fold import find_folds, load_fold
 
     found = find_folds(folder.resolve())
     suited = [fold for fold in found if _suits(fold, options)]
@@ -97,7 +97,7 @@ def _export(folder: Path, options: Options, out: Path) -> None:
         f"{out}: {out.stat().st_size / 1e6:.1f} MB, {fold.dataset} {fold.protocol}, "
         f"{fold.fold} left out, seed {fold.seed}"
     )
-    print(f"what it holds: python -m fdp_jax.artefact {out}")
+    print(f"what it holds: python -m fdp_jax.exported_model {out}")
 
 
 def _suits(fold: "FoldDirectory", options: Options) -> bool:

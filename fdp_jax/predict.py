@@ -24,8 +24,8 @@ from datasets.command_line import main_with_clear_errors, names_and_options, par
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from fdp_jax.own_video.predicting import Interval, Prediction
-    from fdp_jax.own_video.reading import Source
+    from fdp_jax.inference.predicting import Interval, Prediction
+    from fdp_jax.inference.reading import Source
 
 PROGRAM = "python -m fdp_jax.predict VIDEO_OR_FOLDER"
 _MOST_PRINTED = 10  # windows; all of them are in windows.csv
@@ -103,8 +103,8 @@ def run(arguments: list[str]) -> dict:
     video, options = options_from(arguments)
     checkpoint, out = options.checkpoint.expanduser(), options.out.expanduser()
     from fdp_jax.files import check_name
-    from fdp_jax.own_video.reading import open_source
-    from fdp_jax.training.work_directory import check_writable
+    from fdp_jax.inference.reading import open_source
+    from fdp_jax.workdir import check_writable
 
     source = open_source(video, options.fps)
     interval = interval_of(options.onset, options.offset)
@@ -135,8 +135,8 @@ def _predicted(
     """Predicts and writes; the content of `prediction.json`."""
     from tqdm import tqdm
 
-    from fdp_jax.own_video import windows
-    from fdp_jax.own_video.predicting import load_networks, predict
+    from fdp_jax.inference import windows
+    from fdp_jax.inference.predicting import load_networks, predict
     from fdp_jax.train import keep_compiled_programs
 
     keep_compiled_programs(options.compilation_cache.expanduser())
@@ -156,7 +156,7 @@ def _predicted(
 def write(prediction: "Prediction", out: Path) -> None:
     """Writes page, table, pictures and `prediction.json`, the last one last."""
     from fdp_jax.files import write_atomically
-    from fdp_jax.own_video import page, result
+    from fdp_jax.inference import page, result
 
     as_json = json.dumps(prediction.content, indent=2, ensure_ascii=False, allow_nan=False)
     for name in page.CHARTS:
@@ -175,7 +175,7 @@ def write(prediction: "Prediction", out: Path) -> None:
 
 def lines(content: dict, out: Path) -> list[str]:
     """What the terminal shows."""
-    from fdp_jax.own_video.page import stretch
+    from fdp_jax.inference.page import stretch
 
     rate = content["frames_per_second"]
     told_rate = "frame rate unknown" if rate is None else f"{rate:.4g} frames/s"

@@ -26,13 +26,13 @@ from datasets.command_line import main_with_clear_errors, parse_options
 from datasets.errors import UserError
 from datasets.protocols import COMPOSITES, CORPORA, Protocol, get_protocol, protocols_of
 from fdp_jax.config import PRESETS, Ints, Names, TrainConfig, check, check_groups, preset
-from fdp_jax.training.corpora import ensure_built
-from fdp_jax.training.grouping import FoldAxis, lack_of_memory_told
-from fdp_jax.training.memory import use_large_pages
+from fdp_jax.corpora import ensure_built
+from fdp_jax.grouping import FoldAxis, clear_out_of_memory_error
+from fdp_jax.memory import use_large_pages
 
 if TYPE_CHECKING:
     from fdp_jax.clips import Clips
-    from fdp_jax.training.plan import Run
+    from fdp_jax.plan import Run
 
 _SINGLE = [f"{name} {', '.join(protocols_of(name))}" for name in CORPORA]
 _SEVERAL = [f"{name} ({get_protocol(None, name).dataset})" for name in COMPOSITES]
@@ -163,7 +163,7 @@ def train(options: Options, protocol: Protocol, command: str) -> dict:
     from tqdm import tqdm
 
     from fdp_jax.report import print_summary, write_report
-    from fdp_jax.training.run import run_folds
+    from fdp_jax.run_folds import run_folds
 
     keep_compiled_programs(options.compilation_cache)
     run_folds(run, clips, partial(tqdm, unit="step", dynamic_ncols=True))
@@ -181,9 +181,9 @@ def prepared(options: Options, protocol: Protocol, command: str) -> "tuple[Run, 
       UserError: the work directory cannot be written to, or the clips cannot be built or read.
     """
     from fdp_jax.clips import load_clips
-    from fdp_jax.training.cadence import Cadence
-    from fdp_jax.training.plan import Run
-    from fdp_jax.training.work_directory import check_writable
+    from fdp_jax.plan import Run
+    from fdp_jax.schedule import Cadence
+    from fdp_jax.workdir import check_writable
 
     workdir = workdir_of(options, protocol)
     check_writable(workdir)
@@ -226,7 +226,7 @@ def run(arguments: list[str]) -> dict:
     options, protocol = options_from(arguments)
     # Orbax prints a page of tracebacks for what ends as one sentence here.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    with lack_of_memory_told():
+    with clear_out_of_memory_error():
         return train(options, protocol, "python -m fdp_jax.train " + shlex.join(arguments))
 
 

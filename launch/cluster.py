@@ -23,7 +23,7 @@ def check_installed() -> None:
     if importlib.util.find_spec("ray") is None:
         raise UserError(
             "spreading folds needs Ray, which is not installed: pip install -r "
-            "requirements-launch.txt, or train in turn with python -m fdp_jax.train"
+            "requirements/launch.txt, or train in turn with python -m fdp_jax.train"
         )
 
 

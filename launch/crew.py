@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from datasets.errors import UserError
-from fdp_jax.training.grouping import grouped
-from fdp_jax.training.plan import FoldTask, Machine, Plan
+from fdp_jax.grouping import grouped
+from fdp_jax.plan import FoldTask, Machine, Plan
 from launch.cluster import Cluster
 from launch.share import Share
 

@@ -15,8 +15,8 @@ as `python -m launch.loso --help` explains them.
 import sys
 
 from datasets.command_line import main_with_clear_errors
-from fdp_jax.experiments.__main__ import main as main_of_experiments
-from fdp_jax.experiments.running import Trainer
+from fdp_jax.experiments import main as main_of_experiments
+from fdp_jax.paper.running import Trainer
 from launch import loso
 from launch.cluster import check_installed
 

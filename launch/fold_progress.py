@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from fdp_jax.training.log import read_log
-from fdp_jax.training.plan import FoldTask
+from fdp_jax.plan import FoldTask
+from fdp_jax.training_log import read_log
 
 _LOSSES = (("cross_entropy", "CE", 3), ("dynamic_image", "MSE", 4), ("rank", "rank", 2))
 

@@ -40,10 +40,10 @@ def run(arguments: list[str]) -> dict:
     """
     options, protocol = options_from(arguments)
     check_installed()
+    from fdp_jax.plan import Plan
     from fdp_jax.report import print_summary, write_report
     from fdp_jax.train import prepared
-    from fdp_jax.training.plan import Plan
-    from fdp_jax.training.work_directory import locked_run
+    from fdp_jax.workdir import locked_run
     from launch.crew import names_of
 
     command = "python -m launch.loso " + shlex.join(arguments)

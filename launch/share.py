@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdp_jax.training.memory import LARGE_PAGES
+from fdp_jax.memory import LARGE_PAGES
 
 ROOT = Path(__file__).parents[1]
 

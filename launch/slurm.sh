@@ -4,7 +4,7 @@
 #   sbatch --nodes=2 --gpus-per-node=4 launch/slurm.sh --dataset=samm --data_dir=DIR --workdir=DIR
 #
 # Submit it from this repository's root, on a disk that every machine sees, with the environment made
-# as the README says (and requirements-launch.txt installed). What follows the script's name goes to
+# as the README says (and requirements/launch.txt installed). What follows the script's name goes to
 # `python -m launch.loso`. When the time is up before the folds are through, submit the same line
 # again: finished folds are kept, the others go on from their last checkpoints.
 #SBATCH --job-name=fdp

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from datasets.errors import UserError
-from fdp_jax.training.plan import FoldTask, Plan
+from fdp_jax.plan import FoldTask, Plan
 from launch.crew import Crew, Hand
 from launch.fold_progress import FoldProgress, progress_of
 
@@ -84,7 +84,7 @@ class View:
             case "no gpu support":
                 return (
                     f"warning: the worker on {hand.device} has a GPU, but jax there trains on the "
-                    "CPU; requirements-cuda12.txt installs one that does not"
+                    "CPU; requirements/cuda12.txt installs one that does not"
                 )
         return ""
 

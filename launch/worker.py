@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets.errors import UserError
-from fdp_jax.training.grouping import lack_of_memory_told
-from fdp_jax.training.plan import FoldTask, Plan
+from fdp_jax.grouping import clear_out_of_memory_error
+from fdp_jax.plan import FoldTask, Plan
 from launch.options import launch_options_from
 
 PATIENCE = 60.0  # seconds in which a killed process has let go of a fold's lock
@@ -80,7 +80,7 @@ class Worker:
         tasks = [task for task in tasks if not task.directory.is_finished()]
         try:
             header = f"{header}; {self._told_place()}"
-            with _output_kept(tasks, header), lack_of_memory_told():
+            with _output_kept(tasks, header), clear_out_of_memory_error():
                 self._trainer.train([tasks] if tasks else [], lambda *_: None, patience=PATIENCE)
             return {"error": ""}
         except Exception as error:  # whatever it is, the launcher tells it
@@ -95,9 +95,9 @@ class Worker:
 
 def _trainer(arguments: Sequence[str]):
     """The trainer of the run that the arguments ask for, and its folds by (seed, name)."""
+    from fdp_jax.run_folds import FoldTrainer
     from fdp_jax.train import keep_compiled_programs, prepared, workdir_of
-    from fdp_jax.training.run import FoldTrainer
-    from fdp_jax.training.work_directory import drop_training_states
+    from fdp_jax.workdir import drop_training_states
 
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax' pages of tracebacks
     options, protocol = launch_options_from(list(arguments), "a worker", None)

@@ -23,7 +23,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.tiny import TINY_OPTIONS  # noqa: E402
+from tests.helpers.tiny import TINY_OPTIONS  # noqa: E402
 
 FOLDS = ["s01", "s02"]
 

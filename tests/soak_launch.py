@@ -24,9 +24,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from launch.view import read_ledger  # noqa: E402
-from tests.cluster_here import ClusterHere, Launcher  # noqa: E402
+from tests.helpers.cluster_here import ClusterHere, Launcher  # noqa: E402
+from tests.helpers.tiny import TINY_OPTIONS  # noqa: E402
 from tests.kill_and_resume import check_same, run  # noqa: E402
-from tests.tiny import TINY_OPTIONS  # noqa: E402
 
 KINDS = ("worker", "machine", "launcher")
 WEIGHTS = (8, 1, 1)

@@ -12,20 +12,20 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax.config import ModelConfig, check, preset
+from fdp_jax.input_pipeline import training_batch
 from fdp_jax.metrics.predictions import PredictionTable, pool
-from fdp_jax.random_streams import fold_key
+from fdp_jax.plan import Run
+from fdp_jax.progress import show_progress
 from fdp_jax.report import summary_text, write_report
-from fdp_jax.sampling import training_batch
-from fdp_jax.steps import Steps
+from fdp_jax.rng import fold_key
+from fdp_jax.run_folds import run_folds
+from fdp_jax.schedule import Cadence
 from fdp_jax.train import options_from
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.fold_training import device_corpus
-from fdp_jax.training.log import read_log
-from fdp_jax.training.plan import Run
-from fdp_jax.training.progress import show_progress
-from fdp_jax.training.run import run_folds
-from fdp_jax.training.work_directory import fold_directory
-from tests.tiny import TINY, random_clips
+from fdp_jax.train_loop import device_corpus
+from fdp_jax.train_step import Steps
+from fdp_jax.training_log import read_log
+from fdp_jax.workdir import fold_directory
+from tests.helpers.tiny import TINY, random_clips
 
 ABLATIONS = ("no_dic", "no_rank", "no_local", "no_global", "no_local_global", "no_mer")
 # What goes with a module: part of the tree, output, array of outputs.npz, loss.

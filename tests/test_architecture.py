@@ -9,10 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 HEAVY = (
-    "fdp_jax.steps", "fdp_jax.models", "fdp_jax.sampling", "fdp_jax.training.fold_training",
-    "fdp_jax.training.run",
+    "fdp_jax.train_step", "fdp_jax.models", "fdp_jax.input_pipeline", "fdp_jax.train_loop",
+    "fdp_jax.run_folds",
 )  # fmt: skip
-TORCH_ALLOWED = {"fdp_jax/twin.py", "fdp_jax/benchmark/twin_step.py"}
+TORCH_ALLOWED = {"fdp_jax/benchmark/torch_reference.py", "fdp_jax/benchmark/twin_step.py"}
 # What of the benchmark runs in processes of its own; the rest only compares, and holds no device.
 MEASURED = {
     "bare", "ceilings", "inference", "layers", "loop", "our_step", "scaling", "together",
@@ -55,12 +55,10 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
     files(
         "fdp_jax/metrics/*.py", "fdp_jax/report.py", "fdp_jax/reporting/*.py", "launch/**/*.py",
         "fdp_jax/config.py", "fdp_jax/clips.py", "fdp_jax/files.py", "fdp_jax/json_files.py",
-        "fdp_jax/templates.py", "fdp_jax/batching.py",
-        "fdp_jax/paper_numbers.py", "fdp_jax/predict.py", "fdp_jax/app.py",
-        *(f"fdp_jax/training/{name}.py" for name in (
-            "cadence", "folds", "grouping", "plan", "progress", "selection", "work_directory",
-        )),
-        *(f"fdp_jax/own_video/{name}.py" for name in (
+        "fdp_jax/templates.py", "fdp_jax/sampler.py",
+        "fdp_jax/paper/numbers.py", "fdp_jax/predict.py", "fdp_jax/app.py",
+        *(f"fdp_jax/{name}.py" for name in ("schedule","splits","grouping","plan","progress","model_selection","workdir")),
+        *(f"fdp_jax/inference/{name}.py" for name in (
             "aligning", "faces", "limiting", "page", "pictures", "reading", "result", "windows",
         )),
     ),
@@ -69,10 +67,10 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
 def test_what_must_run_without_jax_imports_none(path):
     assert not tops(path) & JAX
     heavy = {
-        "fdp_jax.steps",
+        "fdp_jax.train_step",
         "fdp_jax.models",
-        "fdp_jax.sampling",
-        "fdp_jax.training.fold_training",
+        "fdp_jax.input_pipeline",
+        "fdp_jax.train_loop",
     }
     assert not {name for name in imports_of(path) if name.startswith(tuple(heavy))}
 
@@ -82,19 +80,19 @@ def test_who_compares_measured_processes_loads_neither_jax_nor_them(path):
     if path.stem not in MEASURED:
         assert not tops(path) & JAX
         heavy = {
-            "fdp_jax.steps",
+            "fdp_jax.train_step",
             "fdp_jax.models",
-            "fdp_jax.sampling",
-            "fdp_jax.training.fold_training",
+            "fdp_jax.input_pipeline",
+            "fdp_jax.train_loop",
         }
-        heavy |= {"fdp_jax.training.run"} | {f"fdp_jax.benchmark.{name}" for name in MEASURED}
+        heavy |= {"fdp_jax.run_folds"} | {f"fdp_jax.benchmark.{name}" for name in MEASURED}
         assert not {name for name in imports_of(path) if name.startswith(tuple(heavy))}
 
 
 @pytest.mark.parametrize("path", files("launch/*.py"), ids=str)
 def test_only_a_worker_trains_and_only_the_cluster_knows_ray(path):
     names = imports_of(path)
-    assert path.stem == "worker" or "fdp_jax.training.run" not in names
+    assert path.stem == "worker" or "fdp_jax.run_folds" not in names
     assert path.stem in ("cluster", "worker") or "ray" not in tops(path)
 
 
@@ -107,7 +105,7 @@ def test_the_product_knows_no_launcher(path):
 def test_torch_and_the_twin_stay_apart_from_the_product(path):
     if path.relative_to(ROOT).as_posix() not in TORCH_ALLOWED:
         assert not tops(path) & {"torch", "tensorflow"}
-        assert "fdp_jax.twin" not in imports_of(path)
+        assert "fdp_jax.benchmark.torch_reference" not in imports_of(path)
 
 
 @pytest.mark.parametrize("path", files("fdp_jax/models/*.py", "fdp_jax/losses.py"), ids=str)
@@ -118,7 +116,7 @@ def test_the_network_knows_neither_data_nor_training(path):
 
 
 def test_what_runs_an_exported_network_needs_nothing_of_this_project():
-    (path,) = files("fdp_jax/artefact.py")
+    (path,) = files("fdp_jax/exported_model.py")
     assert tops(path) - set(sys.stdlib_module_names) == {"jax", "numpy"}
 
 

@@ -14,17 +14,17 @@ from datasets.errors import UserError
 from datasets.protocols import Counts, Membership, Protocol
 from datasets.reading import Corpus
 from fdp_jax import clips as clips_module
+from fdp_jax import corpora
 from fdp_jax.clips import load_clips
+from fdp_jax.plan import Run
+from fdp_jax.progress import show_progress
 from fdp_jax.report import summary_text, write_report
 from fdp_jax.reporting.workdir import read_workdir
+from fdp_jax.run_folds import run_folds
+from fdp_jax.schedule import Cadence
+from fdp_jax.splits import make_folds
 from fdp_jax.train import options_from, workdir_of
-from fdp_jax.training import corpora
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.folds import make_folds
-from fdp_jax.training.plan import Run
-from fdp_jax.training.progress import show_progress
-from fdp_jax.training.run import run_folds
-from tests.tiny import TINY, random_clips
+from tests.helpers.tiny import TINY, random_clips
 
 TWO = ("casme2", "samm")
 CLASSES = ("happiness", "surprise", "others")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.batching import batch_numbers
-from fdp_jax.training.folds import choose_folds, make_folds
+from fdp_jax.sampler import batch_indices
+from fdp_jax.splits import choose_folds, make_folds
 
 SUBJECTS = ["007", "006", "007", "011", "006", "007", "013"]
 ONE = ["samm"] * 7
@@ -55,7 +55,7 @@ def test_chosen_folds_keep_protocol_order():
 @pytest.mark.parametrize(("clips", "batch"), [(10, 4), (10, 10), (3, 8), (7, 20)])
 def test_batches_are_pieces_of_one_endless_sequence_of_epochs(clips, batch):
     train = np.arange(100, 100 + clips, dtype=np.int32)
-    pieces = [batch_numbers(train, batch, seed=3, fold="006", step=step) for step in range(12)]
+    pieces = [batch_indices(train, batch, seed=3, fold="006", step=step) for step in range(12)]
     assert all(piece.shape == (batch,) for piece in pieces)
     sequence = np.concatenate(pieces)
     for epoch in range(len(sequence) // clips):
@@ -66,7 +66,7 @@ def test_order_depends_on_seed_fold_and_epoch_and_on_nothing_else():
     train = np.arange(30, dtype=np.int32)
 
     def order(**changed):
-        return batch_numbers(train, 30, **{"seed": 0, "fold": "a", "step": 0, **changed}).tolist()
+        return batch_indices(train, 30, **{"seed": 0, "fold": "a", "step": 0, **changed}).tolist()
 
     assert order() == order()
     assert len({tuple(order(**c)) for c in ({}, {"seed": 1}, {"fold": "b"}, {"step": 1})}) == 4

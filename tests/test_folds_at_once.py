@@ -10,30 +10,31 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.batching import batch_numbers
-from fdp_jax.random_streams import fold_key
-from fdp_jax.steps import Steps
-from fdp_jax.training import fold_training, folds_together
-from fdp_jax.training import run as training_run
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.checkpoints import FoldCheckpoints
-from fdp_jax.training.fold_training import device_corpus
-from fdp_jax.training.folds import make_folds
-from fdp_jax.training.folds_together import (
+from fdp_jax import folds_together
+from fdp_jax import run_folds as training_run
+from fdp_jax import train_loop as fold_training
+from fdp_jax.checkpoints import FoldCheckpoints
+from fdp_jax.folds_together import (
     FoldsTogether,
     averages,
     choose_folds_at_once,
     stack_states,
 )
-from fdp_jax.training.log import read_log
-from fdp_jax.training.plan import Run
-from fdp_jax.training.progress import SilentBar
-from fdp_jax.training.run import run_folds
-from fdp_jax.training.work_directory import fold_directory
+from fdp_jax.plan import Run
+from fdp_jax.progress import SilentBar
+from fdp_jax.rng import fold_key
+from fdp_jax.run_folds import run_folds
+from fdp_jax.sampler import batch_indices
+from fdp_jax.schedule import Cadence
+from fdp_jax.splits import make_folds
+from fdp_jax.train_loop import device_corpus
+from fdp_jax.train_step import Steps
+from fdp_jax.training_log import read_log
+from fdp_jax.workdir import fold_directory
 from tests.conftest import run_module
+from tests.helpers.tiny import TINY, TINY_OPTIONS, random_clips
 from tests.kill_and_resume import compare
 from tests.test_train_command import refused
-from tests.tiny import TINY, TINY_OPTIONS, random_clips
 
 # Two trainings of nine steps; looks after 4, 8 and 9; checkpoints after 3 and 6 of each.
 CONFIG = dataclasses.replace(TINY, steps=9, select="all", evaluate_every=4)
@@ -97,7 +98,7 @@ def losses(steps, count, fold_axis, number_of_steps=10):
     totals, terms = [], []
     for step in range(number_of_steps):
         size = steps.config.batch_size
-        numbers = [batch_numbers(fold.train, size, 0, fold.name, step) for fold in folds]
+        numbers = [batch_indices(fold.train, size, 0, fold.name, step) for fold in folds]
         terms = averages([together.train(np.stack(numbers))])
         totals.append([of_fold["total"] for of_fold in terms])
     return np.array(totals), terms[0].keys()

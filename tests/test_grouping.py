@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fdp_jax.training.grouping import (
+from fdp_jax.grouping import (
     MOST_AT_ONCE,
     folds_that_fit,
     group_sizes,

@@ -7,17 +7,17 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.without_packages import REFUSED, environment_with_only
+from tests.helpers.without_packages import REFUSED, environment_with_only
 
 TRAINING = """
 import dataclasses, sys
 from pathlib import Path
 
-from fdp_jax.training.cadence import Cadence
+from fdp_jax.schedule import Cadence
 from fdp_jax.report import print_summary, write_report
-from fdp_jax.training.plan import Run
-from fdp_jax.training.run import run_folds
-from tests.tiny import TINY, random_clips
+from fdp_jax.plan import Run
+from fdp_jax.run_folds import run_folds
+from tests.helpers.tiny import TINY, random_clips
 
 workdir = Path(sys.argv[1])
 config = dataclasses.replace(TINY, steps=1)
@@ -52,8 +52,8 @@ def test_the_environment_refuses_what_it_should(environment):
 
 @pytest.mark.parametrize(
     "module",
-    ["fdp_jax.config", "fdp_jax.clips", "fdp_jax.training.corpora", "fdp_jax.metrics.scores",
-     "fdp_jax.training.run", "fdp_jax.report", "datasets.command_line"],
+    ["fdp_jax.config", "fdp_jax.clips", "fdp_jax.corpora", "fdp_jax.metrics.scores",
+     "fdp_jax.run_folds", "fdp_jax.report", "datasets.command_line"],
 )  # fmt: skip
 def test_it_is_imported_without_them(environment, module):
     done = python(environment, f"import {module}")

@@ -7,10 +7,10 @@ import pytest
 
 from fdp_jax.config import ClipConfig
 from fdp_jax.dynamic_image import dynamic_image
-from fdp_jax.sampling import DeviceCorpus, evaluation_batch, frame_numbers, training_batch
+from fdp_jax.input_pipeline import PackedClips, evaluation_batch, frame_numbers, training_batch
 
 
-def telltale_corpus(lengths, side=72, channels=1) -> DeviceCorpus:
+def telltale_corpus(lengths, side=72, channels=1) -> PackedClips:
     """Frames whose pixels say where they are: clip and frame number in the value, a ramp over x."""
     frames = []
     for clip, length in enumerate(lengths):
@@ -21,7 +21,7 @@ def telltale_corpus(lengths, side=72, channels=1) -> DeviceCorpus:
     lengths = np.array(lengths, np.int32)
     starts = (np.cumsum(lengths) - lengths).astype(np.int32)
     labels = np.arange(len(lengths), dtype=np.int32) % 3
-    return DeviceCorpus(
+    return PackedClips(
         jnp.array(np.stack(frames)), jnp.array(starts), jnp.array(lengths), jnp.array(labels)
     )
 
@@ -93,7 +93,7 @@ def test_frames_and_crop_are_obeyed():
 
 def test_target_is_pooled_from_the_very_frames_the_network_sees():
     noise = np.random.default_rng(0).integers(0, 256, (50, 72, 72, 3), np.uint8)
-    corpus = DeviceCorpus(
+    corpus = PackedClips(
         jnp.array(noise), jnp.array([0, 20]), jnp.array([20, 30]), jnp.array([0, 1])
     )
     batch = training_batch(corpus, jnp.array([1, 0, 1]), jax.random.key(3), ClipConfig())

@@ -9,13 +9,13 @@ import pytest
 from datasets.errors import UserError
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.metrics.scores import SCORE_NAMES, score
+from fdp_jax.plan import Run
+from fdp_jax.progress import SilentBar
 from fdp_jax.report import summary_text, write_report
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.plan import Run
-from fdp_jax.training.progress import SilentBar
-from fdp_jax.training.run import run_folds
+from fdp_jax.run_folds import run_folds
+from fdp_jax.schedule import Cadence
 from tests.conftest import run_module
-from tests.tiny import TINY, TINY_OPTIONS, random_clips
+from tests.helpers.tiny import TINY, TINY_OPTIONS, random_clips
 
 CONFIG = dataclasses.replace(TINY, select="all", steps=4, evaluate_every=3)
 

@@ -11,15 +11,15 @@ import pytest
 from datasets.errors import UserError
 from fdp_jax.config import looks_of
 from fdp_jax.metrics.predictions import PredictionTable
-from fdp_jax.steps import Steps
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.fold_training import FoldJob, device_corpus, train_folds
-from fdp_jax.training.folds import Fold, hold_out, make_folds
-from fdp_jax.training.log import read_log
-from fdp_jax.training.selection import Looks, looks_after, plan_trainings
-from fdp_jax.training.work_directory import FoldDirectory
+from fdp_jax.model_selection import Looks, looks_after, plan_trainings
+from fdp_jax.schedule import Cadence
+from fdp_jax.splits import Fold, hold_out, make_folds
+from fdp_jax.train_loop import FoldJob, device_corpus, train_folds
+from fdp_jax.train_step import Steps
+from fdp_jax.training_log import read_log
+from fdp_jax.workdir import FoldDirectory
+from tests.helpers.tiny import TINY, random_clips
 from tests.test_training import final_weights, same_bits
-from tests.tiny import TINY, random_clips
 
 STEPS = 9
 EVERY = 2  # looks after steps 2, 4, 6, 8 and 9

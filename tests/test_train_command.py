@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from tests.conftest import run_module
+from tests.helpers.tiny import TINY_OPTIONS
 from tests.kill_and_resume import compare
-from tests.tiny import TINY_OPTIONS
 
 
 def train(data_dir, workdir, *options, check=True):

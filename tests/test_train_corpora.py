@@ -6,7 +6,7 @@ import pytest
 
 from datasets.example import write_example
 from tests.conftest import run_module
-from tests.tiny import TINY_OPTIONS
+from tests.helpers.tiny import TINY_OPTIONS
 
 CORPORA = ("casme2", "samm", "casme_sq", "casme3", "smic")
 

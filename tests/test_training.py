@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax import prediction
+from fdp_jax import evaluate as prediction
+from fdp_jax import train_loop as fold_training
+from fdp_jax.checkpoints import FoldCheckpoints, load_final
 from fdp_jax.config import TrainConfig
-from fdp_jax.random_streams import fold_key
-from fdp_jax.steps import Steps
-from fdp_jax.training import fold_training
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.checkpoints import FoldCheckpoints, load_final
-from fdp_jax.training.fold_training import FoldJob, device_corpus, train_folds
-from fdp_jax.training.folds import make_folds
-from fdp_jax.training.log import read_log
-from fdp_jax.training.selection import plan_trainings
-from fdp_jax.training.work_directory import FINAL_WEIGHTS, FoldDirectory
-from tests.tiny import CHANGES, TINY, random_clips
+from fdp_jax.model_selection import plan_trainings
+from fdp_jax.rng import fold_key
+from fdp_jax.schedule import Cadence
+from fdp_jax.splits import make_folds
+from fdp_jax.train_loop import FoldJob, device_corpus, train_folds
+from fdp_jax.train_step import Steps
+from fdp_jax.training_log import read_log
+from fdp_jax.workdir import FINAL_WEIGHTS, FoldDirectory
+from tests.helpers.tiny import CHANGES, TINY, random_clips
 
 STEPS = Steps(TINY, classes=2)
 

@@ -5,7 +5,7 @@ import sys
 
 from datasets.command_line import main_with_clear_errors
 from fdp_jax.benchmark.options import PROGRAM, options_from
-from fdp_jax.training.memory import use_large_pages
+from fdp_jax.memory import use_large_pages
 
 
 def main(arguments: list[str]) -> None:

@@ -6,15 +6,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdp_jax.batching import batch_numbers
 from fdp_jax.benchmark.drawn import SIDE, drawn_clips
 from fdp_jax.benchmark.workload import CLASSES, Workload
 from fdp_jax.clips import Clips
-from fdp_jax.random_streams import fold_key
-from fdp_jax.sampling import DeviceCorpus
-from fdp_jax.steps import Steps
-from fdp_jax.training.folds_together import compiled_step
-from fdp_jax.training.memory import give_back_freed_memory
+from fdp_jax.folds_together import compiled_step
+from fdp_jax.input_pipeline import PackedClips
+from fdp_jax.memory import give_back_freed_memory
+from fdp_jax.rng import fold_key
+from fdp_jax.sampler import batch_indices
+from fdp_jax.train_step import Steps
 
 FOLD = "p00"  # who is left out where a fold has to be named
 _BATCHES = 20  # that lie ready
@@ -25,16 +25,16 @@ def clips_for(workload: Workload) -> Clips:
     return drawn_clips(workload.people, side=max(SIDE, workload.config.clip.crop))
 
 
-def corpus_for(workload: Workload) -> DeviceCorpus:
+def corpus_for(workload: Workload) -> PackedClips:
     """The same on the device, without what a training loads for its files."""
     clips = clips_for(workload)
-    return jax.device_put(DeviceCorpus(clips.frames, clips.starts, clips.lengths, clips.labels))
+    return jax.device_put(PackedClips(clips.frames, clips.starts, clips.lengths, clips.labels))
 
 
 class BareSteps:
     """Training steps on batches that lie ready on the device."""
 
-    def __init__(self, workload: Workload, corpus: DeviceCorpus):
+    def __init__(self, workload: Workload, corpus: PackedClips):
         """Compiles, and takes the first step on a corpus that is on the device."""
         config = workload.config
         self.steps, self.key = Steps(config, CLASSES), fold_key(0, FOLD)
@@ -43,7 +43,7 @@ class BareSteps:
         self.corpus, self.state = corpus, self.steps.initial_state(self.key)
         everyone = np.arange(len(corpus.labels), dtype=np.int32)
         self.numbers = [
-            jax.device_put(batch_numbers(everyone, config.batch_size, 0, FOLD, step))
+            jax.device_put(batch_indices(everyone, config.batch_size, 0, FOLD, step))
             for step in range(_BATCHES)
         ]
         self.run(1)

@@ -30,7 +30,7 @@ from fdp_jax.benchmark.telling import tell
 from fdp_jax.benchmark.workload import PEOPLE, Workload
 from fdp_jax.config import PRESETS
 from fdp_jax.files import write_atomically
-from fdp_jax.training.grouping import FoldAxis
+from fdp_jax.grouping import FoldAxis
 
 PROGRAM = f"{of_benchmark.PROGRAM} gpu"
 MINUTES = 8  # that the parts' times are made for; with more, each may take its share more

@@ -24,7 +24,7 @@ from fdp_jax.benchmark.processes import WorkerError, run_once
 from fdp_jax.benchmark.products import step_flops
 from fdp_jax.benchmark.timing import alternate, runs_in_a_turn, spread
 from fdp_jax.benchmark.workload import CLASSES, Workload
-from fdp_jax.training.grouping import FoldAxis
+from fdp_jax.grouping import FoldAxis
 
 FOLD = "p00"  # whose training is looked at for its memory
 FOLD_STEPS = 20
@@ -218,7 +218,7 @@ def with_steps(workload: Workload, steps: int) -> Workload:
 
 def _progress(workdir: Path, count: int, steps_a_fold: int, taken: float) -> dict[str, Any]:
     """How far a training of so many folds came, and how long all would take at that pace."""
-    from fdp_jax.training.log import read_log  # late: it loads the writer of TensorBoard's events
+    from fdp_jax.training_log import read_log  # late: it loads the writer of TensorBoard's events
 
     folds, steps = workdir / "seed_0" / "folds", 0
     for log in folds.glob("*/log.jsonl"):

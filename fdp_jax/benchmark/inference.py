@@ -10,8 +10,8 @@ import numpy as np
 from fdp_jax.benchmark.bare import corpus_for
 from fdp_jax.benchmark.timing import alternate, runs_in_a_turn, spread
 from fdp_jax.benchmark.workload import CLASSES, Workload
-from fdp_jax.random_streams import fold_key
-from fdp_jax.steps import Steps
+from fdp_jax.rng import fold_key
+from fdp_jax.train_step import Steps
 
 BATCHES = (1, 36)
 

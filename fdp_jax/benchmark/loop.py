@@ -16,12 +16,12 @@ from fdp_jax.benchmark.bare import FOLD, BareSteps, clips_for
 from fdp_jax.benchmark.timing import alternate, spread
 from fdp_jax.benchmark.workload import Workload
 from fdp_jax.clips import Clips
-from fdp_jax.training.cadence import CHECKPOINT_SHARE, Cadence
-from fdp_jax.training.fold_training import device_corpus
-from fdp_jax.training.log import read_log
-from fdp_jax.training.plan import Run
-from fdp_jax.training.run import run_folds
-from fdp_jax.training.work_directory import fold_directory
+from fdp_jax.plan import Run
+from fdp_jax.run_folds import run_folds
+from fdp_jax.schedule import CHECKPOINT_SHARE, Cadence
+from fdp_jax.train_loop import device_corpus
+from fdp_jax.training_log import read_log
+from fdp_jax.workdir import fold_directory
 
 # As of a training by default.
 LOG_EVERY, CHECKPOINT_EVERY, CHECKPOINT_SECONDS = 20, 100, 60.0

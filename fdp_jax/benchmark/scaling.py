@@ -15,10 +15,10 @@ from fdp_jax.benchmark.bare import BareSteps, clips_for
 from fdp_jax.benchmark.timing import alternate, runs_in_a_turn, seconds_of, spread
 from fdp_jax.benchmark.workload import Workload
 from fdp_jax.clips import Clips
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.fold_training import device_corpus
-from fdp_jax.training.plan import Run
-from fdp_jax.training.run import run_folds
+from fdp_jax.plan import Run
+from fdp_jax.run_folds import run_folds
+from fdp_jax.schedule import Cadence
+from fdp_jax.train_loop import device_corpus
 
 MORE_CLIPS = 4  # times as many clips in the larger corpus
 STEPS = 2  # of a fold whose other costs are looked for

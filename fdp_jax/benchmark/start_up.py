@@ -19,7 +19,7 @@ from fdp_jax.benchmark.telling import tell
 from fdp_jax.benchmark.timing import alternate, seconds_of, spread
 from fdp_jax.benchmark.workload import Workload
 
-IMPORTS = "import fdp_jax.training.run"  # all that a training loads, jax included
+IMPORTS = "import fdp_jax.run_folds"  # all that a training loads, jax included
 _LIMIT = 900.0  # seconds for a first step
 # What a user's shell may have set, and a start with an empty folder must not see.
 _CACHE_VARIABLES = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")

@@ -19,7 +19,7 @@ OURS = "fdp_jax.benchmark.our_step:OurStep"
 TWIN = "fdp_jax.benchmark.twin_step:TwinStep"
 EAGER = ("contiguous", "channels_last")
 COMPILED = ("compiled_contiguous", "compiled_channels_last")
-LARGE_PAGES = "GLIBC_TUNABLES"  # what `fdp_jax.training.memory` sets, for every contender
+LARGE_PAGES = "GLIBC_TUNABLES"  # what `fdp_jax.memory` sets, for every contender
 
 
 def measure(options: Options) -> dict[str, Any]:

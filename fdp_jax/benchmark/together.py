@@ -15,9 +15,9 @@ import numpy as np
 from fdp_jax.benchmark.bare import corpus_for
 from fdp_jax.benchmark.machine import peak_memory_bytes
 from fdp_jax.benchmark.workload import CLASSES, Workload
-from fdp_jax.random_streams import fold_key
-from fdp_jax.steps import FoldAxis, Steps
-from fdp_jax.training.folds_together import stack_states
+from fdp_jax.folds_together import stack_states
+from fdp_jax.rng import fold_key
+from fdp_jax.train_step import FoldAxis, Steps
 
 
 class TogetherStep:

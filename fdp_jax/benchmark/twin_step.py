@@ -6,9 +6,9 @@ from typing import Any, Literal
 import torch
 
 from fdp_jax.benchmark.machine import forget_peak_memory, peak_memory_bytes
+from fdp_jax.benchmark.torch_reference import TorchFDP, twin_loss
 from fdp_jax.benchmark.workload import CLASSES, Workload
 from fdp_jax.config import Precision
-from fdp_jax.twin import FDPTwin, twin_loss
 
 Layout = Literal["contiguous", "channels_last"]
 
@@ -40,7 +40,7 @@ class TwinStep:
         torch.backends.cudnn.allow_tf32 = precision != "float32"
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._autocast = precision == "bfloat16"
-        network = FDPTwin(config.model, CLASSES, config.clip.frames, config.clip.crop)
+        network = TorchFDP(config.model, CLASSES, config.clip.frames, config.clip.crop)
         self._network = network.to(self._device).train()
         if layout == "channels_last":
             _put_channels_last(network)

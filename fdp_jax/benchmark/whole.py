@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from fdp_jax.benchmark.bare import clips_for
 from fdp_jax.benchmark.workload import Workload
+from fdp_jax.grouping import FoldAxis
+from fdp_jax.plan import Run
+from fdp_jax.progress import SilentBar
 from fdp_jax.report import write_report
-from fdp_jax.training.cadence import Cadence
-from fdp_jax.training.grouping import FoldAxis
-from fdp_jax.training.plan import Run
-from fdp_jax.training.progress import SilentBar
-from fdp_jax.training.run import run_folds
+from fdp_jax.run_folds import run_folds
+from fdp_jax.schedule import Cadence
 
 CADENCE = Cadence(log_every=20, checkpoint_every=100, checkpoint_seconds=60.0)  # the command's
 

@@ -54,7 +54,7 @@ class GuessingLevel:
     class_share: Level
 
 
-def guessing_level(
+def chance_level(
     labels_by_fold: Mapping[str, Sequence[str]],
     classes: Sequence[str],
     looks: int,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from fdp_jax.paper_numbers import paper_table
+from fdp_jax.paper.numbers import paper_table
 
 OURS = ("FDP", "fdp")  # the paper's own method in the first column of its tables
 

@@ -12,11 +12,11 @@ from fdp_jax.config import Backbone, ModelConfig
 from fdp_jax.models.layers import (
     BatchNorm,
     Convolution,
+    DropPath,
     Mlp,
     MultiHeadConv,
     PatchEmbedding,
     Pointwise,
-    StochasticDepth,
     attend,
     average_pool,
 )
@@ -47,7 +47,7 @@ class LocalRelationalAggregator(nn.Module):
         """[n, h, w, c] -> [n, h / stride, w / stride, channels]."""
         cfg = self.config
         momentum = cfg.batch_norm_momentum
-        skip = StochasticDepth(self.skip_rate, self.frames)
+        skip = DropPath(self.skip_rate, self.frames)
         x = PatchEmbedding(self.channels, self.stride, momentum)(x, train=train)
         if self.convolution == "fdp":
             y = MultiHeadConv(cfg.head_channels, momentum, cfg.forms.multi_head)(x, train=train)
@@ -122,7 +122,7 @@ class GlobalRelationalAggregator(nn.Module):
         """[n, h, w, c] -> [n, h, w, channels]."""
         cfg = self.config
         momentum = cfg.batch_norm_momentum
-        skip = StochasticDepth(self.skip_rate, self.frames)
+        skip = DropPath(self.skip_rate, self.frames)
         x = PatchEmbedding(self.attention_channels, 1, momentum)(x, train=train)
         attended = MultiHeadSelfAttention(cfg, self.window)(
             BatchNorm(momentum)(x, train=train), train=train

@@ -8,7 +8,7 @@ from fdp_jax.models.transformer import LocalGlobalTransformer
 from fdp_jax.models.vision_transformer import VisionTransformer
 
 
-def frame_network(
+def make_backbone(
     config: ModelConfig, backbone: Backbone, ablate: Ablation, frames: int
 ) -> nn.Module:
     """The chosen network, frames [n, h, w, 3] in [-1, 1] -> [n, width], named by its structure.

@@ -8,7 +8,7 @@ import flax.struct
 import jax
 
 from fdp_jax.config import Ablation, Backbone, ModelConfig
-from fdp_jax.models.backbones import frame_network
+from fdp_jax.models.backbones import make_backbone
 from fdp_jax.models.dynamic_image_head import DynamicImageHead
 from fdp_jax.models.rank_scorer import RankScorer
 from fdp_jax.models.recognition_head import RecognitionHead
@@ -53,7 +53,7 @@ class FDP(nn.Module):
         cfg = self.config
         b, t, h, w, c = clips.shape
         frames = clips.reshape(b * t, h, w, c)
-        pooled = frame_network(cfg, self.backbone, self.ablate, t)(frames, train=train)
+        pooled = make_backbone(cfg, self.backbone, self.ablate, t)(frames, train=train)
         features = nn.Dense(h * w, name="FrameFeature")(pooled)
         features = features.reshape(b, t, h * w)
         dynamic = TemporalPooling(

@@ -206,7 +206,7 @@ class Mlp(nn.Module):
         return nn.Dropout(self.dropout, deterministic=not train)(y)
 
 
-class StochasticDepth(nn.Module):
+class DropPath(nn.Module):
     """Skips a residual branch for whole clips in training, and scales what is kept.
 
     Attributes:

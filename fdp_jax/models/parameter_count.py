@@ -7,7 +7,7 @@ from fdp_jax.config import TRANSFORMERS, TrainConfig
 from fdp_jax.models.fdp import FDP
 
 
-def part_sizes(config: TrainConfig, classes: int) -> dict[str, int]:
+def count_params_by_module(config: TrainConfig, classes: int) -> dict[str, int]:
     """Parameters of each part of the network, by its name in the tree of weights."""
     clip = config.clip
     clips = jnp.zeros((1, clip.frames, clip.crop, clip.crop, 3))
@@ -25,7 +25,9 @@ def backbone_parameters(config: TrainConfig) -> int:
     The counts printed there are those of the local-global feature-aware transformer without the
     projection to F_k, and of ViT-Base and ResNet18 with it.
     """
-    sizes = part_sizes(config, classes=2)  # the number of classes touches other parts only
+    sizes = count_params_by_module(
+        config, classes=2
+    )  # the number of classes touches other parts only
     if config.backbone in TRANSFORMERS:
         return sizes["LocalGlobalTransformer"]
     (backbone,) = sizes.keys() & {"ResNet18", "VisionTransformer"}

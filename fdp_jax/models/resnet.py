@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fdp_jax.config import ConvolutionForm, ModelConfig
-from fdp_jax.models.layers import BatchNorm, Convolution, StochasticDepth, grey_channel
+from fdp_jax.models.layers import BatchNorm, Convolution, DropPath, grey_channel
 
 BLOCKS_PER_STAGE = 2
 
@@ -45,7 +45,7 @@ class ResidualBlock(nn.Module):
         if self.stride > 1 or x.shape[-1] != self.channels:
             x = Convolution(self.channels, side=1, stride=self.stride, name="Shortcut")(x)
             x = BatchNorm(self.momentum, name="ShortcutNorm")(x, train=train)
-        return nn.relu(x + StochasticDepth(self.skip_rate, self.frames)(y, train=train))
+        return nn.relu(x + DropPath(self.skip_rate, self.frames)(y, train=train))
 
 
 class ResNet18(nn.Module):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdp_jax.config import ModelConfig
-from fdp_jax.models.layers import Pointwise, StochasticDepth, attend, grey_channel
+from fdp_jax.models.layers import DropPath, Pointwise, attend, grey_channel
 
 
 class TransformerBlock(nn.Module):
@@ -31,7 +31,7 @@ class TransformerBlock(nn.Module):
         """[n, p, c] -> [n, p, c]."""
         cfg = self.config
         c = x.shape[-1]
-        skip = StochasticDepth(self.skip_rate, self.frames)
+        skip = DropPath(self.skip_rate, self.frames)
         drop = nn.Dropout(cfg.dropout, deterministic=not train)
         y = drop(self._attention(nn.LayerNorm(dtype=x.dtype, name="AttentionNorm")(x)))
         x = x + skip(y, train=train)

@@ -70,11 +70,11 @@ def main(arguments: list[str]) -> None:
     options = parse_options(Options, None, arguments, PROGRAM, __doc__)
     _check(options)
     labels = _labels(options)
-    from fdp_jax.metrics.chance import guessing_level
+    from fdp_jax.metrics.chance import chance_level
 
     looks = options.looks or ((labels.looks,) if labels.looks else LOOKS)
     levels = [
-        guessing_level(
+        chance_level(
             labels.by_fold, labels.classes, number, options.draws, options.seed, labels.split
         )
         for number in looks

@@ -224,7 +224,7 @@ class ShownClip:
     mse: float
 
 
-def by_turns(table: PredictionTable) -> list[int]:
+def balanced_order(table: PredictionTable) -> list[int]:
     """Every row of the table, not ordered by looks: classes, right and wrong, and people by turns.
 
     Each class gives a right and a wrong clip, then second ones, and so on; where one kind is used
@@ -255,8 +255,8 @@ def by_turns(table: PredictionTable) -> list[int]:
 
 
 def choose_clips(table: PredictionTable, outputs: Outputs, count: int = 6) -> list[ShownClip]:
-    """The first `count` clips of `by_turns`, sorted by class."""
-    rows, right = by_turns(table)[:count], table.right
+    """The first `count` clips of `balanced_order`, sorted by class."""
+    rows, right = balanced_order(table)[:count], table.right
     corpora = [f"{name} " if len(set(table.dataset)) > 1 else "" for name in table.dataset]
     return [
         ShownClip(

@@ -16,7 +16,7 @@ from PIL import Image
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.reporting import words
 from fdp_jax.reporting.auxiliary import rank_losses, rank_targets
-from fdp_jax.reporting.figures import by_turns
+from fdp_jax.reporting.figures import balanced_order
 from fdp_jax.reporting.summary import headline_runs
 from fdp_jax.reporting.workdir import Outputs, Run
 
@@ -130,10 +130,10 @@ def _number(value: float) -> float | None:
 
 
 def cards(report: dict, run: Run) -> list[Card]:
-    """The run's clips in pictures, as many as fit `PICTURE_BYTES`, in the order of `by_turns`."""
+    """The run's clips in pictures, as many as fit `PICTURE_BYTES`, in balanced order."""
     table, outputs = run.table, run.outputs
     rows = prediction_rows(report, run)
-    order = by_turns(table)
+    order = balanced_order(table)
     pictures = _pictures_that_fit(outputs, order)
     return [
         Card(

@@ -12,10 +12,10 @@ from pathlib import Path
 from datasets.errors import UserError
 from datasets.protocols import Membership, Protocol
 from datasets.reading import open_corpus
+from fdp_jax.corpora import folder_of
 from fdp_jax.reporting.summary import headline_runs, split_of
 from fdp_jax.reporting.workdir import read_workdir
-from fdp_jax.training.corpora import folder_of
-from fdp_jax.training.folds import make_folds
+from fdp_jax.splits import make_folds
 
 
 @dataclass(frozen=True)

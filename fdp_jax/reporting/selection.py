@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from fdp_jax.metrics.chance import guessing_level
+from fdp_jax.metrics.chance import chance_level
 from fdp_jax.metrics.scores import SCORE_NAMES
 from fdp_jax.reporting.words import SCORE_TITLES, percent, rule_name, spread_text
 from fdp_jax.reporting.workdir import Run
@@ -33,7 +33,7 @@ def _guessing(run: Run | None) -> dict | None:
         return None
     labels = {fold.name: fold.table.label for fold in run.folds}
     split = run.info.get("split", "people")
-    return asdict(guessing_level(labels, run.info["classes"], run.looks, split=split))
+    return asdict(chance_level(labels, run.info["classes"], run.looks, split=split))
 
 
 def table(report: dict) -> list[tuple[str, ...]]:

@@ -12,8 +12,8 @@ import urllib.request
 import pytest
 
 from tests.conftest import ROOT
-from tests.face_videos import empty_frames, face_frames, write_video
-from tests.tiny import random_clips, train_tiny
+from tests.helpers.face_videos import empty_frames, face_frames, write_video
+from tests.helpers.tiny import random_clips, train_tiny
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import expect
 
 from fdp_jax.report import write_report
-from tests.test_report import NASTY
-from tests.test_report_workdir import make_workdir
+from tests.reporting.test_report import NASTY
+from tests.reporting.test_report_workdir import make_workdir
 
 PEOPLE = ("00<b>6", "王小明", 'a"b & c')
 

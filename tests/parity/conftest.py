@@ -4,12 +4,12 @@ import importlib.util
 
 import pytest
 
-# A test run without requirements-parity.txt leaves this folder out.
+# A test run without requirements/parity.txt leaves this folder out.
 if importlib.util.find_spec("torch") is None:
     collect_ignore_glob = ["test_*.py"]
 else:
     import torch
-    from pairs import Pair
+    from tests.parity.pairs import Pair
 
     # On busy cores PyTorch's threads wait for one another: two can be a hundred times slower.
     torch.set_num_threads(1)

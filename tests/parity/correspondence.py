@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fdp_jax.twin import FDPTwin
+from fdp_jax.benchmark.torch_reference import TorchFDP
 
 # Path of a module inside its block of the twin -> path inside the Flax block.
 LOCAL = {
@@ -102,7 +102,7 @@ def to_torch_layout(kernel: np.ndarray, name: str, module: nn.Module) -> np.ndar
     raise TypeError(f"no layout for {name}")
 
 
-def in_twin_layout(twin: FDPTwin, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def in_twin_layout(twin: TorchFDP, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Flax variables, or gradients of the same shape -> {name in the twin: array}.
 
     Args:
@@ -130,7 +130,7 @@ def in_twin_layout(twin: FDPTwin, variables: Mapping[str, Any]) -> dict[str, np.
     return arrays
 
 
-def load_flax(twin: FDPTwin, variables: Mapping[str, Any]) -> None:
+def load_flax(twin: TorchFDP, variables: Mapping[str, Any]) -> None:
     """Copies weights and running statistics of the JAX network into the twin."""
     state = twin.state_dict()
     for name, array in in_twin_layout(twin, variables).items():

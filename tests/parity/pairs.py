@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
-from correspondence import load_flax
+from tests.parity.correspondence import load_flax
 
+from fdp_jax.benchmark.torch_reference import TorchFDP, TwinOutputs, twin_loss
 from fdp_jax.config import OptimizerConfig, preset
+from fdp_jax.input_pipeline import Batch
 from fdp_jax.models.fdp import Outputs
-from fdp_jax.sampling import Batch
-from fdp_jax.steps import StepReport, Steps, TrainState
-from fdp_jax.twin import FDPTwin, TwinOutputs, twin_loss
+from fdp_jax.train_step import StepMetrics, Steps, TrainState
 
 CLASSES = 5
 # The paper's, whatever a preset may say.
@@ -100,7 +100,7 @@ def decided(variables: dict) -> dict:
 @partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 def jax_step(
     steps: RecordingSteps, state: TrainState, batch: Batch
-) -> tuple[TrainState, StepReport]:
+) -> tuple[TrainState, StepMetrics]:
     """One training step on a given batch."""
     return steps.update(state, batch, {})
 
@@ -168,15 +168,15 @@ class Pair:
         moments = jax.jit(self.steps.optimizer.init)(params)
         return TrainState(np.int32(0), params, variables["batch_stats"], moments)
 
-    def twin(self, variables: dict) -> FDPTwin:
+    def twin(self, variables: dict) -> TorchFDP:
         """A new twin with these variables, of their float type."""
         clip = self.config.clip
-        twin = FDPTwin(self.config.model, CLASSES, clip.frames, clip.crop)
+        twin = TorchFDP(self.config.model, CLASSES, clip.frames, clip.crop)
         twin.to(torch.from_numpy(jax.tree.leaves(variables["params"])[0]).dtype)
         load_flax(twin, variables)
         return twin
 
-    def twin_step(self, twin: FDPTwin, batch: Batch | None = None) -> TwinStep:
+    def twin_step(self, twin: TorchFDP, batch: Batch | None = None) -> TwinStep:
         """The twin's passes in training mode, on the pair's batch if none is given."""
         batch = self.batch if batch is None else batch
         twin.train()

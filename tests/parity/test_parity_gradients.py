@@ -9,10 +9,10 @@ import re
 
 import jax
 import numpy as np
-from correspondence import flax_path, in_twin_layout
-from pairs import Pair, decided, first_clips, in_double, jax_step, recorded_gradients
+from tests.parity.correspondence import flax_path, in_twin_layout
+from tests.parity.pairs import Pair, decided, first_clips, in_double, jax_step, recorded_gradients
 
-from fdp_jax.twin import FDPTwin
+from fdp_jax.benchmark.torch_reference import TorchFDP
 
 # A constant added to whole channels is taken away by the next batch normalisation, a constant
 # value passes the softmax as such a constant, and a key's bias adds the same to all similarities.
@@ -22,7 +22,7 @@ WITHOUT_GRADIENT = re.compile(
 
 
 def wrong_gradients(
-    twin: FDPTwin, gradients: dict, found: dict[str, np.ndarray], relative: float, floor: float
+    twin: TorchFDP, gradients: dict, found: dict[str, np.ndarray], relative: float, floor: float
 ) -> list[str]:
     """Leaves whose gradients differ by more than `relative` of their largest entry plus `floor`.
 

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 import torch
-from correspondence import flax_path
-from pairs import CLASSES, Pair, twin_clips
+from tests.parity.correspondence import flax_path
+from tests.parity.pairs import CLASSES, Pair, twin_clips
 from torch import nn
 
+from fdp_jax.benchmark.torch_reference import TorchFDP, TwinOutputs
 from fdp_jax.config import preset
-from fdp_jax.twin import FDPTwin, TwinOutputs
 
 TOLERANCE = 1e-4
 
@@ -24,13 +24,13 @@ def differences(expected: object, twin: TwinOutputs) -> dict[str, float]:
     }
 
 
-def evaluate(twin: FDPTwin, pair: Pair) -> TwinOutputs:
+def evaluate(twin: TorchFDP, pair: Pair) -> TwinOutputs:
     with torch.no_grad():
         return twin.eval()(twin_clips(pair.batch))
 
 
 def test_transformer_has_the_papers_parameters() -> None:
-    twin = FDPTwin(preset("paper").model, CLASSES)
+    twin = TorchFDP(preset("paper").model, CLASSES)
     assert sum(weight.numel() for weight in twin.transformer.parameters()) == 14_820_128
 
 
@@ -81,48 +81,48 @@ def test_running_statistics(pair: Pair) -> None:
         np.testing.assert_allclose(norm.running_var, var, atol=1e-5, rtol=1e-4, err_msg=name)
 
 
-def _reverse_time(twin: FDPTwin) -> None:
+def _reverse_time(twin: TorchFDP) -> None:
     twin.temporal_pooling.weight.data = twin.temporal_pooling.weight.data.flip(2)
 
 
-def _reverse_heads(twin: FDPTwin) -> None:
+def _reverse_heads(twin: TorchFDP) -> None:
     conv = twin.transformer.blocks["Stage2Local1"].heads.conv
     conv.weight.data = conv.weight.data.unflatten(0, (conv.groups, -1)).flip(0).flatten(0, 1)
 
 
-def _shift_attention_heads(twin: FDPTwin) -> None:
+def _shift_attention_heads(twin: TorchFDP) -> None:
     output = twin.transformer.blocks["Stage2Global1"].attention.output
     output.weight.data = output.weight.data.roll(8, dims=1)
 
 
-def _swap_queries_and_keys(twin: FDPTwin) -> None:
+def _swap_queries_and_keys(twin: TorchFDP) -> None:
     attention = twin.transformer.blocks["Stage3Global1"].attention
     attention.query, attention.key = attention.key, attention.query
 
 
-def _leave_keys_as_they_are(twin: FDPTwin) -> None:
+def _leave_keys_as_they_are(twin: TorchFDP) -> None:
     twin.transformer.blocks["Stage1Global1"].attention.norm = nn.Identity()
 
 
-def _pool_at_most(twin: FDPTwin) -> None:
+def _pool_at_most(twin: TorchFDP) -> None:
     twin.transformer.blocks["Stage4Local1"].embedding.pool = nn.MaxPool2d(2)
 
 
-def _transpose_stem(twin: FDPTwin) -> None:
+def _transpose_stem(twin: TorchFDP) -> None:
     twin.transformer.stem.weight.data = twin.transformer.stem.weight.data.transpose(2, 3)
 
 
-def _flatten_rows_first(twin: FDPTwin) -> None:
+def _flatten_rows_first(twin: TorchFDP) -> None:
     hidden = twin.recognition.hidden
     hidden.weight.data = hidden.weight.data.unflatten(1, (8, -1)).transpose(1, 2).flatten(1)
 
 
-def _transpose_deconvolution(twin: FDPTwin) -> None:
+def _transpose_deconvolution(twin: TorchFDP) -> None:
     up = twin.construction.up[0]
     up.weight.data = up.weight.data.transpose(2, 3)
 
 
-def _leak_nothing(twin: FDPTwin) -> None:
+def _leak_nothing(twin: TorchFDP) -> None:
     twin.construction.encoder[0].activation = nn.ReLU()
 
 
@@ -141,7 +141,7 @@ def _leak_nothing(twin: FDPTwin) -> None:
         _leak_nothing,
     ],
 )
-def test_a_wrong_twin_is_noticed(small: Pair, break_it: Callable[[FDPTwin], None]) -> None:
+def test_a_wrong_twin_is_noticed(small: Pair, break_it: Callable[[TorchFDP], None]) -> None:
     twin = small.twin(small.evaluation_variables)
     break_it(twin)
     assert max(differences(small.evaluated, evaluate(twin, small)).values()) > 10 * TOLERANCE

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 import torch
-from pairs import CLASSES, OPTIMIZER, Pair, decided, in_double, jax_step
+from tests.parity.pairs import CLASSES, OPTIMIZER, Pair, decided, in_double, jax_step
 
+from fdp_jax.benchmark.torch_reference import DropPath, TorchFDP
 from fdp_jax.config import preset
-from fdp_jax.sampling import Batch
-from fdp_jax.twin import FDPTwin, StochasticDepth
+from fdp_jax.input_pipeline import Batch
 
 STEPS = 10
 
@@ -61,7 +61,7 @@ def test_ten_steps_in_double_precision(small: Pair) -> None:
 
 def test_stochastic_depth_draws_once_a_clip() -> None:
     torch.manual_seed(0)
-    skip = StochasticDepth(0.25, frames=8)
+    skip = DropPath(0.25, frames=8)
     branch = torch.ones(4000 * 8, 1, 1, 1)
     clips = skip.train()(branch).reshape(4000, 8)
     assert (clips == clips[:, :1]).all()
@@ -72,13 +72,13 @@ def test_stochastic_depth_draws_once_a_clip() -> None:
 
 def test_stochastic_depth_rises_over_the_blocks() -> None:
     config = preset("paper").model
-    rates = [block.skip.rate for block in FDPTwin(config, CLASSES).transformer.blocks.values()]
+    rates = [block.skip.rate for block in TorchFDP(config, CLASSES).transformer.blocks.values()]
     np.testing.assert_allclose(rates, np.linspace(0.0, config.stochastic_depth, 12))
 
 
 def test_stochastic_depth_acts_in_training_only(small: Pair) -> None:
     config = dataclasses.replace(small.config.model, stochastic_depth=0.5)
-    twin = FDPTwin(config, CLASSES)
+    twin = TorchFDP(config, CLASSES)
     clips = torch.rand(2, 8, 3, 64, 64)
     with torch.no_grad():
         first, second = twin.train()(clips), twin(clips)

@@ -1,1 +1,0 @@
-"""From folds to trained networks and their predictions on disk."""

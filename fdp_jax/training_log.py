@@ -1,0 +1,78 @@
+"""Losses over a training: JSON lines and TensorBoard events, the same numbers in both.
+
+Without tensorboardX there are the lines alone.
+"""
+
+import functools
+import json
+import shutil
+from pathlib import Path
+
+from fdp_jax.files import write_atomically
+from fdp_jax.workdir import TrainingDirectory
+
+
+class TrainingLog:
+    """Appends to a training's log; what was written after the restored step is dropped first."""
+
+    def __init__(self, directory: TrainingDirectory, restored_step: int):
+        """Opens the log of a training that goes on from `restored_step`."""
+        self._path = directory.log
+        kept = [row for row in read_log(self._path) if row["step"] <= restored_step]
+        write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+        # Events are written behind our back, so a kill may lose some: they are made again from
+        # the log.
+        shutil.rmtree(directory.tensorboard, ignore_errors=True)
+        self._events_path, self._events = directory.tensorboard, None
+        self._rows_without_events = kept
+
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        """One line: step, then the scalars."""
+        row = {"step": step, **scalars}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self._rows_without_events.append(row)
+        self._write_events()
+
+    def _write_events(self) -> None:
+        kind = _summary_writer()
+        if kind is None:
+            return
+        if self._events is None:
+            # The queue never fills, or a full disk would block instead of being told.
+            self._events = kind(str(self._events_path), max_queue=10**6, flush_secs=10)
+        for row in self._rows_without_events:
+            for name, value in row.items():
+                if name != "step":
+                    self._events.add_scalar(name, value, row["step"])
+        self._rows_without_events.clear()
+
+    def close(self) -> None:
+        """Flushes the events."""
+        self._write_events()
+        if self._events:
+            self._events.close()
+
+
+@functools.cache
+def _summary_writer() -> type | None:
+    """None without tensorboardX: the events are for convenience, the report reads the lines.
+
+    Loaded with the first line, when the device is at work: it loads torch where that is installed.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ModuleNotFoundError:
+        return None
+    return SummaryWriter
+
+
+def read_log(path: Path) -> list[dict]:
+    """The lines of a log; one torn by a kill is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows

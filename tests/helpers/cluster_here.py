@@ -1,0 +1,60 @@
+"""A Ray cluster of several machines on this one, and a launcher beside it, for tests."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+class ClusterHere:
+    """Machines with declared CPU cores and GPUs; there need be none."""
+
+    def __init__(self, machines: int, cpus: int, gpus: int):
+        """Starts them; the first leads the others and stays."""
+        from ray.cluster_utils import Cluster
+
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+        self._declared = {
+            "num_cpus": cpus, "num_gpus": gpus, "object_store_memory": 100 * 2**20,
+        }  # fmt: skip
+        head = {**self._declared, "include_dashboard": False}
+        self._cluster = Cluster(True, head_node_args=head)
+        self.address = self._cluster.address
+        self.others = [self._cluster.add_node(**self._declared) for _ in range(machines - 1)]
+
+    def lose_a_machine(self) -> str:
+        """Kills every process of the newest machine; returns Ray's name of it."""
+        node = self.others.pop()
+        self._cluster.remove_node(node, allow_graceful=False)
+        return node.node_id
+
+    def add_a_machine(self) -> None:
+        """As the others."""
+        self.others.append(self._cluster.add_node(**self._declared))
+
+    def stop(self) -> None:
+        """All of them."""
+        self._cluster.shutdown()
+
+
+class Launcher:
+    """`python -m launch.loso` in the background, in a process group of its own."""
+
+    def __init__(self, address: str, options: list[str], output: Path):
+        """Starts it; what it prints is appended to `output`."""
+        self.output = output
+        command = [sys.executable, "-m", "launch.loso", f"--address={address}", *options]
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+        with output.open("a") as file:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=file, stderr=file,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

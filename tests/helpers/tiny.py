@@ -1,0 +1,102 @@
+"""The smallest FDP that is still one: compiles in seconds, for tests of everything around it."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from datasets.crop import Crop
+from datasets.protocols import Membership, Protocol
+from fdp_jax.clips import Clips
+from fdp_jax.config import ClipConfig, ModelConfig, OptimizerConfig, TrainConfig
+
+TINY = TrainConfig(
+    steps=6,
+    batch_size=4,
+    model=ModelConfig(
+        stem_channels=8, local_channels=(8,), attention_channels=(8,), output_channels=(16,),
+        key_value_windows=(2,), local_blocks=1, construction_channels=(4,), pooled_channels=2,
+        recognition_units=8,
+    ),
+    clip=ClipConfig(frames=4, crop=16),
+    optimizer=OptimizerConfig(learning_rate=1e-2),
+)  # fmt: skip
+
+# For each option of which only its effect on the computation matters, another value than TINY's.
+CHANGES = {
+    "batch_size": 5,
+    "precision": "bfloat16",
+    "model.stochastic_depth": 0.6,
+    "model.dropout": 0.5,
+    "model.leaky_slope": 0.5,
+    "model.initial_std": 0.05,
+    "model.temporal_initial_std": 0.1,
+    "model.batch_norm_momentum": 0.5,
+    "clip.frames": 3,
+    "clip.crop": 8,
+    "clip.flip_probability": 0.1,
+    "loss.recognition_weight": 0.5,
+    "loss.dynamic_image_weight": 3.0,
+    "loss.rank_weight": 0.7,
+    "loss.rank_slope": 3.0,
+    "optimizer.learning_rate": 0.02,
+    "optimizer.weight_decay": 1.0,
+    "optimizer.second_moment_decay": 0.5,
+    "optimizer.warmup_steps": 3,
+    "optimizer.schedule": "cosine",
+}
+
+# TINY for a command line.
+TINY_OPTIONS = [
+    f"--{group}.{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    for group in ("model", "clip", "optimizer")
+    for name, value in dataclasses.asdict(getattr(TINY, group)).items()
+    if name != "forms"
+] + [f"--steps={TINY.steps}", f"--batch_size={TINY.batch_size}"]
+
+
+def train_tiny(folder: Path, clips: Clips, names: tuple[str, ...], steps: int = 2) -> Path:
+    """Trains folds of seed 7 into `folder`, which it gives back."""
+    from fdp_jax.plan import Run
+    from fdp_jax.run_folds import run_folds
+    from fdp_jax.schedule import Cadence
+
+    config = dataclasses.replace(TINY, steps=steps, batch_size=4)
+    run_folds(Run(config, "tiny", (7,), names, folder, Cadence(1, steps), "by hand"), clips)
+    return folder
+
+
+def random_clips(
+    people: int = 3,
+    each: int = 3,
+    classes: int = 2,
+    seed: int = 0,
+    corpora: tuple[str, ...] = ("noise",),
+    split: Literal["people", "corpora"] = "people",
+) -> Clips:
+    """Clips of noise, of 5 to 9 frames of 72 x 72 grey pixels.
+
+    People have the same names in every corpus, and clips the same names for every person.
+    """
+    rng = np.random.default_rng(seed)
+    count = len(corpora) * people * each
+    lengths = rng.integers(5, 10, count).astype(np.int32)
+    names = tuple(f"class{k}" for k in range(classes))
+    parts = tuple(Membership(corpus, {name: name for name in names}) for corpus in corpora)
+    of_clip = list(itertools.product(corpora, range(people), range(each)))
+    return Clips(
+        protocol=Protocol("2class", names, parts, split),
+        frames=rng.integers(0, 256, (lengths.sum(), 72, 72, 1), np.uint8),
+        starts=(np.cumsum(lengths) - lengths).astype(np.int32),
+        lengths=lengths,
+        labels=np.resize(np.arange(classes, dtype=np.int32), count),
+        datasets=tuple(corpus for corpus, _, _ in of_clip),
+        subjects=tuple(f"p{person}" for _, person, _ in of_clip),
+        names=tuple(f"EP{clip:02}_01f" for _, _, clip in of_clip),
+        label_version=", ".join(f"{corpus} made up" for corpus in corpora),
+        corrections=(),
+        warnings=(),
+        crop=Crop(per_frame=False, side=72, margin=2.5),
+    )

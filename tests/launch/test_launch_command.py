@@ -1,0 +1,151 @@
+"""`python -m launch.loso` and `launch.experiments` as one types them, with Ray on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from launch.view import read_ledger
+from tests.conftest import ROOT, run_module
+from tests.helpers.tiny import TINY_OPTIONS
+from tests.helpers.without_packages import environment_without
+
+pytest.importorskip("ray")
+
+OFTEN = ["--checkpoint_every=10", "--checkpoint_seconds=0", "--log_every=5"]
+
+
+def options(data_dir: Path, workdir: Path, steps: int) -> list[str]:
+    return [
+        "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={workdir}", *TINY_OPTIONS,
+        f"--steps={steps}", *OFTEN,
+    ]  # fmt: skip
+
+
+def fold_of(workdir: Path, name: str) -> Path:
+    return workdir / "seed_0" / "folds" / name
+
+
+def test_a_fold_that_fails_is_named_and_the_rest_has_the_bits_of_one_core(data_dir, tmp_path):
+    spread, in_turn = tmp_path / "spread", tmp_path / "in_turn"
+    broken = fold_of(spread, "s02")
+    broken.parent.mkdir(parents=True)
+    broken.touch()  # where its folder should be
+    arguments = [*options(data_dir, spread, 30), "--folds=s01,s02,s03"]
+    first = run_module("launch.loso", *arguments, "--retries=1", check=False)
+    assert first.returncode == 1 and "Traceback" not in first.stderr
+    last = first.stderr.splitlines()[-1]
+    assert last.startswith("error: 1 of 3 folds failed: fold s02: ") and str(broken) in last
+    assert "the same command tries them again" in last and "INCOMPLETE" in first.stdout
+    report = json.loads((spread / "report.json").read_text())
+    assert not report["complete"] and "s02" in {f["fold"] for f in report["missing_folds"]}
+    assert sum(["s02"] in [f[1:] for f in row["folds"]] for row in begun(spread)) == 2
+    before = (fold_of(spread, "s01") / "done.json").read_bytes()
+
+    broken.unlink()
+    imports = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+    again = run_module("launch.loso", *arguments, env=imports)
+    imported = {line.rpartition("|")[2].strip() for line in again.stderr.splitlines()}
+    assert "ray" in imported and not imported & {"jax", "flax", "orbax"}  # nor any of theirs
+    assert [row["folds"] for row in begun(spread)][-1] == [[0, "s02"]]
+    assert (fold_of(spread, "s01") / "done.json").read_bytes() == before
+
+    core = min(os.sched_getaffinity(0))
+    arguments = [*options(data_dir, in_turn, 30), "--folds=s01,s02,s03"]
+    run_module("fdp_jax.train", *arguments, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+    for name in ("predictions.csv", "seed_0/folds/s02/log.jsonl"):
+        a, b = (without_clock(workdir / name) for workdir in (spread, in_turn))
+        assert a == b
+
+
+def begun(workdir: Path) -> list[dict]:
+    return [row for row in read_ledger(workdir) if row["event"] == "begins"]
+
+
+def without_clock(path: Path):
+    if path.suffix == ".csv":
+        return path.read_bytes()
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize(
+    "name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)]
+)  # a queue's time limit ends it as Ctrl-C does
+def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(data_dir, tmp_path, name):
+    workdir = tmp_path / "stopped"
+    arguments = [*options(data_dir, workdir, 100_000), "--folds=s01"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launch.loso", *arguments], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    checkpoints = fold_of(workdir, "s01") / "checkpoints"
+    until = time.monotonic() + 120
+    while not any(path.name.isdecimal() for path in checkpoints.glob("*")):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.2)
+    (worker,) = [row["pid"] for row in read_ledger(workdir) if row["event"] == "worker"]
+    if name == "SIGINT":
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    else:
+        process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "stopped; the same command goes on from here"
+    assert "Traceback" not in told
+    assert not Path(f"/proc/{worker}").exists()
+
+
+def test_an_experiment_spreads_its_runs(data_dir, tmp_path):
+    arguments = [
+        "table4", "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}",
+        "--group_folds=2", *TINY_OPTIONS, "--steps=2", "--retries=0",
+    ]  # fmt: skip
+    told = run_module("launch.experiments", *arguments)
+    assert "table4.md" in told.stdout
+    runs = [path.parent for path in tmp_path.glob("*/launch.jsonl")]
+    assert runs and all(json.loads((run / "report.json").read_text())["complete"] for run in runs)
+
+
+@pytest.mark.parametrize("command", ["launch.loso", "launch.experiments"])
+def test_without_ray_there_is_one_sentence(tmp_path, command):
+    environment = environment_without(tmp_path, {"ray"})
+    what = ["--dataset=synthetic"] if command == "launch.loso" else ["figure4"]
+    done = run_module(command, *what, check=False, env=environment)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "pip install -r requirements/launch.txt" in done.stderr
+    shown = run_module(command, "--help", env=environment).stdout
+    assert "--gpus_per_fold" in shown and "--address" in shown and "--retries" in shown
+
+
+def test_an_option_of_nobody_is_refused_for_an_experiment_too():
+    done = run_module("launch.experiments", "figure4", "--gpus_per_folt=1", check=False)
+    assert done.returncode == 1 and "did you mean --gpus_per_fold" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".venv").exists(), reason="the script takes the README's .venv")
+def test_the_queue_script_starts_a_cluster_and_ends_as_its_launcher_does(data_dir, tmp_path):
+    srun = tmp_path / "srun"  # as if this machine were the allocation's other one, too
+    srun.write_text('#!/usr/bin/env bash\nwhile [[ $1 == --* ]]; do shift; done\nexec "$@"\n')
+    srun.chmod(0o755)
+    allocation = {
+        "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "1",
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path),
+    }  # fmt: skip
+    workdir = tmp_path / "run"
+    for steps, status in ((0, 1), (30, 0)):
+        arguments = [*options(data_dir, workdir, steps), "--folds=s01,s02,s03"]
+        done = subprocess.run(
+            ["bash", "launch/slurm.sh", *arguments], cwd=ROOT, env={**os.environ, **allocation},
+            capture_output=True, text=True, timeout=200,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+    workers = [row for row in read_ledger(workdir) if row["event"] == "worker"]
+    assert len({row["node"] for row in workers}) == 2
