@@ -8,7 +8,8 @@ This module is all that is needed beside jax, numpy and flatbuffers, and may be 
     said = network.predict(faces[None])            # any number of clips at once
     dict(zip(network.classes, said["probabilities"][0]))
 
-`python exported_model.py FILE` shows what a file holds, and with CLIP.npy behind it prints one JSON line a clip. `python -m fdp_jax.export` writes such files.
+`python exported_model.py FILE` shows what a file holds, and with CLIP.npy behind it prints one
+JSON line a clip. `python -m fdp_jax.export` writes such files.
 
 The file is an ordinary zip without compression or pickles. Its comment is the SHA-256 of all bytes
 before it, in hexadecimal. A program that jax.export wrote may call whatever jaxlib offers: take
@@ -140,7 +141,7 @@ def _read(path: Path) -> tuple[dict, bytes, dict[str, np.ndarray]]:
             if header["version"] != VERSION:
                 raise ArtefactError(
                     f"{path} has version {header['version']} of the format and version {VERSION} "
-                    "can be read here; export it again, or take the exported_model.py of that version"
+                    "can be read here; export it again, or take exported_model.py of that version"
                 )
             weights = {
                 entry.removeprefix(WEIGHTS).removesuffix(".npy"): _array(entries.read(entry))

@@ -57,7 +57,9 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
         "fdp_jax/config.py", "fdp_jax/clips.py", "fdp_jax/files.py", "fdp_jax/json_files.py",
         "fdp_jax/templates.py", "fdp_jax/sampler.py",
         "fdp_jax/paper/numbers.py", "fdp_jax/predict.py", "fdp_jax/app.py",
-        *(f"fdp_jax/{name}.py" for name in ("schedule","splits","grouping","plan","progress","model_selection","workdir")),
+        *(f"fdp_jax/{name}.py" for name in (
+            "schedule", "splits", "grouping", "plan", "progress", "model_selection", "workdir",
+        )),
         *(f"fdp_jax/inference/{name}.py" for name in (
             "aligning", "faces", "limiting", "page", "pictures", "reading", "result", "windows",
         )),

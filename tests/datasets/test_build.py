@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers import samm_corpus
 
 from datasets import processes
 from datasets.build import BuildOptions, build_corpus
@@ -21,6 +20,7 @@ from datasets.example import write_example
 from datasets.reading import corpus_directory, open_corpus
 from datasets.sources import describe_source, other_source
 from datasets.synthetic import synthetic_dataset_builder
+from tests.helpers import samm_corpus
 
 TINY = BuildOptions(people=2, clips_per_category=1, workers=1)
 

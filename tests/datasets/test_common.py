@@ -5,7 +5,6 @@ import tempfile
 
 import numpy as np
 import pytest
-from tests.helpers import samm_corpus
 import tensorflow_datasets as tfds
 
 from datasets import common
@@ -16,6 +15,7 @@ from datasets.errors import UserError
 from datasets.reading import open_corpus
 from datasets.samm import samm_dataset_builder
 from datasets.synthetic import synthetic_dataset_builder
+from tests.helpers import samm_corpus
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import openpyxl
 import pytest
-from tests.helpers.samm_corpus import CLIPS, FRAMES, SHEET, change_rows, write
 
 from datasets import faces
 from datasets.build import BuildOptions, build_corpus
 from datasets.errors import UserError
 from datasets.reading import open_corpus
+from tests.helpers.samm_corpus import CLIPS, FRAMES, SHEET, change_rows, write
 
 ONE_PROCESS = BuildOptions(workers=1)
 

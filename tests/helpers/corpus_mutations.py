@@ -1,6 +1,7 @@
 """Spoils tiny corpora at random: cells of their sheets, files and folders of their trees.
 
-`python -m tests.helpers.corpus_mutations --count=500 [--first=0]` runs cases and prints their ends; a case that breaks a promise ends it with the case's number.
+`python -m tests.helpers.corpus_mutations --count=500 [--first=0]` runs cases and prints how each
+ends; a case that breaks a promise stops it, with the number of the case.
 """
 
 import argparse

@@ -10,8 +10,8 @@ from datasets.errors import UserError
 from fdp_jax import report
 from fdp_jax.metrics import chance
 from fdp_jax.metrics.chance import chance_level
-from tests.datasets import test_counts as sheets
 from tests.conftest import run_module
+from tests.datasets import test_counts as sheets
 from tests.reporting.test_report_workdir import make_workdir
 
 SAMM_CLASSES = ("anger", "contempt", "happiness", "surprise", "other")

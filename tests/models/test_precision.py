@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.helpers.tiny import TINY, random_clips
 
 from fdp_jax.config import Backbone, Forms
 from fdp_jax.rng import fold_key
 from fdp_jax.train_loop import device_corpus
 from fdp_jax.train_step import Steps
+from tests.helpers.tiny import TINY, random_clips
 
 CLIPS = random_clips(each=4)
 

@@ -9,6 +9,7 @@ if importlib.util.find_spec("torch") is None:
     collect_ignore_glob = ["test_*.py"]
 else:
     import torch
+
     from tests.parity.pairs import Pair
 
     # On busy cores PyTorch's threads wait for one another: two can be a hundred times slower.

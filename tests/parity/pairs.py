@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
-from tests.parity.correspondence import load_flax
 
 from fdp_jax.benchmark.torch_reference import TorchFDP, TwinOutputs, twin_loss
 from fdp_jax.config import OptimizerConfig, preset
 from fdp_jax.input_pipeline import Batch
 from fdp_jax.models.fdp import Outputs
 from fdp_jax.train_step import StepMetrics, Steps, TrainState
+from tests.parity.correspondence import load_flax
 
 CLASSES = 5
 # The paper's, whatever a preset may say.

@@ -9,10 +9,10 @@ import re
 
 import jax
 import numpy as np
-from tests.parity.correspondence import flax_path, in_twin_layout
-from tests.parity.pairs import Pair, decided, first_clips, in_double, jax_step, recorded_gradients
 
 from fdp_jax.benchmark.torch_reference import TorchFDP
+from tests.parity.correspondence import flax_path, in_twin_layout
+from tests.parity.pairs import Pair, decided, first_clips, in_double, jax_step, recorded_gradients
 
 # A constant added to whole channels is taken away by the next batch normalisation, a constant
 # value passes the softmax as such a constant, and a key's bias adds the same to all similarities.

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 import torch
-from tests.parity.correspondence import flax_path
-from tests.parity.pairs import CLASSES, Pair, twin_clips
 from torch import nn
 
 from fdp_jax.benchmark.torch_reference import TorchFDP, TwinOutputs
 from fdp_jax.config import preset
+from tests.parity.correspondence import flax_path
+from tests.parity.pairs import CLASSES, Pair, twin_clips
 
 TOLERANCE = 1e-4
 

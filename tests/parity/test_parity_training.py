@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 import torch
-from tests.parity.pairs import CLASSES, OPTIMIZER, Pair, decided, in_double, jax_step
 
 from fdp_jax.benchmark.torch_reference import DropPath, TorchFDP
 from fdp_jax.config import preset
 from fdp_jax.input_pipeline import Batch
+from tests.parity.pairs import CLASSES, OPTIMIZER, Pair, decided, in_double, jax_step
 
 STEPS = 10
 
