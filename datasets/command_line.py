@@ -1,95 +1,337 @@
-"""Command lines from dataclasses: one sentence for a mistake, the valid names beside it."""
+"""Parsing of command lines into frozen dataclasses, and the exit status of every command.
 
-import contextlib
+Options are written `--name=value` or `--name value`, with `_` or `-`. The fields of a nested
+dataclass are `--group.name`, or `--name` where `tyro.conf.arg` gives the group an empty name.
+Fields annotated with `tyro.conf.Positional` are positional arguments, and fields without a default
+are required. tyro lays out --help; parsing is done here, since tyro has no structured errors.
+"""
+
+import ast
 import dataclasses
 import difflib
-import io
+import inspect
 import itertools
 import os
-import re
+import shutil
 import sys
+import textwrap
+import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from datasets.errors import UserError
 
-# tyro is loaded late, so that commands which read their options themselves run without it.
-if TYPE_CHECKING:
-    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
-
 Options = TypeVar("Options")
+
+_BOOLEANS = {"true": True, "false": False}
+_NUMBERS = {int: "a whole number", float: "a number"}
 
 
 def parse_options(
-    kind: type[Options], default: Options | None, arguments: Sequence[str], program: str, about: str
+    kind: type[Options],
+    arguments: Sequence[str],
+    program: str,
+    description: str = "",
+    default: Options | None = None,
+    synonyms: Mapping[str, str] = types.MappingProxyType({}),
 ) -> Options:
-    """Reads `--name=value` options; hyphen and underscore mean the same.
+    """Returns the options of a command line; for --help, prints it and exits.
 
     Args:
-      kind: a frozen dataclass, its fields documented for --help.
-      default: where options that are not given come from; None takes the fields' own defaults.
+      kind: a frozen dataclass whose fields have docstrings.
       arguments: the command line without the program's name.
       program: as the user types it.
-      about: shown above the options by --help.
+      description: shown by --help.
+      default: replaces the fields' own defaults.
+      synonyms: hints for names that users expect; a hint that begins with `--` is a suggestion.
 
     Raises:
-      UserError: an option that does not exist, or a value that it cannot take.
+      UserError: an option does not exist, is missing or has an impossible value.
     """
-    import tyro
-
-    _check_paths(kind, arguments)
-    told = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(told):
-            parsed, unknown = tyro.cli(
-                kind,
-                prog=program,
-                description=about,
-                args=[_as_flag(kind, argument) for argument in arguments],
-                default=default,
-                return_unknown_args=True,
-                use_underscores=True,
-                registry=_rules(),
-            )
-    except SystemExit as stop:
-        if not stop.code:  # --help
-            raise
-        raise UserError(f"{_first_sentence(told.getvalue())}; see {program} --help") from None
-    if unknown:
-        names = [f"--{name}" for name in _names(kind)]
-        close = difflib.get_close_matches(
-            unknown[0].partition("=")[0].replace("-", "_"),
-            [name.replace("-", "_") for name in names],
-            n=1,
-        )
-        hint = f" (did you mean --{close[0].lstrip('_')}?)" if close else ""
-        raise UserError(
-            f"there is no option {unknown[0]}{hint}; the options are {', '.join(names)}"
-        )
+    if not isinstance(program, str):  # removed once every command uses run_command
+        default, arguments, program, description = arguments, program, description, default
+    before_words = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if {"-h", "--help"} & set(before_words):
+        _print_help(kind, program, description, default)
+        sys.exit()
+    options = list(_walk(kind))
+    named = {option.name: option for option in options if not option.is_positional}
+    values, words = _read_named(arguments, named, program, synonyms)
+    values |= _read_positionals(words, [o for o in options if o.is_positional], program)
+    required = [] if default else [option for option in options if option.is_required]
+    missing = [option.label for option in required if option.name not in values]
+    if missing:
+        raise UserError(f"{program} needs {_joined(missing, 'and')}; see {program} --help")
+    parsed = default or kind(**{option.name: values[option.name] for option in required})
+    for option in options:
+        if option.name in values:
+            parsed = _replaced(parsed, option.path, values[option.name])
     return parsed
 
 
-def names_and_options(kind: type, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands by itself, and the options, of which `--name value` becomes `--name=value`.
+def run_command(main: Callable[[], None], resumable: bool = False) -> None:
+    """Runs a command; a mistake of the user ends it with one sentence and status 1.
 
     Args:
-      kind: the dataclass of the options.
-      arguments: the command line without the program's name; what follows `--` is no option.
+      main: the command.
+      resumable: whether the same command resumes after Ctrl-C.
     """
-    names, options = [], []
-    takes_value = {name for name in _names(kind) if name not in _yes_or_no(kind)}
-    waiting = iter(arguments)
-    for argument in waiting:
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        hint = "; run the same command again to resume" if resumable else ""
+        print(f"interrupted{hint}", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {where}{error.strerror or error}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Option:
+    """A field of an options dataclass, or of a dataclass in it.
+
+    Attributes:
+      path: names of the fields that lead to it.
+      name: as typed, with its groups.
+      label: the option in a message.
+      kind: type of the value, without None.
+    """
+
+    path: tuple[str, ...]
+    name: str
+    label: str
+    kind: Any
+    is_positional: bool
+    is_required: bool
+
+
+def _walk(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iterator[_Option]:
+    """Yields the options of a dataclass in the order of its fields."""
+    for field, inner, metadata in _fields(kind):
+        here = (*path, field.name)
+        if dataclasses.is_dataclass(inner):
+            group = _setting(metadata, "name", field.name)
+            yield from _walk(inner, here, f"{prefix}{group}." if group else prefix)
+            continue
+        name = prefix + field.name
+        is_positional = _is_positional(metadata)
+        metavar = _setting(metadata, "metavar", field.name.upper())
+        is_required = {field.default, field.default_factory} == {dataclasses.MISSING}
+        label = metavar if is_positional else f"--{name}"
+        yield _Option(here, name, label, inner, is_positional, is_required)
+
+
+def _fields(kind: type) -> Iterator[tuple[dataclasses.Field, Any, tuple]]:
+    """Yields the fields of a dataclass, their types without None, and their annotations."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):
+        hint, metadata = hints[field.name], ()
+        if typing.get_origin(hint) is Annotated:
+            hint, metadata = hint.__origin__, hint.__metadata__
+        if typing.get_origin(hint) in (Union, types.UnionType):
+            (hint,) = [member for member in typing.get_args(hint) if member is not types.NoneType]
+        yield field, hint, metadata
+
+
+def _setting(metadata: tuple, attribute: str, default: str) -> str:
+    """What `tyro.conf.arg` in an annotation sets."""
+    found = (getattr(entry, attribute, None) for entry in metadata)
+    return next((value for value in found if value is not None), default)
+
+
+def _is_positional(metadata: tuple) -> bool:
+    from tyro.conf import Positional
+
+    return Positional in metadata
+
+
+def _read_named(
+    arguments: Sequence[str],
+    options: Mapping[str, _Option],
+    program: str,
+    synonyms: Mapping[str, str],
+) -> tuple[dict[str, Any], list[str]]:
+    """Returns the values of the options by name, and the other arguments."""
+    values, words = {}, []
+    waiting = list(reversed(arguments))
+    while waiting:
+        argument = waiting.pop()
         if argument == "--":
-            names += waiting
-        elif not argument.startswith("-"):
+            return values, words + waiting[::-1]
+        if not argument.startswith("-"):
+            words.append(argument)
+            continue
+        typed, equals, text = argument.partition("=")
+        name = typed.removeprefix("--").replace("-", "_")
+        if name not in options:
+            hint = _hint(name.lstrip("_"), options, synonyms) or f"see {program} --help"
+            raise UserError(f"there is no option {typed}; {hint}")
+        if not equals and options[name].kind is bool:
+            text = "true"
+        elif not equals:
+            if not waiting or waiting[-1].startswith("--"):
+                raise UserError(f"--{name} needs a value; write --{name}=VALUE")
+            text = waiting.pop()
+        values[name] = _read(f"--{name}", options[name].kind, text)
+    return values, words
+
+
+def _read_positionals(
+    words: Sequence[str], options: Sequence[_Option], program: str
+) -> dict[str, Any]:
+    """Returns the values of the positional arguments; a tuple takes all words that are left."""
+    values, left = {}, list(words)
+    for option in options:
+        if typing.get_origin(option.kind) is tuple and left:
+            member = typing.get_args(option.kind)[0]
+            values[option.name] = tuple(_read(option.label, member, word) for word in left)
+            left = []
+        elif left:
+            values[option.name] = _read(option.label, option.kind, left.pop(0))
+    if left:
+        usage = " ".join([program, *(option.label for option in options)])
+        raise UserError(f"unexpected argument '{left[0]}'; write {usage} --option=value ...")
+    return values
+
+
+def _read(label: str, kind: Any, text: str) -> Any:
+    """Converts the text of a value."""
+    if kind is Path and not text:
+        raise UserError(f"{label}= names nothing; name a file or folder, or leave it out")
+    if typing.get_origin(kind) is tuple:
+        member = typing.get_args(kind)[0]
+        return tuple(_read(label, member, part) for part in text.split(",") if part)
+    if kind is bool or typing.get_origin(kind) is Literal:
+        choices = {str(choice): choice for choice in typing.get_args(kind)} or _BOOLEANS
+        key = text.lower() if kind is bool else text
+        if key in choices:
+            return choices[key]
+        raise UserError(f"{label} must be {_joined(choices, 'or')}, not '{text}'")
+    try:
+        return kind(text)
+    except ValueError:
+        raise UserError(f"{label} must be {_NUMBERS[kind]}, not '{text}'") from None
+
+
+def _joined(names: Iterable[str], conjunction: str) -> str:
+    *most, last = filter(None, names)
+    return f"{', '.join(most)} {conjunction} {last}" if most else last
+
+
+def _hint(name: str, options: Mapping[str, _Option], synonyms: Mapping[str, str]) -> str:
+    """Suggests options instead of one that does not exist; empty where none resembles it."""
+    if name in synonyms:
+        hint = synonyms[name]
+        return f"did you mean {hint}?" if hint.startswith("--") else hint
+    by_last = {}
+    for known in options:
+        by_last.setdefault(known.rpartition(".")[2], []).append(known)
+    last = name.rpartition(".")[2]
+    close = by_last.get(last) or difflib.get_close_matches(name, options, n=1)
+    if not close:
+        close = [by_last[known][0] for known in difflib.get_close_matches(last, by_last, n=1)]
+    return f"did you mean --{' or --'.join(close)}?" if close else ""
+
+
+def _replaced(instance: Any, path: Sequence[str], value: Any) -> Any:
+    """A copy of nested dataclasses with one field changed."""
+    first, *rest = path
+    if rest:
+        value = _replaced(getattr(instance, first), rest, value)
+    return dataclasses.replace(instance, **{first: value})
+
+
+def _print_help(kind: type, program: str, description: str, default: Any) -> None:
+    import tyro
+    from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec
+
+    shared = tyro.conf.arg(help_behavior_hint=_default_in_help)
+    registry = ConstructorRegistry()
+
+    @registry.struct_rule
+    def describe(info):  # tyro's own rule keeps the line breaks of docstrings
+        if not dataclasses.is_dataclass(info.type):
+            return None
+        fields, docstrings = [], _field_docstrings(info.type)
+        for field, inner, metadata in _fields(info.type):
+            value = getattr(info.default, field.name, field.default)
+            if value is dataclasses.MISSING:
+                is_required = field.default_factory is dataclasses.MISSING
+                value = tyro.MISSING_NONPROP if is_required else field.default_factory()
+            if value is None:
+                inner = inner | None
+            elif typing.get_origin(inner) is tuple and not _is_positional(metadata):
+                entry = "INT" if typing.get_args(inner)[0] is int else "NAME"
+                inner = Annotated[str, tyro.conf.arg(metavar=f"{entry},{entry},...")]
+                value = ",".join(map(str, value))
+            hint = Annotated[(inner, shared, *metadata)]
+            fields.append(StructFieldSpec(field.name, hint, value, docstrings.get(field.name)))
+        return StructConstructorSpec(info.type, tuple(fields))
+
+    width = min(shutil.get_terminal_size().columns, 100)
+    for paragraph in description.strip().split("\n\n"):
+        is_example = any(line.startswith(" ") for line in paragraph.splitlines())
+        print(paragraph if is_example else textwrap.fill(" ".join(paragraph.split()), width))
+        print()
+    tyro.cli(
+        kind,
+        prog=program,
+        description="",
+        args=["--help"],
+        default=tyro.MISSING_NONPROP if default is None else default,
+        use_underscores=True,
+        config=(
+            tyro.conf.DisallowNone,
+            tyro.conf.FlagCreatePairsOff,
+            tyro.conf.PositionalMetavarFromFieldName,
+        ),
+        registry=registry,
+    )
+
+
+def _default_in_help(value: str) -> str:
+    return "(optional)" if value in ("", "''", "None") else f"(default: {value.lower()})"
+
+
+def _field_docstrings(kind: type) -> dict[str, str]:
+    """The string below each field of a dataclass and of its bases, on one line."""
+    found = {}
+    for base in filter(dataclasses.is_dataclass, reversed(kind.__mro__)):
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        for above, below in itertools.pairwise(body.body):
+            match above, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
+                    found[name] = " ".join(text.split())
+    return found
+
+
+def main_with_clear_errors(main: Callable[[], None], goes_on: bool = True) -> None:
+    """Old name of run_command."""  # removed once every command uses run_command
+    run_command(main, resumable=goes_on)
+
+
+def names_and_options(kind: type, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Splits off positional arguments."""  # removed once every command uses run_command
+    flags = {option.name for option in _walk(kind) if option.kind is bool} | {"help"}
+    names, options, waiting = [], [], list(reversed(arguments))
+    while waiting:
+        argument = waiting.pop()
+        if argument == "--":
+            return names + waiting[::-1], options
+        if not argument.startswith("-"):
             names.append(argument)
-        elif argument.removeprefix("--").replace("-", "_") in takes_value:
-            options.append("=".join([argument, *itertools.islice(waiting, 1)]))
-        else:
-            options.append(argument)
+            continue
+        options.append(argument)
+        if "=" not in argument and argument.lstrip("-").replace("-", "_") not in flags and waiting:
+            options[-1] += f"={waiting.pop()}"
     return names, options
 
 
@@ -97,22 +339,13 @@ def parse_corpus_and_options(
     kind: type[Options],
     arguments: Sequence[str],
     program: str,
-    about: str,
+    description: str,
     corpora: Sequence[str],
 ) -> tuple[str, Options]:
-    """Reads `NAME --option=value ...`, the name of a corpus first.
-
-    Args:
-      kind, arguments, program, about: as of `parse_options`; `program` without the name.
-      corpora: the names that are possible.
-
-    Raises:
-      UserError: no name or an unknown one, or as `parse_options` does.
-    """
+    """Reads a corpus, then options."""  # removed once every command uses run_command
     names, options = names_and_options(kind, arguments)
-    program = f"{program} NAME"
     if {"-h", "--help"} & set(arguments):
-        parse_options(kind, None, ["--help"], program, about)
+        parse_options(kind, ["--help"], f"{program} NAME", description)
     if len(names) != 1 or arguments[0] != names[0]:
         raise UserError(
             "name one corpus, then the options as --name=value; the corpora are "
@@ -120,99 +353,4 @@ def parse_corpus_and_options(
         )
     if names[0] not in corpora:
         raise UserError(f"there is no corpus '{names[0]}'; the corpora are {', '.join(corpora)}.")
-    return names[0], parse_options(kind, None, options, program, about)
-
-
-def _rules() -> "ConstructorRegistry":
-    """What tyro is to do otherwise than by default."""
-    from tyro.constructors import ConstructorRegistry
-
-    registry = ConstructorRegistry()
-    registry.primitive_rule(_comma_separated)
-    return registry
-
-
-def _comma_separated(info: "PrimitiveTypeInfo") -> "PrimitiveConstructorSpec | None":
-    """A tuple of any length is one word with commas between the entries."""
-    from tyro.constructors import PrimitiveConstructorSpec
-
-    if info.type == tuple[int, ...]:
-        kind, metavar = int, "INT,INT,..."
-    elif info.type == tuple[str, ...]:
-        kind, metavar = str, "NAME,NAME,..."
-    else:
-        return None
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=metavar,
-        instance_from_str=lambda words: tuple(kind(part) for part in words[0].split(",") if part),
-        is_instance=lambda value: (
-            isinstance(value, tuple) and all(isinstance(part, kind) for part in value)
-        ),
-        str_from_instance=lambda value: [",".join(str(part) for part in value)],
-    )
-
-
-def _first_sentence(box: str) -> str:
-    """What a framed message says above its ruler, on one line; short where it lists its tries."""
-    lines = [line.strip("│ ") for line in box.splitlines() if "╭" not in line]
-    upper = itertools.takewhile(lambda line: not line.startswith(("─", "╰")), lines)
-    told = " ".join(" ".join(upper).split()) or "the options cannot be read"
-    reasons = r"(?:no type matching .* from \[|invalid literal .*|could not convert .*)"
-    tried = re.search(rf"Error parsing (--[\w.]+): {reasons}'(.*?)'", told)
-    return f"{tried[1]} cannot be '{tried[2]}'" if tried else told
-
-
-def _as_flag(kind: type, argument: str) -> str:
-    """`--name=true` and `--name=false` of a yes-or-no option as `--name` and `--no_name`."""
-    name, _, value = argument.removeprefix("--").replace("-", "_").partition("=")
-    if not argument.startswith("--") or name not in _yes_or_no(kind):
-        return argument
-    return {"true": f"--{name}", "false": f"--no_{name}"}.get(value.lower(), argument)
-
-
-def _yes_or_no(kind: type) -> set[str]:
-    """The options that need no value."""
-    return {field.name for field in dataclasses.fields(kind) if field.type in (bool, "bool")}
-
-
-def _check_paths(kind: type, arguments: Sequence[str]) -> None:
-    """Raises UserError where a file or folder has no name: it would be the one one stands in."""
-    hints = typing.get_type_hints(kind)
-    for argument in arguments:
-        name, equals, value = argument.removeprefix("--").partition("=")
-        hint = hints.get(name.replace("-", "_"))
-        if equals and not value and Path in (hint, *typing.get_args(hint)):
-            raise UserError(f"--{name}= names nothing; name a file or folder, or leave it out")
-
-
-def _names(kind: type, prefix: str = "") -> Iterator[str]:
-    for field in dataclasses.fields(kind):
-        inner = field.default_factory if dataclasses.is_dataclass(field.default_factory) else None
-        if inner is None:
-            yield prefix + field.name
-        else:  # the group named `config` is shown without its name
-            yield from _names(inner, prefix if field.name == "config" else f"{field.name}.")
-
-
-def main_with_clear_errors(main: Callable[[], None], goes_on: bool = True) -> None:
-    """Runs a command; a user's mistake ends it with one sentence and status 1.
-
-    Args:
-      main: the command.
-      goes_on: whether it takes up again, after Ctrl-C, what was already done.
-    """
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        way_out = "; the same command goes on from here" if goes_on else ""
-        print(f"stopped{way_out}", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        sys.exit(f"error: the system refuses{where}: {error.strerror or error}")
+    return names[0], parse_options(kind, options, f"{program} NAME", description)

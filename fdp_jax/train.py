@@ -45,6 +45,32 @@ _PROTOCOL_HELP = (
     f"several corpora: {', '.join(_SEVERAL)}."
 )
 
+# Names from other programs -> the option here, or what to do instead.
+SYNONYMS = {
+    "lr": "--optimizer.learning_rate",
+    "learning_rate": "--optimizer.learning_rate",
+    "wd": "--optimizer.weight_decay",
+    "weight_decay": "--optimizer.weight_decay",
+    "epochs": "--steps",
+    "iterations": "--steps",
+    "max_steps": "--steps",
+    "bs": "--batch_size",
+    "batch": "--batch_size",
+    "output": "--workdir",
+    "output_dir": "--workdir",
+    "out": "--workdir",
+    "save_dir": "--workdir",
+    "data": "--manual_dir",
+    "data_path": "--manual_dir",
+    "root": "--manual_dir",
+    "model": "--backbone or --preset",
+    "dropout": "--model.dropout",
+} | dict.fromkeys(
+    ("gpu", "gpus", "device"),
+    "choose devices with CUDA_VISIBLE_DEVICES or JAX_PLATFORMS; "
+    "python -m launch.loso spreads folds over GPUs",
+)
+
 
 @dataclass(frozen=True)
 class Options:
@@ -106,7 +132,7 @@ def options_from(
     """
     chosen = _preset_name(arguments)
     start = kind(preset=chosen, config=preset(chosen))
-    options = parse_options(kind, start, arguments, program, about)
+    options = parse_options(kind, arguments, program, about, start, SYNONYMS)
     protocol = get_protocol(options.dataset or None, options.protocol or None)
     check(options.config)
     check_groups(options.config.group_folds, protocol.split)

@@ -340,7 +340,7 @@ def test_help_is_quick_and_shows_an_example():
     [
         (["nothing"], "error: there is no corpus 'nothing'; the corpora are casme2, samm,"),
         ([], "error: name one corpus, then the options as --name=value; the corpora are"),
-        (["samm", "--color=1"], "error: there is no option --color=1; the options are"),
+        (["samm", "--color=1"], "error: there is no option --color; see python -m"),
         (["samm", "--manual-dir=/nowhere/at/all"], "error: the folder /nowhere/at/all does not"),
     ],
 )

@@ -333,7 +333,7 @@ def test_status_and_screen_of_a_faulty_corpus(tmp_path):
             ["samm", "--manual_dir=.", "--label_version=v1"],
             "an option of casme3 only",
         ),
-        (["samm", "--manual_dir=.", "--depth=2"], "there is no option --depth=2"),
+        (["samm", "--manual_dir=.", "--depth=2"], "there is no option --depth; see"),
         (["samm", "--manual_dir=docs", "--face_models=/nowhere"], "no annotation sheet"),
     ],
 )

@@ -97,7 +97,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(data_dir, tmp_path, name):
         process.terminate()
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.splitlines()[-1] == "stopped; the same command goes on from here"
+    assert told.splitlines()[-1] == "interrupted; run the same command again to resume"
     assert "Traceback" not in told
     assert not Path(f"/proc/{worker}").exists()
 

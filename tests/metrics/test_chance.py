@@ -234,7 +234,7 @@ def test_a_work_directory_tells_its_folds_and_its_looks(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--lokks=3"], "no option --lokks=3 .did you mean --looks"),
+        (["--lokks=3"], "no option --lokks; did you mean --looks"),
         (["--dataset=sam"], "no corpus 'sam'"),
         (["--dataset=samm", "--protocol=7class"], "no protocol '7class'"),
         ([], "name a corpus with --dataset"),

@@ -247,7 +247,7 @@ def test_the_command(pair, capsys):
     [
         (["one"], "name two work directories"),
         (["one", "two", "three"], "name two work directories"),
-        (["one", "two", "--drawz=3"], "no option --drawz=3 .did you mean --draws"),
+        (["one", "two", "--drawz=3"], "no option --drawz; did you mean --draws"),
         (["one", "two", "--draws=0"], "--draws must be from 1 to 100,000"),
         (["one", "two", "--draws=100001"], "--draws must be from 1 to 100,000"),
         (["one", "two", "--seed=-1"], "--seed at least 0"),
