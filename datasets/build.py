@@ -10,9 +10,11 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from datasets.command_line import main_with_clear_errors, parse_corpus_and_options
+import tyro
+
+from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 from datasets.options import BuildOptions
 from datasets.placing import (
@@ -195,9 +197,12 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 _FAILED_WRITE = re.compile(r"\w+\(\) failed: ([^;]+); writing ")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Arguments(BuildOptions):
     """The command line."""
+
+    corpus: tyro.conf.Positional[Literal[*CORPORA]]
+    """Which corpus to build."""
 
     data_dir: Path = Path("data")
     """Where built corpora are kept."""
@@ -209,7 +214,7 @@ class _Arguments(BuildOptions):
     """Build again, also when a corpus of this name is there already."""
 
 
-_ABOUT = f"""Builds a corpus into --data_dir, once; the corpora are {", ".join(CORPORA)}.
+_DESCRIPTION = f"""Builds a corpus into --data_dir, once; the corpora are {", ".join(CORPORA)}.
 
   python -m datasets.build synthetic --data_dir=data
   python -m datasets.build samm --manual_dir=DIR --data_dir=data"""
@@ -217,14 +222,16 @@ _ABOUT = f"""Builds a corpus into --data_dir, once; the corpora are {", ".join(C
 
 def main() -> None:
     """The command line."""
-    name, parsed = parse_corpus_and_options(
-        _Arguments, sys.argv[1:], "python -m datasets.build", _ABOUT, CORPORA
+    parsed = parse_options(
+        _Arguments, sys.argv[1:], program="python -m datasets.build", description=_DESCRIPTION
     )
     options = BuildOptions(
         **{field.name: getattr(parsed, field.name) for field in dataclasses.fields(BuildOptions)}
     )
-    print(build_corpus(name, parsed.data_dir, parsed.manual_dir, options, parsed.overwrite))
+    print(
+        build_corpus(parsed.corpus, parsed.data_dir, parsed.manual_dir, options, parsed.overwrite)
+    )
 
 
 if __name__ == "__main__":
-    main_with_clear_errors(main)
+    run_command(main, resumable=True)

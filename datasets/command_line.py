@@ -61,7 +61,7 @@ def parse_options(
     values, words = _read_named(arguments, named, program, synonyms)
     values |= _read_positionals(words, [o for o in options if o.is_positional], program)
     required = [] if default else [option for option in options if option.is_required]
-    missing = [option.label for option in required if option.name not in values]
+    missing = [_described(option) for option in required if option.name not in values]
     if missing:
         raise UserError(f"{program} needs {_joined(missing, 'and')}; see {program} --help")
     parsed = default or kind(**{option.name: values[option.name] for option in required})
@@ -127,6 +127,13 @@ def _walk(kind: type, path: tuple[str, ...] = (), prefix: str = "") -> Iterator[
         is_required = {field.default, field.default_factory} == {dataclasses.MISSING}
         label = metavar if is_positional else f"--{name}"
         yield _Option(here, name, label, inner, is_positional, is_required)
+
+
+def _described(option: _Option) -> str:
+    """The option in a message, with the choices of a positional argument."""
+    if not option.is_positional or typing.get_origin(option.kind) is not Literal:
+        return option.label
+    return f"{option.label} ({', '.join(typing.get_args(option.kind))})"
 
 
 def _fields(kind: type) -> Iterator[tuple[dataclasses.Field, Any, tuple]]:
@@ -333,24 +340,3 @@ def names_and_options(kind: type, arguments: Sequence[str]) -> tuple[list[str], 
         if "=" not in argument and argument.lstrip("-").replace("-", "_") not in flags and waiting:
             options[-1] += f"={waiting.pop()}"
     return names, options
-
-
-def parse_corpus_and_options(
-    kind: type[Options],
-    arguments: Sequence[str],
-    program: str,
-    description: str,
-    corpora: Sequence[str],
-) -> tuple[str, Options]:
-    """Reads a corpus, then options."""  # removed once every command uses run_command
-    names, options = names_and_options(kind, arguments)
-    if {"-h", "--help"} & set(arguments):
-        parse_options(kind, ["--help"], f"{program} NAME", description)
-    if len(names) != 1 or arguments[0] != names[0]:
-        raise UserError(
-            "name one corpus, then the options as --name=value; the corpora are "
-            f"{', '.join(corpora)}."
-        )
-    if names[0] not in corpora:
-        raise UserError(f"there is no corpus '{names[0]}'; the corpora are {', '.join(corpora)}.")
-    return names[0], parse_options(kind, options, f"{program} NAME", description)

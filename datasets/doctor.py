@@ -11,8 +11,11 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
-from datasets.command_line import main_with_clear_errors, parse_corpus_and_options
+import tyro
+
+from datasets.command_line import parse_options, run_command
 from datasets.commands import corpus_command
 from datasets.errors import UserError
 from datasets.options import BuildOptions
@@ -26,7 +29,10 @@ _SHOWN = 20  # sentences of one kind on the screen
 class _Arguments:
     """The command line."""
 
-    manual_dir: Path | None = None
+    corpus: tyro.conf.Positional[Literal[*filter(needs_manual_dir, CORPORA)]]
+    """Which corpus to check."""
+
+    manual_dir: Path
     """The folder that the corpus was unpacked into."""
 
     annotations_only: bool = False
@@ -53,13 +59,11 @@ class _Arguments:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    filmed = tuple(name for name in CORPORA if needs_manual_dir(name))
-    name, parsed = parse_corpus_and_options(
+    parsed = parse_options(
         _Arguments,
         sys.argv[1:] if arguments is None else arguments,
-        "python -m datasets.doctor",
-        __doc__,
-        filmed,
+        program="python -m datasets.doctor",
+        description=__doc__,
     )
     options = BuildOptions(
         frames_in=parsed.frames_in,
@@ -67,9 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
         after_apex=parsed.after_apex,
         face_models=parsed.face_models,
         workers=parsed.workers,
-    ).resolved(name)
-    if parsed.manual_dir is None:
-        raise UserError(f"name the folder that {name} was unpacked into with --manual_dir=DIR.")
+    ).resolved(parsed.corpus)
     manual_dir = parsed.manual_dir.expanduser().resolve()
     if not manual_dir.is_dir():
         raise UserError(f"the folder {manual_dir} does not exist; name another --manual_dir.")
@@ -77,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     from datasets.diagnosis import diagnose
     from datasets.filmed_corpora import FILMED
 
-    found = diagnose(FILMED[name], manual_dir, options, parsed.annotations_only)
+    found = diagnose(FILMED[parsed.corpus], manual_dir, options, parsed.annotations_only)
     if parsed.json:
         print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
@@ -156,4 +158,4 @@ def _next(found, options: BuildOptions) -> list[str]:
 
 
 if __name__ == "__main__":
-    main_with_clear_errors(main)
+    run_command(main)

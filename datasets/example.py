@@ -8,8 +8,11 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-from datasets.command_line import main_with_clear_errors, parse_corpus_and_options
+import tyro
+
+from datasets.command_line import parse_options, run_command
 from datasets.commands import corpus_command
 from datasets.errors import UserError
 from datasets.examples import casme2, casme3, casme_sq, samm, smic
@@ -85,7 +88,10 @@ def _tree(folder: Path, indent: str = "  ") -> Iterator[str]:
 class _Arguments:
     """The command line."""
 
-    out: Path | None = None
+    corpus: tyro.conf.Positional[Literal[*LAYOUTS]]
+    """Which corpus to draw."""
+
+    out: Path
     """The folder to write; must be empty, or not exist yet."""
 
     layout: str | None = None
@@ -104,17 +110,15 @@ The corpora and their layouts, the default first:
 
 def main() -> None:
     """The command line."""
-    name, options = parse_corpus_and_options(
-        _Arguments, sys.argv[1:], "python -m datasets.example", _ABOUT, tuple(LAYOUTS)
+    options = parse_options(
+        _Arguments, sys.argv[1:], program="python -m datasets.example", description=_ABOUT
     )
-    if options.out is None:
-        raise UserError("name the folder to write with --out=DIR.")
-    out = write_example(name, options.out.expanduser(), options.layout)
-    where = name, out, BuildOptions()
+    out = write_example(options.corpus, options.out.expanduser(), options.layout)
+    where = options.corpus, out, BuildOptions()
     print(f"{out}/", *_tree(out), "", "next:", sep="\n")
     print(f"  {corpus_command('datasets.doctor', *where)}")
     print(f"  {corpus_command('datasets.build', *where, '--data_dir=data')}")
 
 
 if __name__ == "__main__":
-    main_with_clear_errors(main)
+    run_command(main)

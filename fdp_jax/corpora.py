@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from datasets.build import BuildOptions, build_corpus
 from datasets.errors import UserError
+from datasets.options import BuildOptions
 from datasets.protocols import Protocol
 from datasets.reading import build_command, is_built, needs_manual_dir
 
@@ -76,6 +76,8 @@ def folder_of(name: str, parent: Path) -> Path | None:
 
 
 def _build(name: str, data_dir: Path, folder: Path | None) -> None:
+    from datasets.build import build_corpus
+
     try:
         build_corpus(name, data_dir, folder)
     except UserError as error:

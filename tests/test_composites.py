@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
+from datasets import build
 from datasets.errors import UserError
 from datasets.protocols import Counts, Membership, Protocol
 from datasets.reading import Corpus
@@ -305,7 +306,7 @@ def builds(monkeypatch):
     """What would have been built: [corpus, folder]; nothing is."""
     asked = []
     monkeypatch.setattr(
-        corpora, "build_corpus", lambda name, data_dir, folder: asked.append((name, folder))
+        build, "build_corpus", lambda name, data_dir, folder: asked.append((name, folder))
     )
     return asked
 

@@ -338,8 +338,11 @@ def test_help_is_quick_and_shows_an_example():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nothing"], "error: there is no corpus 'nothing'; the corpora are casme2, samm,"),
-        ([], "error: name one corpus, then the options as --name=value; the corpora are"),
+        (
+            ["nothing"],
+            "error: CORPUS must be casme2, samm, casme_sq, casme3, smic or synthetic",
+        ),
+        ([], "error: python -m datasets.build needs CORPUS (casme2, samm, casme_sq,"),
         (["samm", "--color=1"], "error: there is no option --color; see python -m"),
         (["samm", "--manual-dir=/nowhere/at/all"], "error: the folder /nowhere/at/all does not"),
     ],

@@ -325,9 +325,9 @@ def test_status_and_screen_of_a_faulty_corpus(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["synthetic", "--manual_dir=."], "there is no corpus 'synthetic'; the corpora are casme2"),
-        ([], "name one corpus"),
-        (["samm"], "name the folder that samm was unpacked into"),
+        (["synthetic", "--manual_dir=."], "CORPUS must be casme2, samm, casme_sq, casme3 or smic"),
+        ([], "needs CORPUS (casme2, samm, casme_sq, casme3, smic) and --manual_dir"),
+        (["samm"], "python -m datasets.doctor needs --manual_dir"),
         (["samm", "--manual_dir=/nowhere/at/all"], "/nowhere/at/all does not exist"),
         (
             ["samm", "--manual_dir=.", "--label_version=v1"],
