@@ -6,7 +6,8 @@ Nothing heavy is imported here, so that a command line can be checked before jax
 
 import dataclasses
 import math
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -153,8 +154,8 @@ class TrainConfig:
     held-out people of the training fold; `test-best`, the best on the test people themselves
     (optimistic: what the released code does); `all`, the three side by side (two trainings)."""
     evaluate_every: int = 20
-    """Steps between two looks for the best step, without effect on `--select=last`. In the paper
-    preset 100 looks a fold; the released code takes 70 to 125."""
+    """Steps between evaluations for `--select=val` and `test-best`: 100 per fold in the paper
+    preset; the released code makes 70 to 125."""
     group_folds: int = 0
     """Leave out K groups of people in turn instead of one person at a time; 0 means LOSO."""
     backbone: Backbone = "fdp"
@@ -183,10 +184,10 @@ RULES: dict[str, tuple[str, ...]] = {
 }
 
 
-def looks_of(config: TrainConfig) -> dict[str, int]:
-    """Selection rule -> the steps among which it chooses in each fold."""
-    looks = math.ceil(config.steps / config.evaluate_every)  # the last step is always looked at
-    return {rule: 1 if rule == "last" else looks for rule in RULES[config.select]}
+def evaluations_per_fold(config: TrainConfig) -> dict[str, int]:
+    """Returns selection rule -> number of evaluations among which it chooses in each fold."""
+    count = math.ceil(config.steps / config.evaluate_every)  # the last step is always evaluated
+    return {rule: 1 if rule == "last" else count for rule in RULES[config.select]}
 
 
 PRESETS: dict[str, TrainConfig] = {
@@ -223,8 +224,8 @@ def preset(name: str) -> TrainConfig:
     return PRESETS[name]
 
 
-def as_dict(config: TrainConfig) -> dict:
-    """The options that change a number as nested dictionaries of plain values, for JSON."""
+def as_dict(config: object) -> dict:
+    """Returns a config as nested dictionaries of plain values, for JSON."""
     values = ((f.name, getattr(config, f.name)) for f in dataclasses.fields(config))
     return {
         name: list(value)
@@ -237,8 +238,50 @@ def as_dict(config: TrainConfig) -> dict:
     }
 
 
-def check(config: TrainConfig) -> None:
-    """Refuses sizes that cannot work, before anything is built or compiled.
+def config_from_dict(values: Mapping, source: object) -> TrainConfig:
+    """The reverse of `as_dict`; ignores entries that are no option.
+
+    Args:
+      values: as `as_dict` returns, among others.
+      source: where they come from, for the error.
+
+    Raises:
+      UserError: an option is missing or has an impossible value.
+    """
+    try:
+        config = _from_dict(TrainConfig, values)
+        validate(config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{source} does not hold the options of a training of this version ({error})"
+        ) from error
+    return config
+
+
+def _from_dict(kind: type, values: Mapping):
+    options, types = {}, typing.get_type_hints(kind)
+    for part in dataclasses.fields(kind):
+        default = part.default_factory() if callable(part.default_factory) else part.default
+        if isinstance(default, Forms):
+            continue
+        value = values[part.name]
+        if dataclasses.is_dataclass(default):
+            value = _from_dict(type(default), value)
+        elif isinstance(default, tuple):
+            value = tuple(int(entry) for entry in value)
+        elif isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(default):
+            raise TypeError(f"{part.name} is {value!r}")
+        choices = typing.get_args(types[part.name])
+        if isinstance(default, str) and choices and value not in choices:
+            raise ValueError(f"{part.name} is {value!r}")
+        options[part.name] = value
+    return kind(**options)
+
+
+def validate(config: TrainConfig) -> None:
+    """Refuses values that cannot work, before anything is built or compiled.
 
     Raises:
       UserError: names the option and what it must be.
@@ -261,8 +304,19 @@ def check_groups(group_folds: int, split: str) -> None:
         )
 
 
+# Integers that may be 0; all others count or measure something and start at 1.
+_MAY_BE_ZERO = ("group_folds", "optimizer.warmup_steps")
+_LESS_THAN_ONE = (
+    "model.stochastic_depth",
+    "model.dropout",
+    "model.batch_norm_momentum",
+    "optimizer.second_moment_decay",
+)
+_MORE_THAN_ZERO = ("model.initial_std", "optimizer.learning_rate")
+
+
 def _numbers(options: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Every number among the options, with its name on the command line."""
+    """Yields every number among the options with its name on the command line."""
     for name, value in options.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{name}.")
@@ -272,42 +326,30 @@ def _numbers(options: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
-    """(what must hold, whether it does), in an order in which each may rely on those before."""
-    model, clip, optimizer = config.model, config.clip, config.optimizer
+    """Yields (what must hold, whether it does); each may rely on those before."""
+    clip, model, optimizer = config.clip, config.model, config.optimizer
     for name, value in _numbers(as_dict(config)):
-        yield f"--{name}={value} must be finite and not negative", 0 <= value < float("inf")
-    counts = (config.steps, config.batch_size, config.evaluate_every)
-    yield "--steps, --batch_size and --evaluate_every must be at least 1", min(counts) >= 1
-    sizes = [
-        *(model.stem_channels, model.local_blocks, model.global_blocks, model.head_channels),
-        *(model.local_mlp_ratio, model.global_mlp_ratio, model.pooled_channels),
-        *(model.recognition_units, *model.construction_channels, *model.resnet_channels),
-        *(model.vit_patch, model.vit_channels, model.vit_blocks, model.vit_heads),
-        model.vit_mlp_ratio,
-    ]
+        if isinstance(value, int):
+            least = 0 if name in _MAY_BE_ZERO else 2 if name == "clip.frames" else 1
+            yield f"--{name} must be at least {least}, not {value}", value >= least
+        elif name in _LESS_THAN_ONE:
+            yield f"--{name} must be at least 0 and less than 1, not {value}", 0 <= value < 1
+        elif name in _MORE_THAN_ZERO:
+            yield f"--{name} must be finite and more than 0, not {value}", 0 < value < math.inf
+        else:
+            yield f"--{name} must be finite and not negative, not {value}", 0 <= value < math.inf
+    for name in ("construction_channels", "resnet_channels"):
+        yield f"--model.{name} must have at least one entry", len(getattr(model, name)) >= 1
     yield (
-        "the channels, blocks, ratios and units of --model must be at least 1",
-        min(sizes) >= 1 and min(len(model.construction_channels), len(model.resnet_channels)) >= 1,
+        f"--clip.flip_probability must be from 0 to 1, not {clip.flip_probability}",
+        clip.flip_probability <= 1,
     )
-    yield "--model.initial_std must be more than 0", model.initial_std > 0
-    yield "--clip.frames must be at least 2", clip.frames >= 2
     yield (
         f"--ablate=no_mer predicts no category, so --select={config.select} has nothing to choose "
         "a step by; use --select=last",
         config.ablate != "no_mer" or config.select == "last",
     )
     yield from _backbone_conditions(config)
-    yield (
-        "--model.stochastic_depth, --model.dropout, --model.batch_norm_momentum and "
-        "--optimizer.second_moment_decay must be less than 1",
-        max(
-            *(model.stochastic_depth, model.dropout),
-            *(model.batch_norm_momentum, optimizer.second_moment_decay),
-        )
-        < 1,
-    )
-    yield "--clip.flip_probability must be from 0 to 1", clip.flip_probability <= 1
-    yield "--optimizer.learning_rate must be more than 0", optimizer.learning_rate > 0
     yield (
         f"--optimizer.warmup_steps={optimizer.warmup_steps} must be less than "
         f"--steps={config.steps}; lower it (0: no warm-up), or train longer",

@@ -1,4 +1,4 @@
-"""Builds the corpora of a protocol where that is still to do. Nothing heavy is imported here."""
+"""Builds the corpora of a protocol that are not built yet. Imports nothing heavy."""
 
 from pathlib import Path
 
@@ -9,26 +9,27 @@ from datasets.reading import build_command, is_built, needs_manual_dir
 
 
 def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None, crop: int) -> None:
-    """Builds every corpus that is not there; `synthetic` needs no folder of its own.
+    """Builds every missing corpus; `synthetic` needs no folder.
 
-    A folder that is named must be the one that the corpus was built from.
+    A given folder must be the one that the corpus was built from.
 
     Args:
       protocol: names the corpora.
-      data_dir: where built corpora are kept.
-      manual_dir: the folder that the corpus was unpacked into; of a composite, the folder that
-        holds one such folder for each corpus.
-      crop: side of the network's input in pixels.
+      data_dir: folder of built corpora.
+      manual_dir: folder of the unpacked corpus; for a composite, the parent of one folder per
+        corpus.
+      crop: size of the network's input, pixels.
 
     Raises:
-      UserError: a corpus is not built and there is nothing to build it from, or it was built from
+      UserError: a corpus is not built and there is nothing to build it from, it was built from
         another folder, or would be built with frames smaller than the crop.
     """
     missing = [name for name in protocol.datasets if not is_built(name, data_dir)]
     if missing and crop > BuildOptions.side:
         raise UserError(
-            f"--clip.crop={crop} is more than the {BuildOptions.side} pixels of the frames that "
-            f"would be built here; build with a larger --side: {_commands(missing, data_dir)}"
+            f"--clip.crop={crop} is larger than the frames that would be built here, "
+            f"{BuildOptions.side} pixels; build with a larger --side: "
+            f"{_commands(missing, data_dir)}"
         )
     folders = _folders(protocol, missing, data_dir, manual_dir)
     for name in protocol.datasets:
@@ -39,7 +40,7 @@ def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None, cr
 def _folders(
     protocol: Protocol, missing: list[str], data_dir: Path, manual_dir: Path | None
 ) -> dict[str, Path | None]:
-    """Corpus -> the folder to build it from, None where there is none and none is needed."""
+    """Returns corpus -> folder to build it from; None where none is given and none is needed."""
     if protocol.is_composite and manual_dir is not None:
         folders = {name: folder_of(name, manual_dir) for name in protocol.datasets}
     else:
@@ -50,7 +51,7 @@ def _folders(
     if manual_dir is not None:
         raise UserError(
             f"{manual_dir} has no folder {', no folder '.join(lacking)} to build from; add it, "
-            f"or build what is not built yet with: {_commands(missing, data_dir)}"
+            f"or build what is missing with: {_commands(missing, data_dir)}"
         )
     what = f"a folder that holds {', '.join(missing)}" if protocol.is_composite else "its folder"
     raise UserError(
@@ -60,7 +61,7 @@ def _folders(
 
 
 def folder_of(name: str, parent: Path) -> Path | None:
-    """The folder of a corpus, by its name in upper, lower or mixed case.
+    """Returns the folder of a corpus, whatever the case of its name.
 
     Raises:
       UserError: `parent` does not exist, or has two such folders.

@@ -1,4 +1,4 @@
-"""What the network says of clips, brought to the host: the table's rows and `outputs.npz`."""
+"""Predictions of a network on clips, as arrays on the host and as rows of the prediction table."""
 
 from collections.abc import Sequence
 
@@ -7,41 +7,54 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdp_jax.clips import Clips
+from fdp_jax.config import TrainConfig
 from fdp_jax.input_pipeline import GREY_WEIGHTS, Batch, PackedClips
 from fdp_jax.losses import dynamic_image_loss
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.models.fdp import Outputs
+from fdp_jax.reporting.auxiliary import dynamic_image_levels, rank_levels
 from fdp_jax.splits import Fold
-from fdp_jax.train_step import Steps, TrainState
+from fdp_jax.train_step import eval_step
 
-# What of `predict_clips` goes into the table; the rest is `outputs.npz`.
-OF_TABLE = ("probabilities", "dic_mse")
+# Arrays of `predict_clips` that go into the prediction table; the others go into `outputs.npz`.
+TABLE_ARRAYS = ("probabilities", "dic_mse")
+
+
+def pack_clips(clips: Clips) -> PackedClips:
+    """Moves all clips to the device, once."""
+    return jax.device_put(PackedClips(clips.frames, clips.starts, clips.lengths, clips.labels))
 
 
 def predict_clips(
-    steps: Steps, corpus: PackedClips, state: TrainState, numbers: np.ndarray
+    config: TrainConfig, classes: int, variables: dict, corpus: PackedClips, indices: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What the network in evaluation mode says of the clips with these numbers, int32 [clip].
+    """Returns the outputs of a network in evaluation mode.
+
+    Args:
+      config: options of its training.
+      classes: m, number of categories.
+      variables: params and batch_stats.
+      corpus: clips on the device.
+      indices: int [clip], which of them.
 
     Returns:
       frames uint8 [clip, t, h, w] grey, target and dynamic_image float32 [clip, h, w],
       rank_scores float32 [clip, t], probabilities float32 [clip, m], dic_mse float32 [clip];
-      nothing of a module that is ablated.
+      those of ablated modules are left out.
     """
-    size = steps.config.batch_size
+    size = config.batch_size
     parts = []
-    for start in range(0, len(numbers), size):
-        some = numbers[start : start + size]
-        # Always a full batch, so that one compiled program serves every fold.
-        padded = jax.device_put(np.resize(some, size))
-        batch, outputs = steps.evaluate(state.params, state.batch_stats, corpus, padded)
+    for start in range(0, len(indices), size):
+        some = indices[start : start + size]
+        # The last batch is filled up, so that one compiled program serves all.
+        full = jax.device_put(np.resize(some, size))
+        batch, outputs = eval_step(variables, corpus, full, config=config, classes=classes)
         part = _as_arrays(batch, outputs)
         parts.append({name: array[: len(some)] for name, array in part.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _as_arrays(batch: Batch, outputs: Outputs) -> dict[str, np.ndarray]:
-    """One evaluated batch on the host, under the names of `outputs.npz` and of the table."""
     grey = (batch.clips @ jnp.array(GREY_WEIGHTS) + 1.0) * 127.5
     arrays = {"frames": jnp.clip(grey.round(), 0, 255).astype(np.uint8), "target": batch.target}
     if outputs.dynamic_image is not None:
@@ -57,10 +70,10 @@ def _as_arrays(batch: Batch, outputs: Outputs) -> dict[str, np.ndarray]:
 def fold_table(
     clips: Clips, fold: Fold, rule: str, seed: int, arrays: dict[str, np.ndarray]
 ) -> PredictionTable:
-    """The rows of one fold under one selection rule; `arrays` as `predict_clips` gives."""
+    """Returns the rows of one fold under one selection rule, from arrays of `predict_clips`."""
 
-    def of_clip(column: Sequence[str]) -> list[str]:
-        return [column[number] for number in fold.test]
+    def of_test_clips(column: Sequence[str]) -> list[str]:
+        return [column[index] for index in fold.test]
 
     protocol = clips.protocol
     return PredictionTable.of_fold(
@@ -69,10 +82,34 @@ def fold_table(
         seed=seed,
         fold=fold.name,
         classes=protocol.classes,
-        datasets=of_clip(clips.datasets),
-        subjects=of_clip(clips.subjects),
-        clips=of_clip(clips.names),
-        labels=[protocol.classes[label] for label in of_clip(clips.labels)],
+        datasets=of_test_clips(clips.datasets),
+        subjects=of_test_clips(clips.subjects),
+        clips=of_test_clips(clips.names),
+        labels=[protocol.classes[label] for label in of_test_clips(clips.labels)],
         probabilities=arrays.get("probabilities"),
         dic_mse=arrays.get("dic_mse"),
     )
+
+
+def train_set_metrics(
+    arrays: dict[str, np.ndarray], labels: np.ndarray, rank_slope: float
+) -> dict[str, float | None]:
+    """Returns the scores of the training clips, for `done.json`; None where a module is ablated.
+
+    Args:
+      arrays: as `predict_clips` returns.
+      labels: int32 [clip], of the same clips.
+      rank_slope: a of the rank target.
+    """
+    names = ("acc", "dic_mse", "best_constant_image", "rank_loss", "kendall_tau")
+    metrics: dict[str, float | None] = dict.fromkeys(names)
+    if "probabilities" in arrays:
+        metrics["acc"] = float((arrays["probabilities"].argmax(axis=1) == labels).mean())
+    if "dic_mse" in arrays:
+        images = dynamic_image_levels(arrays["target"], arrays["dic_mse"])
+        metrics["dic_mse"] = images.mse
+        metrics["best_constant_image"] = images.best_constant_image
+    if "rank_scores" in arrays:
+        ranks = rank_levels(arrays["rank_scores"], rank_slope)
+        metrics["rank_loss"], metrics["kendall_tau"] = ranks.loss, ranks.kendall_tau
+    return metrics

@@ -1,23 +1,13 @@
-"""The three losses, one value a clip, and their weighted sum (Eqs. 5 to 8)."""
+"""The three losses, one value per clip, and their weighted sum (Eqs. 5 to 8)."""
 
-import flax.struct
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from fdp_jax.config import LossConfig
-
-
-@flax.struct.dataclass
-class Losses:
-    """The terms of Eq. 8, unweighted; [b] clip by clip, or scalars once averaged.
-
-    None where the module was ablated.
-    """
-
-    cross_entropy: jax.Array | None
-    dynamic_image: jax.Array | None
-    rank: jax.Array | None
+from fdp_jax.models.fdp import Outputs
 
 
 def recognition_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -35,11 +25,25 @@ def rank_loss(scores: jax.Array, slope: float) -> jax.Array:
     return jnp.abs(slope * jnp.arange(scores.shape[1]) - scores).sum(axis=1)
 
 
-def total_loss(losses: Losses, config: LossConfig) -> jax.Array:
-    """Eq. 8: the weighted sum of the averaged terms that there are, a scalar."""
-    terms = (
-        (config.recognition_weight, losses.cross_entropy),
-        (config.dynamic_image_weight, losses.dynamic_image),
-        (config.rank_weight, losses.rank),
-    )
-    return sum(weight * term for weight, term in terms if term is not None)
+def clip_losses(
+    outputs: Outputs, labels: jax.Array, target: jax.Array, rank_slope: float
+) -> dict[str, jax.Array]:
+    """Returns the losses of each clip, [b], by name; those of ablated modules are left out."""
+    losses = {}
+    if outputs.logits is not None:
+        losses["cross_entropy"] = recognition_loss(outputs.logits, labels)
+    if outputs.dynamic_image is not None:
+        losses["dynamic_image"] = dynamic_image_loss(outputs.dynamic_image, target)
+    if outputs.rank_scores is not None:
+        losses["rank"] = rank_loss(outputs.rank_scores, rank_slope)
+    return losses
+
+
+def total_loss(losses: Mapping[str, jax.Array], config: LossConfig) -> jax.Array:
+    """Eq. 8: the weighted sum of the averaged losses that are present, a scalar."""
+    weights = {
+        "cross_entropy": config.recognition_weight,
+        "dynamic_image": config.dynamic_image_weight,
+        "rank": config.rank_weight,
+    }
+    return sum(weights[name] * loss for name, loss in losses.items())

@@ -1,11 +1,11 @@
-"""Which step's weights predict: the rules of `--select`, and the looks they take (no jax needed).
+"""Selection rules: which step's weights predict (no jax needed).
 
-`last` predicts after the fixed number of steps. The others look at clips at regular steps and keep
-what the network of the best look says of the people left out: `test-best` looks at those people
-themselves and takes the look with most clips right, which makes it optimistic; `val` looks at
-people held out of the training part, and where as many are right takes the lower cross-entropy.
-On a tie the first look stays. `last` and `test-best` share a training; `val` needs its own, since
-its held-out people are missing from what it trains on.
+`last` predicts after the fixed number of steps. The others evaluate at regular steps and keep the
+predictions of the best step: `test-best` evaluates on the people left out themselves and takes the
+step with most correct clips, which makes it optimistic; `val` evaluates on people held out of the
+training part and breaks ties by the lower cross-entropy. Otherwise the earlier step wins a tie.
+`last` and `test-best` share a training; `val` needs its own, as its held-out people are missing
+from the training data.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from fdp_jax.clips import Clips
 from fdp_jax.config import RULES, TrainConfig
 from fdp_jax.splits import Fold, hold_out
 
-_NO_SCORE = (-1.0, 0.0)  # lower than that of any look
+_NO_SCORE = (-1.0, 0.0)  # lower than any score
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,21 +25,21 @@ class Training:
     """One training that a fold needs.
 
     Attributes:
-      rules: the selection rules that it serves.
-      split: whose `train` is trained on, and whose `test` is looked at if any rule looks.
+      rules: selection rules that it serves.
+      split: its `train` is trained on; its `test` is evaluated if a rule needs that.
     """
 
     rules: tuple[str, ...]
     split: Fold
 
     @property
-    def looking_rule(self) -> str | None:
-        """The rule that looks for the best step; at most one in a training."""
+    def evaluating_rule(self) -> str | None:
+        """The rule that searches for the best step; at most one per training."""
         return next((rule for rule in self.rules if rule != "last"), None)
 
 
 def plan_trainings(clips: Clips, fold: Fold, seed: int, select: str) -> tuple[Training, ...]:
-    """The trainings that one fold needs, in their order.
+    """Returns the trainings that one fold needs, in order.
 
     Raises:
       UserError: nobody can be held out.
@@ -53,62 +53,62 @@ def plan_trainings(clips: Clips, fold: Fold, seed: int, select: str) -> tuple[Tr
     return tuple(trainings)
 
 
-def looks_after(step: int, config: TrainConfig) -> bool:
-    """Whether a look is due after `step`: every so many steps, and after the last."""
+def is_evaluation_due(step: int, config: TrainConfig) -> bool:
+    """Returns whether to evaluate after `step`: at regular steps, and after the last."""
     return step % config.evaluate_every == 0 or step == config.steps
 
 
-class Looks:
-    """The looks that one training has taken so far, and what the best of them found.
+class BestStepTracker:
+    """The evaluations of one training so far, and the outputs of the best step.
 
     Attributes:
       rule: test-best or val.
-      count: looks taken.
-      best_step: of the best look; 0 before the first.
-      outputs: what the network of that step says of the clips left out, as `predict_clips` gives.
+      count: number of evaluations.
+      best_step: 0 before the first evaluation.
+      outputs: outputs of the best step on the clips left out, as `predict_clips` returns.
     """
 
     def __init__(self, rule: str, stored: Mapping[str, np.ndarray] | None = None):
-        """From the start, or from what `stored` of an earlier object returned."""
+        """Starts empty, or from the arrays of `as_arrays`."""
         stored = dict(stored or {})
         self.rule = rule
-        self.count = int(stored.pop("looks.count", 0))
-        self.best_step = int(stored.pop("looks.best_step", 0))
-        self._best_score = tuple(stored.pop("looks.best_score", _NO_SCORE))
+        self.count = int(stored.pop("tracker.count", 0))
+        self.best_step = int(stored.pop("tracker.best_step", 0))
+        self._best_score = tuple(stored.pop("tracker.best_score", _NO_SCORE))
         self.outputs = stored
 
-    def stored(self) -> dict[str, np.ndarray]:
-        """Everything as arrays, to go on from."""
+    def as_arrays(self) -> dict[str, np.ndarray]:
+        """Returns the whole tracker as arrays, for a checkpoint."""
         return {
-            "looks.count": np.array(self.count),
-            "looks.best_step": np.array(self.best_step),
-            "looks.best_score": np.array(self._best_score, np.float64),
+            "tracker.count": np.array(self.count),
+            "tracker.best_step": np.array(self.best_step),
+            "tracker.best_score": np.array(self._best_score, np.float64),
             **self.outputs,
         }
 
-    def take(
+    def update(
         self,
         step: int,
         probabilities: np.ndarray,
         labels: np.ndarray,
         predict: Callable[[], dict[str, np.ndarray]],
     ) -> None:
-        """One more look.
+        """Adds one evaluation.
 
         Args:
-          step: after which it is taken.
-          probabilities: float32 [clip, m], of the clips looked at.
-          labels: int32 [clip], of the same.
-          predict: gives `outputs`; called where the look is better than all before.
+          step: number of steps done.
+          probabilities: float32 [clip, m], of the evaluated clips.
+          labels: int32 [clip].
+          predict: returns `outputs`; called if this is the best evaluation so far.
         """
         self.count += 1
-        right = float((probabilities.argmax(axis=1) == labels).sum())
-        score = (right, -cross_entropy(probabilities, labels) if self.rule == "val" else 0.0)
+        correct = float((probabilities.argmax(axis=1) == labels).sum())
+        score = (correct, -cross_entropy(probabilities, labels) if self.rule == "val" else 0.0)
         if score > self._best_score:
             self.best_step, self._best_score, self.outputs = step, score, predict()
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over clips; a probability that underflowed counts as the smallest positive number."""
+    """Mean over clips; an underflowed probability counts as the smallest positive number."""
     of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean())

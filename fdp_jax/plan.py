@@ -1,45 +1,31 @@
-"""What a run has to train, fold by fold, and the files that tell of it (no jax needed)."""
+"""The folds of a run and the files that identify it (no jax needed)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
 from datasets.errors import UserError
-from fdp_jax.clips import Clips
-from fdp_jax.config import TrainConfig, as_dict, looks_of
-from fdp_jax.grouping import FoldAxis
+from datasets.protocols import Protocol
+from fdp_jax.clips import Clips, load_clips
+from fdp_jax.config import as_dict, evaluations_per_fold
+from fdp_jax.corpora import ensure_built
 from fdp_jax.model_selection import Training, plan_trainings
-from fdp_jax.schedule import Cadence
+from fdp_jax.options import TrainOptions
 from fdp_jax.splits import Fold, choose_folds, make_folds
-from fdp_jax.workdir import FoldDirectory, claim, fold_directory, write_json
+from fdp_jax.workdir import (
+    FoldDirectory,
+    check_or_create_config,
+    check_writable,
+    drop_training_states,
+    write_json,
+)
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
-class Run:
-    """What to train and where to keep it.
-
-    Attributes:
-      config: everything that determines the numbers, with the seed and the clips.
-      preset: name of the preset that `config` came from, for the report.
-      seeds: each of initial weights, data order, augmentation and held-out people; in turn.
-      fold_names: folds to train now; none means all.
-      workdir: of the run.
-      cadence: of log and checkpoints.
-      command: as the user typed it, for the report.
-      folds_at_once: how many are trained together; `auto` goes by the device's memory.
-      fold_axis: how; `auto` goes by the kind of device.
-    """
-
-    config: TrainConfig
-    preset: str
-    seeds: tuple[int, ...]
-    fold_names: tuple[str, ...]
-    workdir: Path
-    cadence: Cadence
-    command: str
-    folds_at_once: int | Literal["auto"] = "auto"
-    fold_axis: FoldAxis = "auto"
+MAX_FOLDS_AT_ONCE = 32  # more would let a kill cost more and keep a device no busier
+BUSY_WITH = 8  # folds at once that keep a device about as busy as more
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +33,10 @@ class FoldTask:
     """One fold of one seed.
 
     Attributes:
-      seed: of the run.
+      seed: seed of the run.
       fold: who is left out.
-      trainings: that the fold needs.
-      directory: where its results go.
+      trainings: trainings that the selection rules need.
+      directory: folder of its results.
     """
 
     seed: int
@@ -60,11 +46,11 @@ class FoldTask:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What `run.json` says of where a run was trained.
+class Environment:
+    """Where a run trains, for `run.json`.
 
     Attributes:
-      parameters: of the network, by its part.
+      parameters: number of parameters by module, and `total`.
       device: kind and platform.
       versions: package -> version.
     """
@@ -75,104 +61,160 @@ class Machine:
 
 
 class Plan:
-    """The folds of a run.
+    """What one command trains.
 
     Attributes:
-      run: what to train.
-      clips: of the protocol.
-      folds: all of the protocol.
-      wanted: those to train now, for each seed in turn.
+      options: options of the command; `workdir` is set.
+      clips: clips of the protocol.
+      command: as the user typed it.
+      folds: all folds of the protocol.
+      tasks: the folds to train now, for each seed in turn.
     """
 
-    def __init__(self, run: Run, clips: Clips):
-        """Plans; nothing is written.
+    def __init__(self, options: TrainOptions, clips: Clips, command: str):
+        """Plans; writes nothing.
 
         Raises:
           UserError: a crop larger than the frames, or a fold that does not exist or has nobody to
             hold out.
         """
-        if run.config.clip.crop > clips.side:
+        crop, side = options.config.clip.crop, clips.side
+        if crop > side:
             raise UserError(
-                f"--clip.crop={run.config.clip.crop} is more than the {clips.side} pixels of the "
-                f"stored frames of {clips.protocol.dataset}; choose at most {clips.side}, or build "
-                "with a larger --side"
+                f"--clip.crop={crop} is larger than the stored frames of "
+                f"{clips.protocol.dataset}, {side} pixels; choose at most {side}, or build with a "
+                "larger --side"
             )
-        self.run, self.clips = run, clips
-        split, groups = clips.protocol.split, run.config.group_folds
-        self.folds = make_folds(clips.datasets, clips.subjects, split, groups)
-        self.wanted = [
+        self.options, self.clips, self.command = options, clips, command
+        config = options.config
+        self.folds = make_folds(
+            clips.datasets, clips.subjects, clips.protocol.split, config.group_folds
+        )
+        self.tasks = [
             FoldTask(
                 seed,
                 fold,
-                plan_trainings(clips, fold, seed, run.config.select),
-                fold_directory(run.workdir, seed, fold.name),
+                plan_trainings(clips, fold, seed, config.select),
+                FoldDirectory(self._seed_folder(seed) / "folds" / fold.name),
             )
-            for seed in run.seeds
-            for fold in choose_folds(self.folds, run.fold_names)
+            for seed in options.all_seeds
+            for fold in choose_folds(self.folds, options.folds)
         ]
 
-    def pending(self) -> list[FoldTask]:
-        """The wanted folds that are not finished yet."""
-        return [task for task in self.wanted if not task.directory.is_finished()]
+    @property
+    def workdir(self) -> Path:
+        """Folder of the results."""
+        return self.options.workdir
 
-    def claim(self) -> None:
-        """Makes the work directory this run's own.
+    @property
+    def classes(self) -> int:
+        """m, number of categories."""
+        return len(self.clips.protocol.classes)
+
+    def _seed_folder(self, seed: int) -> Path:
+        return self.workdir / f"seed_{seed}"
+
+    def pending(self) -> list[FoldTask]:
+        """Returns the tasks that are not finished yet."""
+        return [task for task in self.tasks if not task.directory.is_finished()]
+
+    def groups(self, folds_at_once: int) -> list[list[FoldTask]]:
+        """Returns the pending tasks in groups to be trained as one program.
+
+        Groups are cut from all tasks, so that a resumed run has the groups it had before.
+        """
+        pending = set(map(id, self.pending()))
+        groups = split_evenly(self.tasks, folds_at_once)
+        groups = [[task for task in group if id(task) in pending] for group in groups]
+        return [group for group in groups if group]
+
+    def remove_training_states_of_finished_folds(self) -> None:
+        """Repeats the last clean-up of a fold, which a kill may have prevented."""
+        for task in self.tasks:
+            if task.directory.is_finished():
+                drop_training_states(task.directory)
+
+    def claim_workdir(self) -> None:
+        """Writes `config.json`, or checks that it is this run's.
 
         Raises:
-          UserError: it holds another run, or cannot be written to.
+          UserError: the folder holds another run, or cannot be written.
         """
-        claim(self.run.workdir, identity(self.run, self.clips))
+        protocol = self.clips.protocol
+        identity = {
+            "dataset": protocol.dataset,
+            "protocol": protocol.name,
+            "preset": self.options.preset,
+            **as_dict(self.options.config),
+            "label_version": self.clips.label_version,
+            "clips": self.clips.digest(),
+        }
+        check_or_create_config(self.workdir, identity)
 
-    def write_seeds(self, machine: Machine) -> None:
-        """`run.json` of every seed: what the report says about it; the first command's stays."""
-        for seed in self.run.seeds:
-            path = self.run.workdir / f"seed_{seed}" / "run.json"
+    def write_run_files(self, environment: Environment) -> None:
+        """Writes `run.json` of each seed, what the report needs; an existing one stays."""
+        for seed in self.options.all_seeds:
+            path = self._seed_folder(seed) / "run.json"
             if not path.exists():
-                write_json(path, _seed_content(self.run, seed, self.clips, self.folds, machine))
+                write_json(path, self._run_file(seed, environment))
+
+    def _run_file(self, seed: int, environment: Environment) -> dict:
+        clips, config, protocol = self.clips, self.options.config, self.clips.protocol
+        return {
+            "dataset": protocol.dataset,
+            "protocol": protocol.name,
+            "split": protocol.split,
+            "select": config.select,
+            "evaluations": evaluations_per_fold(config),
+            "seed": seed,
+            "folds": [
+                {
+                    "name": fold.name,
+                    "datasets": [dataset for dataset, _ in fold.people],
+                    "subjects": [subject for _, subject in fold.people],
+                    "n_clips": len(fold.test),
+                }
+                for fold in self.folds
+            ],
+            "classes": list(protocol.classes),
+            "input": {**asdict(clips.crop), "is_grey": clips.is_grey},
+            "group_folds": config.group_folds or None,
+            "parameters": environment.parameters,
+            "steps": config.steps,
+            "label_version": clips.label_version,
+            "corrections": list(clips.corrections),
+            "warnings": list(clips.warnings),
+            "device": environment.device,
+            "versions": environment.versions,
+            "rank_slope": config.loss.rank_slope,
+            "command": self.command,
+        }
 
 
-def identity(run: Run, clips: Clips) -> dict:
-    """Everything that determines the numbers of a work directory, seeds apart, for config.json."""
-    return {
-        "dataset": clips.protocol.dataset,
-        "protocol": clips.protocol.name,
-        "preset": run.preset,
-        **as_dict(run.config),
-        "label_version": clips.label_version,
-        "clips": clips.digest(),
-    }
+def make_plan(options: TrainOptions, protocol: Protocol, command: str) -> Plan:
+    """Builds the corpora where needed, loads the clips and plans.
+
+    Raises:
+      UserError: the work directory cannot be written, or the clips cannot be built or read.
+    """
+    check_writable(options.workdir)
+    ensure_built(protocol, options.data_dir, options.manual_dir, options.config.clip.crop)
+    return Plan(options, load_clips(protocol, options.data_dir), command)
 
 
-def _seed_content(
-    run: Run, seed: int, clips: Clips, folds: Sequence[Fold], machine: Machine
-) -> dict:
-    protocol = clips.protocol
-    return {
-        "dataset": protocol.dataset,
-        "protocol": protocol.name,
-        "split": protocol.split,
-        "select": run.config.select,
-        "looks": looks_of(run.config),
-        "seed": seed,
-        "folds": [
-            {
-                "name": fold.name,
-                "datasets": [dataset for dataset, _ in fold.people],
-                "subjects": [subject for _, subject in fold.people],
-                "n_clips": len(fold.test),
-            }
-            for fold in folds
-        ],
-        "classes": list(protocol.classes),
-        "input": {**asdict(clips.crop), "is_grey": clips.is_grey},
-        "group_folds": run.config.group_folds or None,
-        "parameters": machine.parameters,
-        "steps": run.config.steps,
-        "label_version": clips.label_version,
-        "corrections": list(clips.corrections),
-        "warnings": list(clips.warnings),
-        "trained_on": machine.device,
-        "versions": machine.versions,
-        "rank_slope": run.config.loss.rank_slope,
-        "command": run.command,
-    }
+def split_evenly(items: Sequence[T], at_most: int) -> list[list[T]]:
+    """Splits items, in their order, into groups of at most that many.
+
+    Groups of one size share a compiled program: more groups are made where that gives all the same
+    size, as long as they keep a device busy; else sizes differ by one, the larger first.
+    """
+    if not items:
+        return []
+    count = len(items)
+    fewest = math.ceil(count / at_most)
+    equal = (n for n in range(fewest, count // BUSY_WITH + 1) if count % n == 0)
+    groups = next(equal, fewest)
+    smaller, larger_groups = divmod(count, groups)
+    sizes = [smaller + 1] * larger_groups + [smaller] * (groups - larger_groups)
+    ends = [sum(sizes[: place + 1]) for place in range(groups)]
+    return [list(items[end - size : end]) for size, end in zip(sizes, ends, strict=True)]

@@ -1,4 +1,4 @@
-"""Who or what is left out when: people, groups of people, or a whole corpus (section 4.1.2)."""
+"""Folds: which people, groups of people or corpora are left out (section 4.1.2)."""
 
 import itertools
 import zlib
@@ -12,8 +12,8 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroup
 from datasets.errors import UserError
 from fdp_jax.config import check_groups
 
-HELD_OUT_SHARE = 0.2  # of a fold's training people, for `--select=val`
-_DRAWS = 100  # of people to hold out, of which the best balanced is taken
+HELD_OUT_SHARE = 0.2  # share of a fold's training people held out for `--select=val`
+_DRAWS = 100  # random draws of held-out people; the best balanced one is used
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Fold:
       name: the subject left out (`<corpus>_<subject>` where there are several corpora),
         `group_<k>`, or `<corpus>_to_<corpus>`.
       people: (corpus, subject) of everyone left out.
-      train: int32 [clip], numbers of the clips to train on, rising.
-      test: int32 [clip], numbers of the clips of the people left out, rising.
+      train: int32 [clip], indices of the training clips, ascending.
+      test: int32 [clip], indices of the clips of the people left out, ascending.
     """
 
     name: str
@@ -40,12 +40,12 @@ def make_folds(
     split: Literal["people", "corpora"] = "people",
     group_folds: int = 0,
 ) -> list[Fold]:
-    """The folds of a protocol, in a fixed order.
+    """Returns the folds of a protocol in a fixed order.
 
     Args:
       datasets: the corpus of each clip; two corpora may use one name for different people.
       subjects: the person of each clip.
-      split: leave out people, or train on all of one corpus and test on all of another.
+      split: leave out people, or train on one corpus and test on another.
       group_folds: number of groups of people, or 0 for one person at a time. Groups are balanced
         by their clips.
 
@@ -65,7 +65,7 @@ def _by_people(datasets: Sequence[str], subjects: Sequence[str], group_folds: in
     people = sorted(set(of_clip), key=lambda person: (place[person[0]], person[1]))
     if len(people) < 2:
         raise UserError(
-            f"leaving a person out needs clips of at least two people, here are {len(people)}"
+            f"leave-one-subject-out needs clips of at least two people; there are {len(people)}"
         )
     if group_folds and not 2 <= group_folds <= len(people):
         raise UserError(
@@ -107,21 +107,21 @@ def hold_out(
     labels: Sequence[int] | np.ndarray,
     seed: int,
 ) -> Fold:
-    """A fold inside the training part of `fold`: some of its people held out from training.
+    """Returns a fold within the training part of `fold`, with some of its people held out.
 
-    About a fifth of the people, at least one, drawn at random many times; taken is the draw whose
-    clips come nearest to a fifth of each category. A pure function of seed and fold; the people
-    that `fold` leaves out have no part in it.
+    About a fifth of the people, at least one: the best of many random draws, whose clips come
+    nearest to a fifth of each category. A pure function of seed and fold; the people that `fold`
+    leaves out play no part.
 
     Args:
-      fold: its `train` is split.
+      fold: the fold whose `train` is split.
       datasets: the corpus of each clip.
       subjects: the person of each clip.
       labels: the category of each clip, from 0.
-      seed: of the run.
+      seed: seed of the run.
 
     Returns:
-      A fold of the same name; `people` and `test` are who is held out.
+      A fold of the same name; `people` and `test` are those held out.
 
     Raises:
       UserError: the fold trains on one person only.
@@ -130,8 +130,8 @@ def hold_out(
     people = sorted(set(of_clip))
     if len(people) < 2:
         raise UserError(
-            f"fold {fold.name} trains on one person only, so nobody can be held out of training to "
-            "choose a step by; use --select=last"
+            f"fold {fold.name} trains on one person only, so nobody can be held out to select a "
+            "step; use --select=last"
         )
     number_of = {person: number for number, person in enumerate(people)}
     groups = np.array([number_of[person] for person in of_clip])
@@ -154,7 +154,7 @@ def hold_out(
 
 
 def choose_folds(folds: Sequence[Fold], names: Sequence[str]) -> list[Fold]:
-    """The folds of those names in protocol order; all of them when no name is given.
+    """Returns the named folds in protocol order, or all of them when no name is given.
 
     Raises:
       UserError: a name that no fold has.

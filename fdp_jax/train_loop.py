@@ -1,350 +1,275 @@
-"""A group of folds, often of one, from the first step of its trainings to its predictions."""
+"""The training loop: K folds as one program, from their newest checkpoints to their results.
+
+One fold is the ordinary case, K = 1. On disk every fold is as if it had been trained alone.
+"""
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from datasets.errors import UserError
-from fdp_jax.checkpoints import FoldCheckpoints
-from fdp_jax.clips import Clips
-from fdp_jax.config import RULES
-from fdp_jax.environment import device_name, installed_versions, peak_memory_bytes
-from fdp_jax.evaluate import OF_TABLE, fold_table, predict_clips
-from fdp_jax.files import write_atomically
-from fdp_jax.folds_together import FoldsTogether, averages
-from fdp_jax.grouping import starts
-from fdp_jax.input_pipeline import PackedClips
-from fdp_jax.metrics.predictions import pool
-from fdp_jax.model_selection import Looks, Training, looks_after
-from fdp_jax.optimizer import learning_rate_schedule
-from fdp_jax.rng import fold_key
-from fdp_jax.sampler import batch_indices
-from fdp_jax.schedule import Cadence
-from fdp_jax.splits import Fold
-from fdp_jax.train_set_metrics import levels
-from fdp_jax.train_step import StepMetrics, Steps, TrainState
-from fdp_jax.training_log import TrainingLog, read_log
-from fdp_jax.workdir import (
-    FoldDirectory,
-    TrainingDirectory,
-    drop_training_states,
-    write_json,
+from fdp_jax.config import RULES, TrainConfig
+from fdp_jax.environment import device_name, give_back_freed_memory, installed_versions
+from fdp_jax.fold_training import (
+    FoldTraining,
+    Progress,
+    Selection,
+    write_done,
+    write_predictions,
 )
+from fdp_jax.input_pipeline import PackedClips
+from fdp_jax.model_selection import is_evaluation_due
+from fdp_jax.optimizer import learning_rate_schedule
+from fdp_jax.options import TrainOptions
+from fdp_jax.plan import MAX_FOLDS_AT_ONCE, Environment, FoldTask, Plan, split_evenly
+from fdp_jax.train_step import (
+    create_train_state,
+    fold_state,
+    fold_variables,
+    stack_states,
+    train_step,
+)
+from fdp_jax.workdir import drop_training_states
 
-Progress = Callable[[int, dict[str, float]], None]
-
-
-def device_corpus(clips: Clips) -> PackedClips:
-    """The whole corpus, moved to the device once."""
-    return jax.device_put(PackedClips(clips.frames, clips.starts, clips.lengths, clips.labels))
-
-
-@dataclass(frozen=True)
-class FoldJob:
-    """One fold to train and where its results go.
-
-    Attributes:
-      steps: compiled functions; shared by all folds.
-      clips: the corpus on the host, for names.
-      corpus: the same on the device.
-      fold: who is left out.
-      trainings: that the fold needs, as `plan_trainings` gives.
-      seed: of the run.
-      directory: of the fold.
-      cadence: of log and checkpoints.
-      progress: called with (steps done since the last call, latest losses); first with the steps
-        restored from a checkpoint, and no losses.
-    """
-
-    steps: Steps
-    clips: Clips
-    corpus: PackedClips
-    fold: Fold
-    trainings: tuple[Training, ...]
-    seed: int
-    directory: FoldDirectory
-    cadence: Cadence
-    progress: Progress
-
-    @property
-    def key(self) -> jax.Array:
-        """The key that all random streams of the fold derive from, the same in every training."""
-        return fold_key(self.seed, self.fold.name)
-
-    @property
-    def directories(self) -> tuple[TrainingDirectory, ...]:
-        """Where each of the trainings lives."""
-        both = (self.directory, self.directory.second_training)
-        return both[: len(self.trainings)]
+MAX_CHECKPOINT_SHARE = 0.03  # of the time, that writing checkpoints may take
+USABLE_MEMORY = 0.9  # of a device's free memory; the compiler cannot foresee all
 
 
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """What one selection rule came to.
+def train_folds(
+    tasks: Sequence[FoldTask],
+    plan: Plan,
+    corpus: PackedClips,
+    progress: Progress = lambda steps, metrics: None,
+    lock_timeout: float = 0.0,
+) -> None:
+    """Trains a group of folds as one program and writes their results.
 
-    Attributes:
-      step: whose network predicts.
-      looks: among which it was chosen.
-      outputs: of the clips left out, as `predict_clips` gives.
-      training_people: how the same network does on the training clips; None unless the rule is
-        `last`.
-    """
-
-    step: int
-    looks: int
-    outputs: dict[str, np.ndarray]
-    training_people: dict | None = None
-
-
-def train_folds(jobs: Sequence[FoldJob], patience: float = 0.0) -> None:
-    """Trains a group of folds in step, each from its newest checkpoint on, to their results.
-
-    On disk each fold is as if it had been trained alone. Its `done.json` comes last, so that a fold
-    that has one is whole.
+    `done.json` is written last, so a fold that has it is complete.
 
     Args:
-      jobs: of folds that need the same trainings; one is the ordinary case.
-      patience: seconds to wait for another process that trains one of them to let go.
+      tasks: folds that need the same trainings.
+      plan: of the run.
+      corpus: its clips on the device.
+      progress: called with every line of the log.
+      lock_timeout: seconds to wait for another process that holds the lock of a fold.
 
     Raises:
       UserError: a checkpoint cannot be read, a file cannot be written, another process trains one
-        of the folds, or the network's numbers are no longer finite.
+        of the folds, or a loss or output is not finite.
     """
     with contextlib.ExitStack() as locks:
-        for job in jobs:
-            locks.enter_context(job.directory.locked(patience))
-        chosen: list[dict[str, Chosen]] = [{} for _ in jobs]
-        restored = [0] * len(jobs)
-        for number in range(len(jobs[0].trainings)):
-            for place, member in enumerate(_train(jobs, number)):
-                chosen[place] |= member.chosen
-                restored[place] += member.start
-        for job, of_job, from_step in zip(jobs, chosen, restored, strict=True):
-            ordered = {rule: of_job[rule] for rule in RULES[job.steps.config.select]}
-            _write_predictions(job, ordered)
-            _write_done(job, ordered, from_step, len(jobs))
-            drop_training_states(job.directory)
+        for task in tasks:
+            locks.enter_context(task.directory.locked(lock_timeout))
+        selections: list[dict[str, Selection]] = [{} for _ in tasks]
+        restored = [0] * len(tasks)
+        for number in range(len(tasks[0].trainings)):
+            with contextlib.ExitStack() as stack:
+                folds = [FoldTraining(task, number, plan, corpus, progress) for task in tasks]
+                for fold in folds:
+                    stack.callback(fold.close)
+                resumable = [fold.resumable_steps() for fold in folds]
+                for start, places in resume_groups(resumable, plan.options.config.steps):
+                    _train_loop([folds[place] for place in places], start, plan, corpus)
+                # Every fold is complete on disk by now: a kill from here on costs no step.
+                for place, fold in enumerate(folds):
+                    selections[place] |= fold.select()
+                    restored[place] += fold.start
+        for task, selection, steps in zip(tasks, selections, restored, strict=True):
+            selection = {rule: selection[rule] for rule in RULES[plan.options.config.select]}
+            write_predictions(task, plan, selection)
+            write_done(task, plan, selection, steps, len(tasks))
+            drop_training_states(task.directory)
 
 
-class _Member:
-    """One fold of a group, in one of its trainings.
+def _train_loop(folds: Sequence[FoldTraining], start: int, plan: Plan, corpus: PackedClips) -> None:
+    """Trains the folds from the step `start` to the end; `start` may be the end."""
+    config, classes = plan.options.config, plan.classes
+    if start == config.steps:
+        for fold in folds:
+            fold.load_final()
+        return
+    schedule = LogAndCheckpointSchedule.of(plan.options)
+    learning_rate = learning_rate_schedule(config.optimizer, config.steps)
+    compile_train_step(config, classes, len(folds), corpus.frames.shape, len(plan.clips.labels))
+    state = stack_states((fold.restore(start) for fold in folds), len(folds))
+    keys = jnp.stack([fold.key for fold in folds])
+    since_log: list[dict[str, jax.Array]] = []
+    logged = saved = time.monotonic()
+    save_seconds = 0.0
+    for step in range(start, config.steps):
+        indices = jax.device_put(np.stack([fold.batch_indices(step) for fold in folds]))
+        with jax.transfer_guard("disallow"):  # the clips must never travel again
+            state, metrics = train_step(
+                state, corpus, indices, keys, config=config, classes=classes
+            )
+        since_log.append(metrics)
+        done = step + 1
+        if folds[0].tracker and is_evaluation_due(done, config):
+            for place, fold in enumerate(folds):
+                fold.evaluate(done, fold_variables(state, place))
+        if not schedule.is_log_due(done, config.steps):
+            continue
+        averages = _average(since_log)
+        now = time.monotonic()
+        # A fold's share, so that the seconds of all folds add up to those of the run.
+        common = {
+            "learning_rate": float(learning_rate(step)),
+            "seconds": (now - logged) / len(folds),
+        }
+        for fold, of_fold in zip(folds, averages, strict=True):
+            fold.log(done, len(since_log), of_fold | common)
+        since_log, logged = [], now
+        if done < config.steps and schedule.is_checkpoint_due(done, now - saved, save_seconds):
+            for place, fold in enumerate(folds):
+                fold.save(fold_state(state, place))
+            saved = time.monotonic()
+            save_seconds = saved - now
+    for place, fold in enumerate(folds):
+        fold.finish(fold_variables(state, place))
+
+
+def _average(metrics: Sequence[dict[str, jax.Array]]) -> list[dict[str, float]]:
+    """Returns, for each fold, the mean of every metric over the steps; metrics have the axis K."""
+    on_host = jax.device_get(metrics)
+    stacked = {name: np.stack([of_step[name] for of_step in on_host]) for name in on_host[0]}
+    return [
+        {
+            name: float(np.ascontiguousarray(values[:, place]).mean())
+            for name, values in stacked.items()
+        }
+        for place in range(stacked["total"].shape[1])
+    ]
+
+
+@dataclass(frozen=True)
+class LogAndCheckpointSchedule:
+    """When a training writes log lines and checkpoints; changes no number.
 
     Attributes:
-      job: of the fold.
-      training: of that number.
-      start: the step that it went on from.
-      chosen: what each rule of the training came to, once it has predicted.
+      log_every: steps between lines.
+      checkpoint_every: checkpoints are written after multiples of this many steps.
+      checkpoint_seconds: least time between two of them; 0 writes one at each multiple.
     """
 
-    def __init__(self, job: FoldJob, number: int):
-        """Args: job: of the fold; number: of the training."""
-        self.job, self.training, self.start = job, job.trainings[number], 0
-        self.chosen: dict[str, Chosen] = {}
-        self._directory = job.directories[number]
-        self._checkpoints = FoldCheckpoints(self._directory.checkpoints)
-        self._looks: Looks | None = None
-        self._log: TrainingLog | None = None
-        self._final: TrainState | None = None
+    log_every: int
+    checkpoint_every: int
+    checkpoint_seconds: float = 0.0
 
-    def saved_steps(self) -> tuple[int, ...]:
-        """The steps that it can go on from, as `grouping.starts` takes them."""
-        if self._checkpoints.is_through(self.training.looking_rule is not None):
-            return (self.job.steps.config.steps,)
-        return self._checkpoints.newest()
+    @classmethod
+    def of(cls, options: TrainOptions) -> "LogAndCheckpointSchedule":
+        """Takes the schedule from the options of a command."""
+        return cls(options.log_every, options.checkpoint_every, options.checkpoint_seconds)
 
-    def restore(self, start: int) -> TrainState:
-        """The state after `start`, one of the steps above; log and looks are of it, too."""
-        steps, key, rule = self.job.steps, self.job.key, self.training.looking_rule
-        stored = {}
-        if start == 0:
-            state = steps.initial_state(key)
-        else:
-            shapes = jax.eval_shape(steps.initial_state, key)
-            if start == steps.config.steps:
-                state, stored = self._checkpoints.final(shapes, rule is not None)
-                self._final = state
-            else:
-                state, stored = self._checkpoints.restore(shapes, start, rule is not None)
-                state = jax.device_put(state, may_alias=False)
-        self._checkpoints.drop_after(start)
-        self.start, self._looks = start, Looks(rule, stored) if rule else None
-        self._log = TrainingLog(self._directory, start)
-        self.job.progress(start, {})
-        return state
+    def is_log_due(self, step: int, steps: int) -> bool:
+        """Returns whether a line is due: also wherever a checkpoint may be, so that a resumed log
+        does not depend on the clock."""
+        return step % self.log_every == 0 or step % self.checkpoint_every == 0 or step == steps
 
-    def numbers(self, step: int) -> np.ndarray:
-        """The clips of a step, int32 [b]."""
-        train, size = self.training.split.train, self.job.steps.config.batch_size
-        return batch_indices(train, size, self.job.seed, self.job.fold.name, step)
+    def is_checkpoint_due(self, step: int, seconds: float, save_seconds: float) -> bool:
+        """Returns whether a checkpoint is due.
 
-    def look(self, step: int, state: TrainState) -> None:
-        """Looks at the clips that the rule goes by, if it does; leaves the training as it is."""
-        job, split = self.job, self.training.split
-        seen = _predict(job, state, split.test, step)
-        self._looks.take(
-            step,
-            seen["probabilities"],
-            job.clips.labels[split.test],
-            lambda: seen if split is job.fold else _predict(job, state, job.fold.test, step),
-        )
-
-    def tell(self, step: int, steps_done: int, scalars: dict[str, float]) -> None:
-        """One line of the log, over the last `steps_done` steps.
-
-        Raises:
-          UserError: the loss is not finite.
+        Args:
+          step: steps done.
+          seconds: since the last checkpoint was complete.
+          save_seconds: duration of writing it; a slow disk gets fewer.
         """
-        if not np.isfinite(scalars["total"]):
-            raise UserError(
-                f"the loss of fold {self.job.fold.name} is no longer finite between steps "
-                f"{step - steps_done + 1} and {step}; try a lower --optimizer.learning_rate"
-            )
-        self._log.write(step, scalars)
-        self.job.progress(steps_done, scalars)
-
-    def save(self, state: TrainState) -> None:
-        """A checkpoint."""
-        self._checkpoints.save(state, self._looks.stored() if self._looks else {})
-
-    def finish(self, state: TrainState) -> None:
-        """Keeps what predicts after the last step, also on disk."""
-        self._checkpoints.finish(state, self._looks.stored() if self._looks else {})
-        self._final = state.replace(optimizer_state=())  # two thirds of the memory
-
-    def choose(self) -> None:
-        """Predicts by every rule of the training."""
-        job, steps = self.job, self.job.steps.config.steps
-        if looks := self._looks:
-            self.chosen[looks.rule] = Chosen(looks.best_step, looks.count, looks.outputs)
-        if "last" in self.training.rules:
-            outputs = _predict(job, self._final, job.fold.test, steps)
-            seen = _predict(job, self._final, job.fold.train, steps)
-            labels = job.clips.labels[job.fold.train]
-            on_training_people = levels(seen, labels, job.steps.config.loss.rank_slope)
-            self.chosen["last"] = Chosen(steps, 1, outputs, on_training_people)
-
-    def close(self) -> None:
-        """Lets go of the folder."""
-        if self._log:
-            self._log.close()
-        self._checkpoints.close()
-
-
-def _train(jobs: Sequence[FoldJob], number: int) -> list[_Member]:
-    """The training of that number for every fold, up to its predictions."""
-    steps = jobs[0].steps.config.steps
-    with contextlib.ExitStack() as stack:
-        members = [_Member(job, number) for job in jobs]
-        for member in members:
-            stack.callback(member.close)
-        for start, places in starts([member.saved_steps() for member in members], steps):
-            together = [members[place] for place in places]
-            if start < steps:
-                _optimise(together, start)
-            else:
-                together[0].restore(start)
-        for member in members:  # all are through on disk, so that a kill from here costs no step
-            member.choose()
-        return members
-
-
-def _optimise(members: Sequence[_Member], start: int) -> None:
-    """All remaining steps of members that go on from one step, with looks, log, checkpoints."""
-    job, count = members[0].job, len(members)
-    config, cadence = job.steps.config, job.cadence
-    states = (member.restore(start) for member in members)
-    keys = [member.job.key for member in members]
-    folds = FoldsTogether(job.steps, job.corpus, states, keys)
-    schedule = learning_rate_schedule(config.optimizer, config.steps)
-    since_log: list[list[StepMetrics]] = []
-    began = saved = time.monotonic()
-    save_took = 0.0
-    for step in range(start, config.steps):
-        since_log.append(folds.train(np.stack([member.numbers(step) for member in members])))
-        done = step + 1
-        if members[0].training.looking_rule and looks_after(done, config):
-            for place, member in enumerate(members):
-                member.look(done, folds.state(place))
-        if not cadence.logs(done, config.steps):
-            continue
-        means = averages(since_log)
-        now = time.monotonic()
-        # A fold's share, so that the seconds of all folds are those of the run.
-        common = {"learning_rate": float(schedule(step)), "seconds": (now - began) / count}
-        for member, scalars in zip(members, means, strict=True):
-            member.tell(done, len(since_log), scalars | common)
-        since_log, began = [], now
-        if done < config.steps and cadence.saves(done, now - saved, save_took):
-            for place, member in enumerate(members):
-                member.save(folds.state(place))
-            saved = time.monotonic()
-            save_took = saved - now
-    for place, member in enumerate(members):
-        member.finish(folds.state(place))
-
-
-def _predict(
-    job: FoldJob, state: TrainState, numbers: np.ndarray, step: int
-) -> dict[str, np.ndarray]:
-    """`predict_clips` after a step, checked.
-
-    Raises:
-      UserError: the network's outputs are not finite.
-    """
-    outputs = predict_clips(job.steps, job.corpus, state, numbers)
-    if not all(np.isfinite(array).all() for array in outputs.values()):
-        raise UserError(
-            f"the outputs of fold {job.fold.name} are not finite after step {step}; "
-            f"delete {job.directory.path} and try a lower --optimizer.learning_rate"
+        least = self.checkpoint_seconds and max(
+            self.checkpoint_seconds, save_seconds / MAX_CHECKPOINT_SHARE
         )
-    return outputs
+        return step % self.checkpoint_every == 0 and seconds >= least
 
 
-def _write_predictions(job: FoldJob, chosen: dict[str, Chosen]) -> None:
-    """`predictions.csv` and `outputs.npz`: a block of rows for each rule, in the same order."""
-    tables = [
-        fold_table(job.clips, job.fold, rule, job.seed, part.outputs)
-        for rule, part in chosen.items()
-    ]
-    names = [name for name in next(iter(chosen.values())).outputs if name not in OF_TABLE]
-    arrays = {
-        name: np.concatenate([part.outputs[name] for part in chosen.values()]) for name in names
-    }
-    pool(tables).write(job.directory.predictions)
-    write_atomically(job.directory.outputs, partial(np.savez_compressed, **arrays))
+def resume_groups(resumable: Sequence[Sequence[int]], steps: int) -> list[tuple[int, list[int]]]:
+    """Returns from which step which folds of a group train on together.
 
+    The checkpoints of a group are written one after the other, so a kill leaves some folds one
+    behind: all resume from the newest step that all have. Folds further apart were not trained
+    together; they are split by their newest step rather than lose work. Finished ones come alone.
 
-def _write_done(job: FoldJob, chosen: dict[str, Chosen], restored: int, folds_at_once: int) -> None:
-    """The marker that the fold is finished, with what it cost and where it ran.
+    Args:
+      resumable: for each fold the steps it can resume from, at most two; `steps` alone if finished.
+      steps: of the training.
 
-    Its steps and final losses are those of the first training; its seconds, and the steps that
-    were restored, those of all.
+    Returns:
+      (step, places of the folds) for each part.
     """
-    logs = [read_log(directory.log) for directory in job.directories]
-    held_out = [t.split.people for t in job.trainings if t.split is not job.fold]
-    names = ("total", "cross_entropy", "dynamic_image", "rank")
-    write_json(
-        job.directory.done,
-        {
-            "fold": job.fold.name,
-            "n_clips": len(job.fold.test),
-            "steps": job.steps.config.steps,
-            "selection": {
-                rule: {"step": part.step, "looks": part.looks} for rule, part in chosen.items()
-            },
-            "held_out": [" ".join(person) for people in held_out for person in people],
-            "resumed_from_step": restored,
-            "folds_at_once": folds_at_once,  # of those that were finished together
-            "seconds": sum(row["seconds"] for rows in logs for row in rows),  # over all sessions
-            "peak_memory_bytes": peak_memory_bytes(),
-            "training_people": chosen["last"].training_people if "last" in chosen else None,
-            "final_losses": {name: logs[0][-1].get(name) for name in names},
-            "trained_on": device_name(),
-            "versions": installed_versions(),
-        },
-    )
+    finished = [place for place, saved in enumerate(resumable) if steps in saved]
+    unfinished = [place for place in range(len(resumable)) if place not in finished]
+    parts = [(steps, [place]) for place in finished]
+    if not unfinished:
+        return parts
+    if common := set.intersection(*(set(resumable[place]) for place in unfinished)):
+        return [*parts, (max(common), unfinished)]
+    newest = {place: max(resumable[place]) for place in unfinished}
+    for step in sorted(set(newest.values())):
+        parts.append((step, [place for place in unfinished if newest[place] == step]))
+    return parts
+
+
+def describe_environment(plan: Plan) -> Environment:
+    """Returns what `run.json` says about this process and the network."""
+    config, classes = plan.options.config, plan.classes
+    create = partial(create_train_state, config, classes)
+    params = jax.eval_shape(create, jax.random.key(0)).params
+    sizes = {
+        name: sum(leaf.size for leaf in jax.tree.leaves(module)) for name, module in params.items()
+    }
+    return Environment({"total": sum(sizes.values()), **sizes}, device_name(), installed_versions())
+
+
+def choose_folds_at_once(plan: Plan, corpus: PackedClips) -> int:
+    """Returns how many folds to train as one program: as asked, or as many as fit the device.
+
+    `auto` compiles the largest useful group and takes what its memory allows; if it fits, its
+    program is the one that trains.
+
+    Args:
+      plan: of the run.
+      corpus: its clips, on the device already.
+    """
+    if plan.options.folds_at_once != "auto":
+        return int(plan.options.folds_at_once)
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    most = len(split_evenly(plan.tasks, MAX_FOLDS_AT_ONCE)[0])
+    if jax.default_backend() == "cpu" or most == 1 or "bytes_limit" not in statistics:
+        return 1
+    config, classes = plan.options.config, plan.classes
+    clips = len(plan.clips.labels)
+    program = compile_train_step(config, classes, most, corpus.frames.shape, clips)
+    needs = program.memory_analysis()
+    packed = sum(leaf.nbytes for leaf in jax.tree.leaves(corpus))  # in use already
+    needed = needs.temp_size_in_bytes + needs.argument_size_in_bytes - packed
+    needed += needs.output_size_in_bytes - needs.alias_size_in_bytes
+    free = statistics["bytes_limit"] - statistics["bytes_in_use"]
+    fitting = int(USABLE_MEMORY * free // math.ceil(needed / most))
+    return min(max(fitting, 1), MAX_FOLDS_AT_ONCE)
+
+
+@cache
+def compile_train_step(
+    config: TrainConfig, classes: int, folds: int, frames: tuple[int, ...], clips: int
+) -> jax.stages.Compiled:
+    """Compiles the step of K folds, once per process; `train_step` does not compile it again.
+
+    Args:
+      config: options of the training.
+      classes: m.
+      folds: K.
+      frames: shape of the packed frames, (N, h, w, c).
+      clips: number of clips.
+    """
+    keys = jax.random.split(jax.random.key(0), folds)
+    state = jax.eval_shape(jax.vmap(partial(create_train_state, config, classes)), keys)
+    of_clip = jax.ShapeDtypeStruct((clips,), jnp.int32)
+    corpus = PackedClips(jax.ShapeDtypeStruct(frames, jnp.uint8), of_clip, of_clip, of_clip)
+    indices = jax.ShapeDtypeStruct((folds, config.batch_size), jnp.int32)
+    lowered = train_step.lower(state, corpus, indices, keys, config=config, classes=classes)
+    compiled = lowered.compile()
+    give_back_freed_memory()  # before the first step requests its buffers
+    return compiled

@@ -1,7 +1,9 @@
-"""Everything that is compiled: the training step and the evaluation step."""
+"""Jitted training and evaluation steps, and the state that they work on.
 
-import dataclasses
-from dataclasses import dataclass
+Axes: K = folds trained as one program, b = clips of a batch.
+"""
+
+from collections.abc import Iterable
 from functools import partial
 
 import flax.struct
@@ -10,213 +12,190 @@ import jax.numpy as jnp
 import optax
 
 from fdp_jax.config import TrainConfig
-from fdp_jax.grouping import FoldAxis
 from fdp_jax.input_pipeline import Batch, PackedClips, evaluation_batch, training_batch
-from fdp_jax.losses import (
-    Losses,
-    dynamic_image_loss,
-    rank_loss,
-    recognition_loss,
-    total_loss,
-)
-from fdp_jax.models.fdp import FDP, Outputs
-from fdp_jax.models.initialisation import initial_variables
+from fdp_jax.losses import clip_losses, total_loss
+from fdp_jax.models.fdp import FDP, Outputs, make_model
 from fdp_jax.optimizer import make_optimizer
-from fdp_jax.precision import apply_network
-from fdp_jax.rng import Purpose, stream
+from fdp_jax.rng import Purpose, derive_key
+
+Metrics = dict[str, jax.Array]
 
 
 @flax.struct.dataclass
 class TrainState:
-    """What a training is made of.
+    """Training state of one fold; with a leading axis [K] on every leaf, of K folds.
 
     Attributes:
-      step: int32 scalar, steps already done.
-      params: weights.
-      batch_stats: running statistics of the batch normalisations.
-      optimizer_state: Adam's moments.
+      step: int32 scalar, steps done.
+      params: weights, float32.
+      batch_stats: running statistics of the batch normalisations, float32.
+      opt_state: Adam's moments.
     """
 
     step: jax.Array
     params: dict
     batch_stats: dict
-    optimizer_state: optax.OptState
+    opt_state: optax.OptState
+
+    @property
+    def variables(self) -> dict:
+        """What prediction needs, as linen names it."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-@flax.struct.dataclass
-class StepMetrics:
-    """Scalars of one training step, float32: weighted sum, its terms, share of clips right.
-
-    None where the module was ablated.
-    """
-
-    total: jax.Array
-    cross_entropy: jax.Array | None
-    dynamic_image: jax.Array | None
-    rank: jax.Array | None
-    accuracy: jax.Array | None
-
-
-def clip_losses(outputs: Outputs, batch: Batch, rank_slope: float) -> Losses:
-    """The losses of each clip, [b], of the modules that there are."""
-    logits, image, scores = outputs.logits, outputs.dynamic_image, outputs.rank_scores
-    return Losses(
-        None if logits is None else recognition_loss(logits, batch.labels),
-        None if image is None else dynamic_image_loss(image, batch.target),
-        None if scores is None else rank_loss(scores, rank_slope),
-    )
+@partial(jax.jit, static_argnums=(0, 1))
+def create_train_state(config: TrainConfig, classes: int, key: jax.Array) -> TrainState:
+    """Returns the state of one fold before its first step, from the fold's key."""
+    clip = config.clip
+    clips = jnp.zeros((1, clip.frames, clip.crop, clip.crop, 3))
+    key = derive_key(key, Purpose.INITIALISATION)
+    variables = make_model(config, classes).init(key, clips, train=False)
+    params = variables["params"]
+    opt_state = make_optimizer(config.optimizer, config.steps).init(params)
+    # ViT-Base without the dynamic image head has no running statistics.
+    return TrainState(jnp.int32(0), params, variables.get("batch_stats", {}), opt_state)
 
 
-@dataclass(frozen=True)
-class Steps:
-    """The compiled functions of one configuration; folds share them, so they compile once.
+@partial(jax.jit, static_argnames=("config", "classes"), donate_argnames="state")
+def train_step(
+    state: TrainState,
+    corpus: PackedClips,
+    indices: jax.Array,
+    keys: jax.Array,
+    *,
+    config: TrainConfig,
+    classes: int,
+) -> tuple[TrainState, Metrics]:
+    """Runs one step of K folds: sampling, crop, flip, target, forward, backward, Adam.
 
-    Attributes:
-      config: all options.
+    Args:
+      state: of all folds, leaves [K, ...]; donated.
+      corpus: all clips, shared by the folds.
+      indices: int32 [K, b], the clips of this step.
+      keys: [K], keys of the folds; the step's keys derive from them and `state.step`.
+      config: options of the training.
       classes: m, categories of the protocol.
-      fold_axis: how several folds are trained at once.
+
+    Returns:
+      (state, metrics), every leaf with the axis [K]. Metrics as of `update`.
+    """
+    folds = indices.shape[0]
+    model = make_model(config, classes, batched=folds > 1)
+    if folds == 1:  # under vmap a convolution becomes a grouped one, which is slow on CPUs
+        state, indices, key = jax.tree.map(lambda leaf: leaf[0], (state, indices, keys))
+        result = _sample_and_update(state, corpus, indices, key, config, model)
+        return jax.tree.map(lambda leaf: leaf[None], result)
+    step = partial(_sample_and_update, config=config, model=model)
+    return jax.vmap(step, in_axes=(0, None, 0, 0))(state, corpus, indices, keys)
+
+
+def _sample_and_update(
+    state: TrainState,
+    corpus: PackedClips,
+    indices: jax.Array,
+    key: jax.Array,
+    config: TrainConfig,
+    model: FDP,
+) -> tuple[TrainState, Metrics]:
+    batch_key = derive_key(key, Purpose.SAMPLING, state.step)
+    rngs = {
+        "drop_path": derive_key(key, Purpose.DROP_PATH, state.step),
+        "dropout": derive_key(key, Purpose.DROPOUT, state.step),
+    }
+    batch = training_batch(corpus, indices, batch_key, config.clip)
+    return update(state, batch, rngs, config, model)
+
+
+def update(
+    state: TrainState, batch: Batch, rngs: dict[str, jax.Array], config: TrainConfig, model: FDP
+) -> tuple[TrainState, Metrics]:
+    """Runs one optimiser step of one fold on a given batch.
+
+    Returns:
+      (state, metrics): float32 scalars `total` (Eq. 8), its terms `cross_entropy`, `dynamic_image`
+      and `rank`, and `accuracy` on the batch; terms of ablated modules are left out.
     """
 
-    config: TrainConfig
-    classes: int
-    fold_axis: FoldAxis = "auto"
-
-    @property
-    def model(self) -> FDP:
-        """The network."""
-        config = self.config
-        return FDP(config.model, self.classes, config.backbone, config.ablate)
-
-    @property
-    def chosen_fold_axis(self) -> FoldAxis:
-        """What `auto` comes to.
-
-        On a CPU neither program is faster than folds in turn, which give each fold the bits that it
-        has alone; XLA's convolutions are slow inside a loop there.
-        """
-        if self.fold_axis != "auto":
-            return self.fold_axis
-        return "turn" if jax.default_backend() == "cpu" else "vmap"
-
-    @property
-    def optimizer(self) -> optax.GradientTransformation:
-        """Adam as configured."""
-        return make_optimizer(self.config.optimizer, self.config.steps)
-
-    @partial(jax.jit, static_argnums=0)
-    def initial_state(self, key: jax.Array) -> TrainState:
-        """The state before the first step, from a fold's key."""
-        clip = self.config.clip
-        example = jnp.zeros((1, clip.frames, clip.crop, clip.crop, 3))
-        variables = initial_variables(self.model, stream(key, Purpose.INITIALISATION), example)
-        params = variables["params"]
-        return TrainState(
-            jnp.zeros((), jnp.int32), params, variables["batch_stats"], self.optimizer.init(params)
-        )
-
-    def loss(
-        self, params: dict, batch_stats: dict, batch: Batch, rngs: dict[str, jax.Array]
-    ) -> tuple[jax.Array, tuple[StepMetrics, dict]]:
-        """Forward pass in training mode -> (total, (report, new batch_stats))."""
-        outputs, updated = apply_network(
-            self.model,
-            self.config.precision,
-            {"params": params, "batch_stats": batch_stats},
-            batch.clips,
-            train=True,
-            rngs=rngs,
-            mutable=["batch_stats"],
-        )
-        losses = jax.tree.map(jnp.mean, clip_losses(outputs, batch, self.config.loss.rank_slope))
-        total = total_loss(losses, self.config.loss)
-        accuracy = None
+    def loss(params: dict) -> tuple[jax.Array, tuple[Metrics, dict]]:
+        with _matmul_precision(config):
+            outputs, updated = model.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                batch.clips,
+                train=True,
+                rngs=rngs,
+                mutable=["batch_stats"],
+            )
+        losses = clip_losses(outputs, batch.labels, batch.target, config.loss.rank_slope)
+        metrics = {name: of_clip.mean() for name, of_clip in losses.items()}
+        total = total_loss(metrics, config.loss)
+        metrics = {"total": total, **metrics}
         if outputs.logits is not None:
-            accuracy = (outputs.logits.argmax(axis=-1) == batch.labels).mean()
-        report = StepMetrics(
-            total, losses.cross_entropy, losses.dynamic_image, losses.rank, accuracy
-        )
-        # ViT-Base without the dynamic image's module has nothing that keeps statistics.
-        return total, (report, updated.get("batch_stats", {}))
+            metrics["accuracy"] = (outputs.logits.argmax(axis=-1) == batch.labels).mean()
+        return total, (metrics, updated.get("batch_stats", {}))
 
-    def update(
-        self, state: TrainState, batch: Batch, rngs: dict[str, jax.Array]
-    ) -> tuple[TrainState, StepMetrics]:
-        """One step of the optimiser on a given batch."""
-        gradient = jax.grad(self.loss, has_aux=True)
-        grads, (report, batch_stats) = gradient(state.params, state.batch_stats, batch, rngs)
-        updates, optimizer_state = self.optimizer.update(grads, state.optimizer_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, batch_stats, optimizer_state), report
+    grads, (metrics, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
+    optimizer = make_optimizer(config.optimizer, config.steps)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
 
-    def sample_and_update(
-        self, state: TrainState, corpus: PackedClips, numbers: jax.Array, key: jax.Array
-    ) -> tuple[TrainState, StepMetrics]:
-        """`train`, not compiled by itself."""
-        batch = training_batch(
-            corpus, numbers, stream(key, Purpose.SAMPLING, state.step), self.config.clip
-        )
-        rngs = {
-            "stochastic_depth": stream(key, Purpose.STOCHASTIC_DEPTH, state.step),
-            "dropout": stream(key, Purpose.DROPOUT, state.step),
-        }
-        return self.update(state, batch, rngs)
 
-    @partial(jax.jit, static_argnums=0, donate_argnums=1)
-    def train(
-        self, state: TrainState, corpus: PackedClips, numbers: jax.Array, key: jax.Array
-    ) -> tuple[TrainState, StepMetrics]:
-        """One whole training step: sampling, crop, flip, target, forward, backward, Adam.
+@partial(jax.jit, static_argnames=("config", "classes"))
+def eval_step(
+    variables: dict, corpus: PackedClips, indices: jax.Array, *, config: TrainConfig, classes: int
+) -> tuple[Batch, Outputs]:
+    """Returns the preprocessed batch and the outputs of one fold's network in evaluation mode.
 
-        Args:
-          state: donated.
-          corpus: every clip.
-          numbers: int32 [b], the clips of this step.
-          key: of the fold; the step's own streams derive from it and `state.step`.
-        """
-        return self.sample_and_update(state, corpus, numbers, key)
+    Args:
+      variables: params and batch_stats of one fold.
+      corpus: all clips.
+      indices: int32 [b].
+      config: options of the training.
+      classes: m.
+    """
+    batch = evaluation_batch(corpus, indices, config.clip)
+    with _matmul_precision(config):
+        outputs = make_model(config, classes).apply(variables, batch.clips, train=False)
+    return batch, outputs
 
-    @partial(jax.jit, static_argnums=0, donate_argnums=1)
-    def train_together(
-        self, states: TrainState, corpus: PackedClips, numbers: jax.Array, keys: jax.Array
-    ) -> tuple[TrainState, StepMetrics]:
-        """`train` for each of K folds in one program, side by side unless `scan` is asked for.
 
-        Args:
-          states: of all folds, stacked on a first axis of length K; donated.
-          corpus: every clip, shared.
-          numbers: int32 [K, b].
-          keys: [K], of the folds.
+def _matmul_precision(config: TrainConfig):
+    """A GPU would take TensorFloat-32 products for float32 ones unless asked not to."""
+    full = config.precision == "float32"
+    return jax.default_matmul_precision("highest" if full else "tensorfloat32")
 
-        Returns:
-          states and report, every leaf with that axis.
-        """
 
-        def of_one(fold: tuple) -> tuple[TrainState, StepMetrics]:
-            state, numbers_of_fold, key = fold
-            return steps.sample_and_update(state, corpus, numbers_of_fold, key)
+def stack_states(states: Iterable[TrainState], folds: int) -> TrainState:
+    """Returns the states of K folds as one with leaves [K, ...].
 
-        in_a_loop = self.fold_axis == "scan"
-        steps = self if in_a_loop else self._side_by_side
-        over_folds = partial(jax.lax.map, of_one) if in_a_loop else jax.vmap(of_one)
-        return over_folds((states, numbers, keys))
+    Args:
+      states: K states; consumed one at a time, so that they need not exist together.
+      folds: K.
+    """
+    stacked = None
+    for place, state in enumerate(states):
+        stacked = _zeros(state, folds) if stacked is None else stacked
+        stacked = _with_fold(stacked, state, place)
+    return stacked
 
-    @property
-    def _side_by_side(self) -> "Steps":
-        """With forms that stay plain products: under vmap a convolution becomes a grouped one."""
-        model = self.config.model
-        forms = {"multi_head": "heads", "convolution": "rows"}
-        chosen = {
-            name: form for name, form in forms.items() if getattr(model.forms, name) == "auto"
-        }
-        model = dataclasses.replace(model, forms=dataclasses.replace(model.forms, **chosen))
-        return dataclasses.replace(self, config=dataclasses.replace(self.config, model=model))
 
-    @partial(jax.jit, static_argnums=0)
-    def evaluate(
-        self, params: dict, batch_stats: dict, corpus: PackedClips, numbers: jax.Array
-    ) -> tuple[Batch, Outputs]:
-        """The clips of that number as the network sees them, and what it says of them."""
-        batch = evaluation_batch(corpus, numbers, self.config.clip)
-        variables = {"params": params, "batch_stats": batch_stats}
-        precision = self.config.precision
-        return batch, apply_network(self.model, precision, variables, batch.clips, train=False)
+@jax.jit
+def fold_variables(state: TrainState, place: int | jax.Array) -> dict:
+    """Returns a copy of params and batch_stats of one of the stacked folds."""
+    return jax.tree.map(lambda leaf: leaf[place], state.variables)
+
+
+@jax.jit
+def fold_state(state: TrainState, place: int | jax.Array) -> TrainState:
+    """Returns a copy of the whole state of one of the stacked folds."""
+    return jax.tree.map(lambda leaf: leaf[place], state)
+
+
+@partial(jax.jit, static_argnums=1)
+def _zeros(state: TrainState, folds: int) -> TrainState:
+    return jax.tree.map(lambda leaf: jnp.zeros((folds, *leaf.shape), leaf.dtype), state)
+
+
+@partial(jax.jit, donate_argnums=0)
+def _with_fold(states: TrainState, state: TrainState, place: jax.Array) -> TrainState:
+    return jax.tree.map(lambda leaves, leaf: leaves.at[place].set(leaf), states, state)

@@ -1,6 +1,6 @@
-"""Losses over a training: JSON lines and TensorBoard events, the same numbers in both.
+"""The log of a training: JSON lines, and the same numbers as TensorBoard events.
 
-Without tensorboardX there are the lines alone.
+Without tensorboardX only the lines are written.
 """
 
 import functools
@@ -13,21 +13,21 @@ from fdp_jax.workdir import TrainingDirectory
 
 
 class TrainingLog:
-    """Appends to a training's log; what was written after the restored step is dropped first."""
+    """Appends to a log, after dropping the lines beyond the restored step."""
 
     def __init__(self, directory: TrainingDirectory, restored_step: int):
-        """Opens the log of a training that goes on from `restored_step`."""
+        """Opens the log of a training that resumes from `restored_step`."""
         self._path = directory.log
         kept = [row for row in read_log(self._path) if row["step"] <= restored_step]
         write_atomically(self._path, "".join(json.dumps(row) + "\n" for row in kept))
-        # Events are written behind our back, so a kill may lose some: they are made again from
-        # the log.
+        # Events are written by another thread, so a kill may lose some: they are rewritten from
+        # the lines.
         shutil.rmtree(directory.tensorboard, ignore_errors=True)
         self._events_path, self._events = directory.tensorboard, None
         self._rows_without_events = kept
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
-        """One line: step, then the scalars."""
+        """Appends one line: step, then the scalars."""
         row = {"step": step, **scalars}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -39,7 +39,7 @@ class TrainingLog:
         if kind is None:
             return
         if self._events is None:
-            # The queue never fills, or a full disk would block instead of being told.
+            # With a queue that can fill, a full disk would block instead of raising.
             self._events = kind(str(self._events_path), max_queue=10**6, flush_secs=10)
         for row in self._rows_without_events:
             for name, value in row.items():
@@ -48,7 +48,7 @@ class TrainingLog:
         self._rows_without_events.clear()
 
     def close(self) -> None:
-        """Flushes the events."""
+        """Flushes and closes the events."""
         self._write_events()
         if self._events:
             self._events.close()
@@ -56,9 +56,9 @@ class TrainingLog:
 
 @functools.cache
 def _summary_writer() -> type | None:
-    """None without tensorboardX: the events are for convenience, the report reads the lines.
+    """Returns tensorboardX's writer, or None: events are optional, the report reads the lines.
 
-    Loaded with the first line, when the device is at work: it loads torch where that is installed.
+    Imported with the first line, while the device is busy: it imports torch where installed.
     """
     try:
         from tensorboardX import SummaryWriter
@@ -68,7 +68,7 @@ def _summary_writer() -> type | None:
 
 
 def read_log(path: Path) -> list[dict]:
-    """The lines of a log; one torn by a kill is left out."""
+    """Returns the lines of a log; one torn by a kill is left out."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:

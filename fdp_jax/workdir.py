@@ -1,6 +1,6 @@
-"""The folder of a run: its identity, its seeds and its folds (no jax needed).
+"""The work directory: paths, locks and identity of a run (no jax needed).
 
-config.json                            what determines every number, seeds apart
+config.json                            options that determine every number, seeds apart
 seed_<n>/run.json                      folds, classes and versions of one seed
 seed_<n>/folds/<fold>/checkpoints/     Orbax
 seed_<n>/folds/<fold>/log.jsonl        losses
@@ -24,12 +24,13 @@ from typing import IO
 from datasets.errors import UserError
 from fdp_jax.files import write_atomically
 
-FINAL_WEIGHTS = "final"  # folder beside the training states
+FINAL_WEIGHTS = "final"  # folder beside the checkpoints
+FORMAT = 2  # of a work directory; config.json names it
 
 
 @dataclass(frozen=True)
 class TrainingDirectory:
-    """The folder of one training."""
+    """Paths of one training."""
 
     path: Path
 
@@ -40,89 +41,89 @@ class TrainingDirectory:
 
     @property
     def log(self) -> Path:
-        """Losses, one JSON object a line."""
+        """Losses, one JSON object per line."""
         return self.path / "log.jsonl"
 
     @property
     def tensorboard(self) -> Path:
-        """The same as events."""
+        """The same losses as events."""
         return self.path / "tensorboard"
 
 
 @dataclass(frozen=True)
 class FoldDirectory(TrainingDirectory):
-    """The folder of one fold, and of the first of its trainings."""
+    """Paths of one fold; its first training uses the same folder."""
 
     @property
     def second_training(self) -> TrainingDirectory:
-        """Where one fold needs two trainings."""
+        """Paths of the second training, where a fold needs two."""
         return TrainingDirectory(self.path / "val")
 
     @property
     def predictions(self) -> Path:
-        """The fold's prediction table."""
+        """Prediction table of the fold."""
         return self.path / "predictions.csv"
 
     @property
     def outputs(self) -> Path:
-        """What the report draws."""
+        """Arrays that the report draws."""
         return self.path / "outputs.npz"
 
     @property
     def done(self) -> Path:
-        """Written last; a fold without it is unfinished."""
+        """Written last: a fold without it is unfinished."""
         return self.path / "done.json"
 
     def is_finished(self) -> bool:
-        """Whether everything that the report and a later prediction read is there."""
+        """Returns whether every file that report and prediction read exists."""
         weights = self.checkpoints / FINAL_WEIGHTS
         needed = (self.done, self.predictions, self.outputs, self.log, weights)
         return all(path.exists() for path in needed)
 
     @contextlib.contextmanager
-    def locked(self, patience: float = 0.0) -> Iterator[None]:
-        """Keeps a second process off this fold; a crash leaves no lock behind.
+    def locked(self, timeout: float = 0.0) -> Iterator[None]:
+        """Holds the lock of this fold; the system releases it if the process dies.
 
         Args:
-          patience: seconds to wait for another process to let go.
+          timeout: seconds to wait for another process to release it.
 
         Raises:
-          UserError: another process trains this fold.
+          UserError: another process holds it.
         """
-        refusal = f"another process trains the fold {self.path}; wait for it, or stop it"
-        with _locked(self.path, refusal, patience):
+        refusal = f"another process is training the fold {self.path}; wait for it, or stop it"
+        with _locked(self.path, refusal, timeout):
             yield
 
 
 @contextlib.contextmanager
 def locked_run(workdir: Path) -> Iterator[None]:
-    """Keeps a second launcher off a work directory; a crash leaves no lock behind.
+    """Holds the launcher's lock of a work directory; the system releases it if the process dies.
 
     Raises:
-      UserError: another launcher is at work there.
+      UserError: another launcher holds it.
     """
-    refusal = f"another launcher is at work in {workdir}; wait for it, or name another --workdir"
+    refusal = f"another launcher is running in {workdir}; wait for it, or name another --workdir"
     with _locked(workdir, refusal):
         yield
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, refusal: str, patience: float = 0.0) -> Iterator[None]:
+def _locked(folder: Path, refusal: str, timeout: float = 0.0) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("w")
     except OSError as error:
         raise UserError(f"{folder} cannot be written to ({error.strerror})") from error
     with file:
-        until = time.monotonic() + patience
-        while not _takes_lock(file, folder):
-            if time.monotonic() >= until:
+        deadline = time.monotonic() + timeout
+        while not _try_lock(file, folder):
+            if time.monotonic() >= deadline:
                 raise UserError(refusal)
             time.sleep(0.2)
         yield
 
 
-def _takes_lock(file: IO, folder: Path) -> bool:
+def _try_lock(file: IO, folder: Path) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -145,25 +146,25 @@ def drop_training_states(directory: FoldDirectory) -> None:
 
 
 def fold_directory(workdir: Path, seed: int, fold: str) -> FoldDirectory:
-    """Where a fold of a seed lives."""
+    """Returns the paths of one fold of one seed."""
     return FoldDirectory(workdir / f"seed_{seed}" / "folds" / fold)
 
 
 def write_json(path: Path, content: object) -> None:
-    """Indented JSON, atomically."""
+    """Writes indented JSON, atomically."""
     write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def check_writable(workdir: Path, what: str = "work directory", option: str = "workdir") -> None:
-    """Finds out before any work whether results can be kept.
+    """Checks before any work that results can be written.
 
     Args:
-      workdir: the folder; made where it is missing.
-      what: it is, for the user.
-      option: of the command line that names it.
+      workdir: the folder; created if missing.
+      what: what the folder is, for the error.
+      option: option that names it, for the error.
 
     Raises:
-      UserError: the folder cannot be made or written to.
+      UserError: the folder cannot be created or written.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -176,28 +177,34 @@ def check_writable(workdir: Path, what: str = "work directory", option: str = "w
         ) from error
 
 
-def claim(workdir: Path, identity: dict) -> None:
-    """Makes the folder this run's own, or checks that it already is.
+def check_or_create_config(workdir: Path, identity: dict) -> None:
+    """Writes `config.json`, or checks that the existing one is the same.
 
     Args:
-      workdir: of the run.
+      workdir: folder of the run.
       identity: everything that determines its numbers, as plain JSON values.
 
     Raises:
-      UserError: it holds a run with other options.
+      UserError: the folder holds a run with other options, or of an earlier version.
     """
     check_writable(workdir)
     path = workdir / "config.json"
+    identity = {"format": FORMAT, **identity}
     if not path.exists():
         write_json(path, identity)
         return
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        existing = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); name another --workdir, or delete that folder"
         ) from error
-    differences = list(_differences(held, json.loads(json.dumps(identity))))
+    if existing.get("format") != FORMAT:
+        raise UserError(
+            f"the work directory {workdir} was written by another version of this program; name "
+            "another --workdir"
+        )
+    differences = list(_differences(existing, json.loads(json.dumps(identity))))
     if differences:
         raise UserError(
             f"the work directory {workdir} holds another run: {'; '.join(differences)}; "
@@ -205,9 +212,9 @@ def claim(workdir: Path, identity: dict) -> None:
         )
 
 
-def _differences(held: dict, asked: dict, prefix: str = "") -> Iterator[str]:
-    for key in {**held, **asked}:
-        old, new = held.get(key), asked.get(key)
+def _differences(existing: dict, wanted: dict, prefix: str = "") -> Iterator[str]:
+    for key in {**existing, **wanted}:
+        old, new = existing.get(key), wanted.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _differences(old, new, f"{prefix}{key}.")
         elif old != new:

@@ -75,3 +75,28 @@ class FDP(nn.Module):
             )
             dynamic_image = construct(dynamic, train=train)
         return Outputs(logits, dynamic_image, rank_scores, features)
+
+
+class _Shim:
+    def __init__(self, config, classes, batched):
+        import dataclasses as d
+
+        m = config.model
+        if batched:
+            m = d.replace(m, forms=d.replace(m.forms, multi_head="heads", convolution="rows"))
+        self.m = FDP(m, classes, config.backbone, config.ablate)
+        self.p = config.precision
+
+    def init(self, key, clips, train):
+        from fdp_jax.models.initialisation import initial_variables
+
+        return initial_variables(self.m, key, clips)
+
+    def apply(self, variables, clips, **k):
+        from fdp_jax.precision import apply_network
+
+        return apply_network(self.m, self.p, variables, clips, **k)
+
+
+def make_model(config, classes, batched=False):
+    return _Shim(config, classes, batched)

@@ -224,6 +224,6 @@ class DropPath(nn.Module):
             return branch
         keep = 1.0 - self.rate
         clips = branch.shape[0] // self.frames
-        kept = jax.random.bernoulli(self.make_rng("stochastic_depth"), keep, (clips,))
+        kept = jax.random.bernoulli(self.make_rng("drop_path"), keep, (clips,))
         scale = jnp.repeat(kept / keep, self.frames)  # [clips] -> [n], clip-major
         return branch * scale.reshape(-1, *[1] * (branch.ndim - 1)).astype(branch.dtype)

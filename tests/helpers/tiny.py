@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ from datasets.crop import Crop
 from datasets.protocols import Membership, Protocol
 from fdp_jax.clips import Clips
 from fdp_jax.config import ClipConfig, ModelConfig, OptimizerConfig, TrainConfig
+from fdp_jax.options import TrainOptions
+from fdp_jax.plan import Plan
 
 TINY = TrainConfig(
     steps=6,
@@ -57,15 +60,33 @@ TINY_OPTIONS = [
 ] + [f"--steps={TINY.steps}", f"--batch_size={TINY.batch_size}"]
 
 
-def train_tiny(folder: Path, clips: Clips, names: tuple[str, ...], steps: int = 2) -> Path:
-    """Trains folds of seed 7 into `folder`, which it gives back."""
-    from fdp_jax.plan import Run
-    from fdp_jax.run_folds import run_folds
-    from fdp_jax.schedule import Cadence
+def make_tiny_plan(
+    workdir: Path, clips: Clips, config: TrainConfig = TINY, **options: object
+) -> Plan:
+    """Plans a run on these clips; options as of `TrainOptions`, by default a line for each step."""
+    settings = {"log_every": 1, "checkpoint_every": config.steps, "checkpoint_seconds": 0.0}
+    settings |= {"preset": "tiny", "workdir": workdir, "config": config, **options}
+    return Plan(TrainOptions(**settings), clips, "a command")
 
+
+def train_plan(plan: Plan, progress: Callable = lambda steps, metrics: None) -> Path:
+    """Trains all pending folds of a plan; returns the work directory."""
+    from fdp_jax.evaluate import pack_clips
+    from fdp_jax.train_loop import choose_folds_at_once, describe_environment, train_folds
+
+    plan.claim_workdir()
+    plan.write_run_files(describe_environment(plan))
+    plan.remove_training_states_of_finished_folds()
+    corpus = pack_clips(plan.clips)
+    for group in plan.groups(choose_folds_at_once(plan, corpus)):
+        train_folds(group, plan, corpus, progress)
+    return plan.workdir
+
+
+def train_tiny(folder: Path, clips: Clips, names: tuple[str, ...], steps: int = 2) -> Path:
+    """Trains folds of seed 7 into `folder`, which it returns."""
     config = dataclasses.replace(TINY, steps=steps, batch_size=4)
-    run_folds(Run(config, "tiny", (7,), names, folder, Cadence(1, steps), "by hand"), clips)
-    return folder
+    return train_plan(make_tiny_plan(folder, clips, config, seed=7, folds=names))
 
 
 def random_clips(

@@ -1,4 +1,4 @@
-"""Selection rules side by side: what each looks at, what it chooses, and what never leaks."""
+"""Selection rules side by side: what each evaluates, what it chooses, and what never leaks."""
 
 import dataclasses
 import json
@@ -9,22 +9,20 @@ import orbax.checkpoint as ocp
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.config import looks_of
+from fdp_jax.config import evaluations_per_fold
+from fdp_jax.evaluate import pack_clips
 from fdp_jax.metrics.predictions import PredictionTable
-from fdp_jax.model_selection import Looks, looks_after, plan_trainings
-from fdp_jax.schedule import Cadence
+from fdp_jax.model_selection import BestStepTracker, is_evaluation_due, plan_trainings
+from fdp_jax.plan import FoldGroup, FoldTask
 from fdp_jax.splits import Fold, hold_out, make_folds
-from fdp_jax.train_loop import FoldJob, device_corpus, train_folds
-from fdp_jax.train_step import Steps
+from fdp_jax.train_loop import train_folds
 from fdp_jax.training_log import read_log
 from fdp_jax.workdir import FoldDirectory
-from tests.helpers.tiny import TINY, random_clips
-from tests.test_training import final_weights, same_bits
+from tests.helpers.tiny import TINY, final_weights, make_tiny_plan, random_clips, same_bits
 
 STEPS = 9
-EVERY = 2  # looks after steps 2, 4, 6, 8 and 9
-CADENCE = Cadence(log_every=3, checkpoint_every=4)
-# TINY with outputs that differ from clip to clip and from look to look.
+EVERY = 2  # evaluations after steps 2, 4, 6, 8 and 9
+# TINY with outputs that differ from clip to clip and from step to step.
 RESTLESS = dataclasses.replace(
     TINY,
     model=dataclasses.replace(TINY.model, initial_std=0.2, batch_norm_momentum=0.3),
@@ -50,17 +48,14 @@ def fold_of(clips) -> Fold:
     return make_folds(clips.datasets, clips.subjects, group_folds=2)[0]
 
 
-def train(clips, path, of_config, fold=None, progress=None, seed=0):
+def train(clips, path, of_config, fold=None, progress=lambda steps, metrics: None, seed=0):
+    """Trains one fold into the folder `path`."""
     fold = fold or fold_of(clips)
-    steps = Steps(of_config, classes=2)
+    plan = make_tiny_plan(path, clips, of_config, log_every=3, checkpoint_every=4)
     trainings = plan_trainings(clips, fold, seed, of_config.select)
-    progress = progress or (lambda steps_done, scalars: None)
-    directory = FoldDirectory(path)
-    job = FoldJob(
-        steps, clips, device_corpus(clips), fold, trainings, seed, directory, CADENCE, progress
-    )
-    train_folds([job])
-    return directory
+    task = FoldTask(seed, fold, trainings, FoldDirectory(path))
+    train_folds(FoldGroup((task,), 1), plan, pack_clips(clips), progress)
+    return task.directory
 
 
 def by_rule(directory) -> dict[str, PredictionTable]:
@@ -115,16 +110,16 @@ def test_all_gives_what_each_rule_gives_by_itself(everything, alone):
             mine = outputs[name][place * n : (place + 1) * n]
             np.testing.assert_array_equal(mine, own_outputs[name])
         assert chosen_step(everything, rule) == chosen_step(alone[rule], rule)
-    for rule in ("last", "test-best"):  # looks leave the training as it is
+    for rule in ("last", "test-best"):  # evaluations leave the training as it is
         assert same_bits(final_weights(everything), final_weights(alone[rule]))
         assert losses(everything) == losses(alone[rule])
     assert losses(everything.second_training) == losses(alone["val"]) != losses(everything)
 
 
 @pytest.fixture(scope="module")
-def at_each_look(tmp_path_factory):
-    """Trainings that end where the looks are: looked-at clips and clips left out, for each rule."""
-    clips, folder = people_clips(), tmp_path_factory.mktemp("looks")
+def at_each_evaluation(tmp_path_factory):
+    """Trainings that end at each evaluation: evaluated clips and clips left out, for each rule."""
+    clips, folder = people_clips(), tmp_path_factory.mktemp("evaluations")
     fold = fold_of(clips)
     inner = hold_out(fold, clips.datasets, clips.subjects, clips.labels, seed=0)
     both = np.concatenate([inner.test, fold.test])
@@ -150,66 +145,66 @@ def mean_cross_entropy(table) -> float:
 
 
 @pytest.mark.parametrize("rule", ["test-best", "val"])
-def test_the_best_look_predicts(rule, everything, at_each_look):
-    looked_at = {steps: table for (of, steps), (table, _) in at_each_look.items() if of == rule}
-    accuracy = {steps: table.right.mean() for steps, table in looked_at.items()}
+def test_the_best_evaluation_predicts(rule, everything, at_each_evaluation):
+    evaluated = {steps: table for (of, steps), (table, _) in at_each_evaluation.items() if of == rule}
+    accuracy = {steps: table.right.mean() for steps, table in evaluated.items()}
     candidates = [steps for steps in accuracy if accuracy[steps] == max(accuracy.values())]
     if rule == "val":
-        best = min(candidates, key=lambda steps: mean_cross_entropy(looked_at[steps]))
+        best = min(candidates, key=lambda steps: mean_cross_entropy(evaluated[steps]))
     else:
         best = candidates[0]
     assert chosen_step(everything, rule) == best
-    _, test = at_each_look[rule, best]
+    _, test = at_each_evaluation[rule, best]
     np.testing.assert_array_equal(by_rule(everything)[rule].probabilities, test.probabilities)
 
 
-def test_the_corpus_of_these_tests_tells_looks_apart(at_each_look):
+def test_the_corpus_of_these_tests_separates_the_evaluations(at_each_evaluation):
     for rule in ("test-best", "val"):
-        right = [table.right.sum() for (of, _), (table, _) in at_each_look.items() if of == rule]
+        right = [table.right.sum() for (of, _), (table, _) in at_each_evaluation.items() if of == rule]
         assert len(set(right)) > 1
 
 
-def taken(rule, *looks) -> Looks:
-    """`Looks` after looks of (step, probability of class 0 for each clip); all clips are of it."""
-    found = Looks(rule)
-    for step, right in looks:
-        rows = np.array([[p, 1 - p] for p in right], np.float32)
-        found.take(step, rows, np.zeros(len(rows), int), lambda step=step: {"of": np.array(step)})
-    return found
+def tracked(rule, *evaluations) -> BestStepTracker:
+    """After evaluations of (step, probability of class 0 for each clip); all clips are of it."""
+    tracker = BestStepTracker(rule)
+    for step, correct in evaluations:
+        rows = np.array([[p, 1 - p] for p in correct], np.float32)
+        labels = np.zeros(len(rows), int)
+        tracker.update(step, rows, labels, lambda step=step: {"of": np.array(step)})
+    return tracker
 
 
 def test_ties():
-    looks = [(10, (0.4, 0.6)), (20, (0.9, 0.6)), (30, (0.6, 0.9)), (40, (0.8, 0.8))]
-    assert taken("test-best", *looks).best_step == 20  # the first of the best
+    evaluations = [(10, (0.4, 0.6)), (20, (0.9, 0.6)), (30, (0.6, 0.9)), (40, (0.8, 0.8))]
+    assert tracked("test-best", *evaluations).best_step == 20  # the first of the best
     # Products of the right probabilities: 0.54, 0.54, 0.64.
-    assert taken("val", *looks[:3]).best_step == 20
-    assert taken("val", *looks).best_step == 40
-    assert taken("val", (5, (0.9, 0.9)), (10, (0.99, 0.49))).best_step == 5  # accuracy first
-    found = taken("val", *looks)
-    assert (found.count, int(found.outputs["of"])) == (4, 40)
-    again = Looks("val", found.stored())
+    assert tracked("val", *evaluations[:3]).best_step == 20
+    assert tracked("val", *evaluations).best_step == 40
+    assert tracked("val", (5, (0.9, 0.9)), (10, (0.99, 0.49))).best_step == 5  # accuracy first
+    tracker = tracked("val", *evaluations)
+    assert (tracker.count, int(tracker.outputs["of"])) == (4, 40)
+    again = BestStepTracker("val", tracker.as_arrays())
     assert (again.count, again.best_step, int(again.outputs["of"])) == (4, 40, 40)
-    assert again.stored().keys() == found.stored().keys()
+    assert again.as_arrays().keys() == tracker.as_arrays().keys()
 
 
 def test_a_probability_of_zero_is_no_infinite_loss():
-    found = taken("val", (1, (0.0, 0.9)), (2, (0.0, 0.95)))
-    assert found.best_step == 2
+    assert tracked("val", (1, (0.0, 0.9)), (2, (0.0, 0.95))).best_step == 2
 
 
 @pytest.mark.parametrize(
     ("steps", "every", "at"), [(9, 2, [2, 4, 6, 8, 9]), (6, 3, [3, 6]), (5, 9, [5])]
 )
-def test_looks_come_every_so_many_steps_and_at_the_last(steps, every, at, tmp_path):
+def test_evaluations_come_at_regular_steps_and_at_the_last(steps, every, at, tmp_path):
     of_config = config("all", steps, every)
-    assert [step for step in range(1, steps + 1) if looks_after(step, of_config)] == at
-    assert looks_of(of_config) == {"last": 1, "test-best": len(at), "val": len(at)}
+    assert [step for step in range(1, steps + 1) if is_evaluation_due(step, of_config)] == at
+    assert evaluations_per_fold(of_config) == {"last": 1, "test-best": len(at), "val": len(at)}
 
 
 def test_evaluate_every_is_obeyed(everything, tmp_path):
-    assert [done_of(everything)["selection"][rule]["looks"] for rule in ("last", "val")] == [1, 5]
+    assert [done_of(everything)["selection"][rule]["evaluations"] for rule in ("last", "val")] == [1, 5]
     sparse = train(people_clips(), tmp_path / "fold", config("test-best", every=5))
-    assert done_of(sparse)["selection"]["test-best"]["looks"] == 2
+    assert done_of(sparse)["selection"]["test-best"]["evaluations"] == 2
     assert chosen_step(sparse, "test-best") in (5, 9)
 
 
@@ -276,8 +271,7 @@ def test_held_out_people_and_test_people_never_touch_the_training_of_val(alone, 
 
 
 def statistics(directory):
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(directory.checkpoints.absolute() / "final")["batch_stats"]
+    return final_weights(directory, RESTLESS, "batch_stats")
 
 
 # Who is held out.
@@ -349,8 +343,8 @@ def stopping_after(steps):
     """Stops once so many steps are done, those restored apart."""
     left = [steps]
 
-    def progress(steps_done, scalars):
-        left[0] -= steps_done if scalars else 0
+    def progress(steps_done, metrics):
+        left[0] -= steps_done if metrics else 0
         if left[0] <= 0:
             raise Stopped
 
@@ -369,18 +363,18 @@ def assert_same_results(first, second):
 
 
 # Checkpoints are at 4 and 8 of each training and at the end of the first.
-@pytest.mark.parametrize(("stopped_at", "goes_on_from"), [(3, 0), (6, 4), (12, 9), (18, 9 + 8)])
-def test_a_stopped_fold_goes_on_to_the_same_bits(stopped_at, goes_on_from, everything, tmp_path):
+@pytest.mark.parametrize(("stopped_at", "resumes_from"), [(3, 0), (6, 4), (12, 9), (18, 9 + 8)])
+def test_a_stopped_fold_resumes_to_the_same_bits(stopped_at, resumes_from, everything, tmp_path):
     path = tmp_path / "fold"
     with pytest.raises(Stopped):
         train(people_clips(), path, config("all"), progress=stopping_after(stopped_at))
     assert not FoldDirectory(path).is_finished()
     resumed = train(people_clips(), path, config("all"))
-    assert done_of(resumed)["resumed_from_step"] == goes_on_from
+    assert done_of(resumed)["resumed_from_step"] == resumes_from
     assert_same_results(everything, resumed)
 
 
-def test_a_fold_stopped_again_and_again_goes_on_to_the_same_bits(everything, tmp_path):
+def test_a_fold_stopped_again_and_again_resumes_to_the_same_bits(everything, tmp_path):
     path, kills = tmp_path / "fold", 0
     while not FoldDirectory(path).is_finished():
         try:
@@ -393,7 +387,7 @@ def test_a_fold_stopped_again_and_again_goes_on_to_the_same_bits(everything, tmp
 
 
 @pytest.mark.parametrize("saved", [0, 1, 2, 3])
-def test_stopped_between_the_looks_and_the_state_of_a_checkpoint(
+def test_stopped_between_the_evaluations_and_the_state_of_a_checkpoint(
     saved, everything, tmp_path, monkeypatch
 ):
     path, real, left = tmp_path / "fold", ocp.CheckpointManager.save, [saved]
@@ -410,11 +404,11 @@ def test_stopped_between_the_looks_and_the_state_of_a_checkpoint(
     assert_same_results(everything, train(people_clips(), path, config("all")))
 
 
-def test_a_checkpoint_without_its_looks_is_one_sentence(tmp_path):
+def test_a_checkpoint_without_its_evaluations_is_one_sentence(tmp_path):
     path = tmp_path / "fold"
     with pytest.raises(Stopped):
         train(people_clips(), path, config("test-best"), progress=stopping_after(6))
-    shutil.rmtree(path / "checkpoints" / "looks")
+    shutil.rmtree(path / "checkpoints" / "evaluations")
     with pytest.raises(UserError, match=r"checkpoint .*/4 cannot be read"):
         train(people_clips(), path, config("test-best"))
 

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 PROGRAM = """
 import os, sys
-from fdp_jax.memory import use_large_pages
+from fdp_jax.environment import use_large_pages
 print(os.getpid(), flush=True)
 use_large_pages()
 print(os.environ.get("GLIBC_TUNABLES"), sys.argv[1])
@@ -40,7 +40,7 @@ def test_what_the_user_chose_stays():
 
 FREEING = """
 import numpy as np
-from fdp_jax.memory import give_back_freed_memory
+from fdp_jax.environment import give_back_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:
