@@ -45,6 +45,20 @@ class FoldTask:
     directory: FoldDirectory
 
 
+@dataclass(frozen=True, eq=False)
+class FoldGroup:
+    """Folds that are trained as one program.
+
+    Attributes:
+      tasks: those that are not finished yet.
+      size: K, folds of the program. Places of finished folds are filled with copies of another, so
+        that a resumed run compiles the same program and ends with the same bits.
+    """
+
+    tasks: tuple[FoldTask, ...]
+    size: int
+
+
 @dataclass(frozen=True)
 class Environment:
     """Where a run trains, for `run.json`.
@@ -118,15 +132,15 @@ class Plan:
         """Returns the tasks that are not finished yet."""
         return [task for task in self.tasks if not task.directory.is_finished()]
 
-    def groups(self, folds_at_once: int) -> list[list[FoldTask]]:
-        """Returns the pending tasks in groups to be trained as one program.
-
-        Groups are cut from all tasks, so that a resumed run has the groups it had before.
-        """
+    def groups(self, folds_at_once: int) -> list[FoldGroup]:
+        """Returns the pending tasks in groups, cut from all tasks so that they never change."""
         pending = set(map(id, self.pending()))
-        groups = split_evenly(self.tasks, folds_at_once)
-        groups = [[task for task in group if id(task) in pending] for group in groups]
-        return [group for group in groups if group]
+        groups = []
+        for tasks in split_evenly(self.tasks, folds_at_once):
+            unfinished = tuple(task for task in tasks if id(task) in pending)
+            if unfinished:
+                groups.append(FoldGroup(unfinished, len(tasks)))
+        return groups
 
     def remove_training_states_of_finished_folds(self) -> None:
         """Repeats the last clean-up of a fold, which a kill may have prevented."""

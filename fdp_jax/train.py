@@ -24,7 +24,7 @@ from fdp_jax.environment import (
     use_large_pages,
 )
 from fdp_jax.options import TrainOptions, parse_train_options
-from fdp_jax.plan import FoldTask, Plan, make_plan
+from fdp_jax.plan import FoldGroup, FoldTask, Plan, make_plan
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -104,12 +104,13 @@ def format_losses(metrics: Mapping[str, float]) -> str:
     return ", ".join(present)
 
 
-def _describe(group: list[FoldTask], pending: list[FoldTask], seeds: tuple[int, ...]) -> str:
-    first = pending.index(group[0]) + 1
-    if len(group) > 1:
-        return f"folds {first}-{first + len(group) - 1} of {len(pending)}"
-    of_seed = f", seed {group[0].seed}" if len(seeds) > 1 else ""
-    return f"fold {first}/{len(pending)} {group[0].fold.name}{of_seed}"
+def _describe(group: FoldGroup, pending: list[FoldTask], seeds: tuple[int, ...]) -> str:
+    first, count = pending.index(group.tasks[0]) + 1, len(group.tasks)
+    if count > 1:
+        return f"folds {first}-{first + count - 1} of {len(pending)}"
+    task = group.tasks[0]
+    of_seed = f", seed {task.seed}" if len(seeds) > 1 else ""
+    return f"fold {first}/{len(pending)} {task.fold.name}{of_seed}"
 
 
 if __name__ == "__main__":

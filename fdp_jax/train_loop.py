@@ -6,7 +6,7 @@ One fold is the ordinary case, K = 1. On disk every fold is as if it had been tr
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -27,8 +27,9 @@ from fdp_jax.input_pipeline import PackedClips
 from fdp_jax.model_selection import is_evaluation_due
 from fdp_jax.optimizer import learning_rate_schedule
 from fdp_jax.options import TrainOptions
-from fdp_jax.plan import MAX_FOLDS_AT_ONCE, Environment, FoldTask, Plan, split_evenly
+from fdp_jax.plan import MAX_FOLDS_AT_ONCE, Environment, FoldGroup, Plan, split_evenly
 from fdp_jax.train_step import (
+    TrainState,
     create_train_state,
     fold_state,
     fold_variables,
@@ -42,7 +43,7 @@ USABLE_MEMORY = 0.9  # of a device's free memory; the compiler cannot foresee al
 
 
 def train_folds(
-    tasks: Sequence[FoldTask],
+    group: FoldGroup,
     plan: Plan,
     corpus: PackedClips,
     progress: Progress = lambda steps, metrics: None,
@@ -53,7 +54,7 @@ def train_folds(
     `done.json` is written last, so a fold that has it is complete.
 
     Args:
-      tasks: folds that need the same trainings.
+      group: the folds; all need the same trainings.
       plan: of the run.
       corpus: its clips on the device.
       progress: called with every line of the log.
@@ -63,6 +64,7 @@ def train_folds(
       UserError: a checkpoint cannot be read, a file cannot be written, another process trains one
         of the folds, or a loss or output is not finite.
     """
+    tasks = group.tasks
     with contextlib.ExitStack() as locks:
         for task in tasks:
             locks.enter_context(task.directory.locked(lock_timeout))
@@ -75,7 +77,8 @@ def train_folds(
                     stack.callback(fold.close)
                 resumable = [fold.resumable_steps() for fold in folds]
                 for start, places in resume_groups(resumable, plan.options.config.steps):
-                    _train_loop([folds[place] for place in places], start, plan, corpus)
+                    together = [folds[place] for place in places]
+                    _train_loop(together, start, plan, corpus, group.size)
                 # Every fold is complete on disk by now: a kill from here on costs no step.
                 for place, fold in enumerate(folds):
                     selections[place] |= fold.select()
@@ -83,12 +86,14 @@ def train_folds(
         for task, selection, steps in zip(tasks, selections, restored, strict=True):
             selection = {rule: selection[rule] for rule in RULES[plan.options.config.select]}
             write_predictions(task, plan, selection)
-            write_done(task, plan, selection, steps, len(tasks))
+            write_done(task, plan, selection, steps, group.size)
             drop_training_states(task.directory)
 
 
-def _train_loop(folds: Sequence[FoldTraining], start: int, plan: Plan, corpus: PackedClips) -> None:
-    """Trains the folds from the step `start` to the end; `start` may be the end."""
+def _train_loop(
+    folds: Sequence[FoldTraining], start: int, plan: Plan, corpus: PackedClips, size: int
+) -> None:
+    """Trains the folds from the step `start`, which may be the end, as a program of `size`."""
     config, classes = plan.options.config, plan.classes
     if start == config.steps:
         for fold in folds:
@@ -96,14 +101,15 @@ def _train_loop(folds: Sequence[FoldTraining], start: int, plan: Plan, corpus: P
         return
     schedule = LogAndCheckpointSchedule.of(plan.options)
     learning_rate = learning_rate_schedule(config.optimizer, config.steps)
-    compile_train_step(config, classes, len(folds), corpus.frames.shape, len(plan.clips.labels))
-    state = stack_states((fold.restore(start) for fold in folds), len(folds))
-    keys = jnp.stack([fold.key for fold in folds])
+    compile_train_step(config, classes, size, corpus.frames.shape, len(plan.clips.labels))
+    filled = [*folds, *[folds[-1]] * (size - len(folds))]
+    state = stack_states(_restored_states(folds, start, size), size)
+    keys = jnp.stack([fold.key for fold in filled])
     since_log: list[dict[str, jax.Array]] = []
     logged = saved = time.monotonic()
     save_seconds = 0.0
     for step in range(start, config.steps):
-        indices = jax.device_put(np.stack([fold.batch_indices(step) for fold in folds]))
+        indices = jax.device_put(np.stack([fold.batch_indices(step) for fold in filled]))
         with jax.transfer_guard("disallow"):  # the clips must never travel again
             state, metrics = train_step(
                 state, corpus, indices, keys, config=config, classes=classes
@@ -122,7 +128,7 @@ def _train_loop(folds: Sequence[FoldTraining], start: int, plan: Plan, corpus: P
             "learning_rate": float(learning_rate(step)),
             "seconds": (now - logged) / len(folds),
         }
-        for fold, of_fold in zip(folds, averages, strict=True):
+        for fold, of_fold in zip(folds, averages, strict=False):
             fold.log(done, len(since_log), of_fold | common)
         since_log, logged = [], now
         if done < config.steps and schedule.is_checkpoint_due(done, now - saved, save_seconds):
@@ -132,6 +138,15 @@ def _train_loop(folds: Sequence[FoldTraining], start: int, plan: Plan, corpus: P
             save_seconds = saved - now
     for place, fold in enumerate(folds):
         fold.finish(fold_variables(state, place))
+
+
+def _restored_states(folds: Sequence[FoldTraining], start: int, size: int) -> Iterator[TrainState]:
+    """Yields the states of the folds, one at a time, then copies of the last up to `size`."""
+    for fold in folds:
+        state = fold.restore(start)
+        yield state
+    for _ in range(size - len(folds)):
+        yield state
 
 
 def _average(metrics: Sequence[dict[str, jax.Array]]) -> list[dict[str, float]]:

@@ -14,6 +14,7 @@ from fdp_jax.clips import Clips
 from fdp_jax.config import ClipConfig, ModelConfig, OptimizerConfig, TrainConfig
 from fdp_jax.options import TrainOptions
 from fdp_jax.plan import Plan
+from fdp_jax.workdir import FoldDirectory
 
 TINY = TrainConfig(
     steps=6,
@@ -121,3 +122,30 @@ def random_clips(
         warnings=(),
         crop=Crop(per_frame=False, side=72, margin=2.5),
     )
+
+
+def replaced(config: TrainConfig, option: str, value: object) -> TrainConfig:
+    """The config with one option changed, named as on the command line."""
+    group, _, name = option.rpartition(".")
+    if not group:
+        return dataclasses.replace(config, **{name: value})
+    inner = dataclasses.replace(getattr(config, group), **{name: value})
+    return dataclasses.replace(config, **{group: inner})
+
+
+def final_weights(directory: FoldDirectory, config: TrainConfig = TINY, part: str = "params"):
+    """The final parameters, or running statistics, of a fold with two classes."""
+    import jax
+
+    from fdp_jax.checkpoints import load_final_weights
+    from fdp_jax.train_step import create_train_state
+
+    shapes = jax.eval_shape(lambda key: create_train_state(config, 2, key), jax.random.key(0))
+    return load_final_weights(directory.checkpoints, shapes.variables)[part]
+
+
+def same_bits(first: object, second: object) -> bool:
+    """Whether two trees of arrays are equal to the bit."""
+    import jax
+
+    return all(jax.tree.leaves(jax.tree.map(np.array_equal, first, second)))

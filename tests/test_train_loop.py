@@ -1,71 +1,61 @@
-"""One fold's training: options are obeyed, the left-out person is never seen, resuming is exact."""
+"""Training: options are obeyed, the left-out person is never seen, resuming is exact."""
 
 import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax import evaluate as prediction
-from fdp_jax import train_loop as fold_training
-from fdp_jax.checkpoints import FoldCheckpoints, load_final
+from fdp_jax import evaluate, fold_training, train_loop
+from fdp_jax.checkpoints import FoldCheckpoints, load_final_weights
 from fdp_jax.config import TrainConfig
-from fdp_jax.model_selection import plan_trainings
+from fdp_jax.evaluate import pack_clips
 from fdp_jax.rng import fold_key
-from fdp_jax.schedule import Cadence
-from fdp_jax.splits import make_folds
-from fdp_jax.train_loop import FoldJob, device_corpus, train_folds
-from fdp_jax.train_step import Steps
+from fdp_jax.train_step import create_train_state, train_step
 from fdp_jax.training_log import read_log
 from fdp_jax.workdir import FINAL_WEIGHTS, FoldDirectory
-from tests.helpers.tiny import CHANGES, TINY, random_clips
-
-STEPS = Steps(TINY, classes=2)
-
-
-def replaced(config: TrainConfig, option: str, value) -> TrainConfig:
-    group, _, name = option.rpartition(".")
-    if not group:
-        return dataclasses.replace(config, **{name: value})
-    inner = dataclasses.replace(getattr(config, group), **{name: value})
-    return dataclasses.replace(config, **{group: inner})
-
-
-def train(clips, path, fold_number=0, steps=STEPS, seed=0, cadence=None, progress=None):
-    fold = make_folds(clips.datasets, clips.subjects)[fold_number]
-    directory = FoldDirectory(path)
-    cadence = cadence or Cadence(log_every=2, checkpoint_every=3)
-    progress = progress or (lambda steps_done, scalars: None)
-    corpus = device_corpus(clips)
-    trainings = plan_trainings(clips, fold, seed, steps.config.select)
-    job = FoldJob(steps, clips, corpus, fold, trainings, seed, directory, cadence, progress)
-    train_folds([job])
-    return directory
+from tests.helpers.tiny import (
+    CHANGES,
+    TINY,
+    final_weights,
+    make_tiny_plan,
+    random_clips,
+    replaced,
+    same_bits,
+    train_plan,
+)
 
 
-def final_weights(directory, steps=STEPS):
-    fresh = jax.eval_shape(steps.initial_state, fold_key(0, "any"))
-    return load_final(directory.checkpoints, fresh).params
+def train(clips, workdir, fold="p0", config=TINY, progress=lambda steps, metrics: None, **options):
+    """Trains one fold; returns its folder."""
+    options = {"log_every": 2, "checkpoint_every": 3, "folds": (fold,)} | options
+    plan = make_tiny_plan(workdir, clips, config, **options)
+    train_plan(plan, progress)
+    return plan.tasks[0].directory
 
 
-def same_bits(first, second) -> bool:
-    return all(jax.tree.leaves(jax.tree.map(np.array_equal, first, second)))
+def fold_path(workdir) -> FoldDirectory:
+    return FoldDirectory(workdir / "seed_0" / "folds" / "p0")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    return train(random_clips(), tmp_path_factory.mktemp("fold") / "p0")
+    return train(random_clips(), tmp_path_factory.mktemp("fold"))
 
 
 def program(config: TrainConfig) -> str:
     """What a training computes, from the first weights on, as a text of its operations."""
-    steps, corpus, key = Steps(config, 2), device_corpus(random_clips()), fold_key(0, "p0")
-    start = jax.make_jaxpr(steps.initial_state)(key)
-    numbers = np.zeros(config.batch_size, np.int32)
-    state = jax.eval_shape(steps.initial_state, key)
-    step = jax.make_jaxpr(steps.train)(state, corpus, numbers, key)
+    corpus, key = pack_clips(random_clips()), fold_key(0, "p0")
+    start = jax.make_jaxpr(lambda key: create_train_state(config, 2, key))(key)
+    indices = np.zeros((1, config.batch_size), np.int32)
+    keys = jnp.stack([key])
+    state = jax.eval_shape(jax.vmap(lambda key: create_train_state(config, 2, key)), keys)
+    step = jax.make_jaxpr(lambda *inputs: train_step(*inputs, config=config, classes=2))(
+        state, corpus, indices, keys
+    )
     return "\n".join(str(part) for part in (start, start.consts, step, step.consts))
 
 
@@ -98,7 +88,7 @@ def test_same_seed_same_bits_and_another_seed_or_fold_other_bits(trained, tmp_pa
     again = train(random_clips(), tmp_path / "again")
     assert same_bits(final_weights(trained), final_weights(again))
     assert trained.predictions.read_bytes() == again.predictions.read_bytes()
-    for name, changed in {"seed": {"seed": 1}, "fold": {"fold_number": 1}}.items():
+    for name, changed in {"seed": {"seed": 1}, "fold": {"fold": "p1"}}.items():
         other = train(random_clips(), tmp_path / name, **changed)
         assert not same_bits(final_weights(trained), final_weights(other))
 
@@ -113,7 +103,7 @@ def test_left_out_person_never_touches_training(trained, tmp_path):
             frames[start : start + length] = noise
             labels[number] = 1 - labels[number]
     replaced_clips = dataclasses.replace(clips, frames=frames, labels=labels)
-    other = train(replaced_clips, tmp_path / "p0")
+    other = train(replaced_clips, tmp_path)
     assert same_bits(final_weights(trained), final_weights(other))
     assert trained.predictions.read_bytes() != other.predictions.read_bytes()
 
@@ -122,19 +112,19 @@ class Stopped(Exception):
     pass
 
 
-def test_stopped_training_goes_on_to_the_same_bits(trained, tmp_path):
-    path, seen = tmp_path / "p0", []
+def test_stopped_training_resumes_to_the_same_bits(trained, tmp_path):
+    seen = []
 
-    def stop_after_four(steps_done, scalars):
+    def stop_after_four(steps_done, metrics):
         seen.append(steps_done)
         if sum(seen) >= 4:
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(random_clips(), path, progress=stop_after_four)
-    assert not FoldDirectory(path).is_finished()
+        train(random_clips(), tmp_path, progress=stop_after_four)
+    assert not fold_path(tmp_path).is_finished()
     seen.clear()
-    resumed = train(random_clips(), path, progress=lambda n, scalars: seen.append(n))
+    resumed = train(random_clips(), tmp_path, progress=lambda n, metrics: seen.append(n))
     assert seen[0] == 3 and sum(seen) == TINY.steps  # from the checkpoint of step 3
     assert_same_results(trained, resumed)
     assert json.loads(resumed.done.read_text())["resumed_from_step"] == 3
@@ -149,50 +139,50 @@ def assert_same_results(first, second):
 
 @pytest.mark.parametrize(
     "broken",
-    ["_predict", "finish", "write_atomically", "_write_done", "drop_training_states"],
+    ["predict_clips", "finish", "write_atomically", "write_done", "drop_training_states"],
 )
-def test_stopped_between_two_files_at_the_end_goes_on_to_the_same_bits(
+def test_stopped_between_two_files_at_the_end_resumes_to_the_same_bits(
     broken, trained, tmp_path, monkeypatch
 ):
     def stop(*arguments, **options):
         raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        owner = fold_training if hasattr(fold_training, broken) else FoldCheckpoints
-        patch.setattr(owner, broken, stop)
-        train(random_clips(), tmp_path / "p0")
-    finished = FoldDirectory(tmp_path / "p0").is_finished()
+        owners = (train_loop, fold_training, FoldCheckpoints)
+        patch.setattr(next(owner for owner in owners if hasattr(owner, broken)), broken, stop)
+        train(random_clips(), tmp_path)
+    finished = fold_path(tmp_path).is_finished()
     assert finished == (broken == "drop_training_states")  # all that is read is there by then
     if not finished:
-        assert_same_results(trained, train(random_clips(), tmp_path / "p0"))
+        assert_same_results(trained, train(random_clips(), tmp_path))
 
 
 def test_fold_that_another_process_trains_is_refused(tmp_path):
     with (
-        FoldDirectory(tmp_path / "p0").locked(),
-        pytest.raises(UserError, match=r"another process trains the fold .*p0"),
+        fold_path(tmp_path).locked(),
+        pytest.raises(UserError, match=r"another process is training the fold .*p0"),
     ):
-        train(random_clips(), tmp_path / "p0")
-    train(random_clips(), tmp_path / "p0")  # nothing of the lock is left
+        train(random_clips(), tmp_path)
+    train(random_clips(), tmp_path)  # nothing of the lock is left
 
 
 def test_outputs_that_are_not_finite_leave_no_prediction(tmp_path, monkeypatch):
-    real = prediction._as_arrays
+    real = evaluate._as_arrays
 
     def torn(batch, outputs):
         return {**real(batch, outputs), "rank_scores": np.full((4, 4), np.nan)}
 
-    monkeypatch.setattr(prediction, "_as_arrays", torn)
+    monkeypatch.setattr(evaluate, "_as_arrays", torn)
     with pytest.raises(UserError, match="outputs of fold p0 are not finite after step 6"):
-        train(random_clips(), tmp_path / "p0")
-    assert not FoldDirectory(tmp_path / "p0").predictions.exists()
+        train(random_clips(), tmp_path)
+    assert not fold_path(tmp_path).predictions.exists()
 
 
 def test_checkpoint_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "checkpoints").write_text("a file where a folder should be")
     checkpoints = FoldCheckpoints(tmp_path / "checkpoints")
     with pytest.raises(UserError, match=r"checkpoint cannot be written to .*checkpoints"):
-        checkpoints.save(STEPS.initial_state(fold_key(0, "p0")), {})
+        checkpoints.save(create_train_state(TINY, 2, fold_key(0, "p0")), {})
 
 
 def test_finished_fold_leaves_what_the_contract_says(trained):
@@ -210,12 +200,12 @@ def test_finished_fold_leaves_what_the_contract_says(trained):
 
 
 def test_log_every_is_obeyed(tmp_path):
-    directory = train(random_clips(), tmp_path / "p0", cadence=Cadence(6, 100))
+    directory = train(random_clips(), tmp_path, log_every=6, checkpoint_every=100)
     assert [row["step"] for row in read_log(directory.log)] == [6]
 
 
 def test_log_averages_the_steps_since_the_last_line(trained, tmp_path):
-    every = train(random_clips(), tmp_path / "p0", cadence=Cadence(1, 100))
+    every = train(random_clips(), tmp_path, log_every=1, checkpoint_every=100)
     single = [row["cross_entropy"] for row in read_log(every.log)]
     rows = read_log(trained.log)
     expected = [np.mean(single[:2]), single[2], single[3], np.mean(single[4:])]
@@ -224,24 +214,24 @@ def test_log_averages_the_steps_since_the_last_line(trained, tmp_path):
 
 def test_checkpoint_cut_short_is_one_sentence(tmp_path):
     checkpoints = FoldCheckpoints(tmp_path)
-    state = STEPS.initial_state(fold_key(0, "p0"))
+    state = create_train_state(TINY, 2, fold_key(0, "p0"))
     checkpoints.save(state.replace(step=state.step + 3), {})
     for path in (tmp_path / "3").rglob("*"):
         if path.is_file() and path.stat().st_size > 1000:
             path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(UserError, match=r"checkpoint .*/3 cannot be read.*delete that folder"):
-        FoldCheckpoints(tmp_path).restore(state, 3, has_looks=False)
+        FoldCheckpoints(tmp_path).restore(state, 3, has_evaluations=False)
 
 
 def test_final_weights_that_are_missing_are_one_sentence(tmp_path):
     with pytest.raises(UserError, match="no final weights"):
-        load_final(tmp_path, STEPS.initial_state(fold_key(0, "p0")))
+        load_final_weights(tmp_path, {})
 
 
 def test_diverging_loss_is_one_sentence(tmp_path):
-    steps = Steps(replaced(TINY, "optimizer.learning_rate", 1e30), 2)
-    with pytest.raises(UserError, match=r"fold p0 is no longer finite.*learning_rate"):
-        train(random_clips(), tmp_path / "p0", steps=steps)
+    config = replaced(TINY, "optimizer.learning_rate", 1e30)
+    with pytest.raises(UserError, match=r"loss of fold p0 is not finite.*learning_rate"):
+        train(random_clips(), tmp_path, config=config)
 
 
 def test_it_learns_which_way_the_light_changes(tmp_path):
@@ -252,8 +242,8 @@ def test_it_learns_which_way_the_light_changes(tmp_path):
         ramp = np.arange(72)[:, None] / 2  # a clip that is flat has no dynamic image
         frames[start : start + length] = (light[:, None, None] + ramp)[..., None]
     clips = dataclasses.replace(clips, frames=frames)
-    steps = Steps(replaced(TINY, "steps", 150), 2)
-    directory = train(clips, tmp_path / "p0", steps=steps, cadence=Cadence(10, 1000))
+    config = replaced(TINY, "steps", 150)
+    directory = train(clips, tmp_path, config=config, log_every=10, checkpoint_every=1000)
     rows = read_log(directory.log)
     assert rows[0]["cross_entropy"] > 0.4
     assert rows[-1]["cross_entropy"] < 0.1
