@@ -1,6 +1,7 @@
 """Options of the commands that train; parsed before anything heavy is imported."""
 
 import dataclasses
+import itertools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +169,7 @@ def resolve_options(options: AnyOptions) -> tuple[AnyOptions, Protocol]:
 def _preset_name(arguments: list[str]) -> str:
     """The preset gives the other options' defaults, so it is read before them."""
     chosen = next(iter(PRESETS))
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*arguments, ""]):
         name, given, value = argument.partition("=")
         if name == "--preset":
             chosen = value if given else following

@@ -1,9 +1,9 @@
-"""Kills a training at random moments until it is through, and compares it with one left alone.
+"""Kills a training at random moments until it has finished, and compares it with one left alone.
 
     python tests/kill_and_resume.py --kills=10 [--seed=0 --steps=400 --select=all --folds_at_once=2]
 
 Every kill is a SIGKILL to the whole process group. Both trainings are the real command on a tiny
-synthetic corpus; the one left alone trains its folds in turn. Exits 0 only if `predictions.csv`,
+synthetic corpus. Exits 0 only if `predictions.csv`,
 the final weights and the steps that were chosen have the same bits.
 """
 
@@ -31,7 +31,7 @@ FOLDS = ["s01", "s02"]
 def command(
     data_dir: Path, workdir: Path, steps: int, select: str, folds_at_once: int = 1
 ) -> list[str]:
-    """The training that is killed: two folds, a checkpoint and a look every few steps."""
+    """The training that is killed: two folds, a checkpoint and an evaluation every few steps."""
     return [
         sys.executable, "-m", "fdp_jax.train", "--dataset=synthetic", f"--data_dir={data_dir}",
         f"--workdir={workdir}", f"--folds={','.join(FOLDS)}", *TINY_OPTIONS, f"--steps={steps}",
@@ -91,9 +91,11 @@ def compare(
 ) -> str:
     """Both trainings; what was done, as a sentence. Exits non-zero when a bit differs."""
     alone = folder / "alone"
-    run(command(data_dir, alone, steps, select))  # also fills the cache of compiled programs
+    run(
+        command(data_dir, alone, steps, select, folds_at_once)
+    )  # also fills the cache of compiled programs
     started = time.monotonic()
-    run(command(data_dir, folder / "timed", steps, select))
+    run(command(data_dir, folder / "timed", steps, select, folds_at_once))
     length = time.monotonic() - started
 
     chance, done, runs = random.Random(seed), 0, 0

@@ -11,21 +11,19 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.config import ModelConfig, check, preset
+from fdp_jax.config import ModelConfig, preset, validate
+from fdp_jax.evaluate import pack_clips
 from fdp_jax.input_pipeline import training_batch
 from fdp_jax.metrics.predictions import PredictionTable, pool
-from fdp_jax.plan import Run
-from fdp_jax.progress import show_progress
+from fdp_jax.models.fdp import make_model
+from fdp_jax.options import parse_train_options
 from fdp_jax.report import summary_text, write_report
 from fdp_jax.rng import fold_key
-from fdp_jax.run_folds import run_folds
-from fdp_jax.schedule import Cadence
-from fdp_jax.train import options_from
-from fdp_jax.train_loop import device_corpus
-from fdp_jax.train_step import Steps
+from fdp_jax.train import format_losses
+from fdp_jax.train_step import create_train_state, eval_step, update
 from fdp_jax.training_log import read_log
 from fdp_jax.workdir import fold_directory
-from tests.helpers.tiny import TINY, random_clips
+from tests.helpers.tiny import TINY, make_tiny_plan, random_clips, train_plan
 
 ABLATIONS = ("no_dic", "no_rank", "no_local", "no_global", "no_local_global", "no_mer")
 # What goes with a module: part of the tree, output, array of outputs.npz, loss.
@@ -52,7 +50,7 @@ def ablated(name):
 @cache
 def shapes(config, part="params") -> dict[str, tuple[int, ...]]:
     """Path of each leaf, joined by slashes -> its shape."""
-    state = jax.eval_shape(Steps(config, 3).initial_state, fold_key(0, "p0"))
+    state = jax.eval_shape(lambda key: create_train_state(config, 3, key), fold_key(0, "p0"))
     leaves = jax.tree_util.tree_leaves_with_path(getattr(state, part))
     return {"/".join(key.key for key in path): leaf.shape for path, leaf in leaves}
 
@@ -60,8 +58,7 @@ def shapes(config, part="params") -> dict[str, tuple[int, ...]]:
 def train_and_report(workdir, config, seeds=(0,), clips=None):
     """A whole run as the train command does it."""
     clips = clips or random_clips(people=2)
-    run_folds(Run(config, "tiny", seeds, (), workdir, Cadence(1, 100), "a command"), clips)
-    return write_report(workdir)
+    return write_report(train_plan(make_tiny_plan(workdir, clips, config, seeds=seeds)))
 
 
 @pytest.fixture(scope="module", params=ABLATIONS)
@@ -126,41 +123,47 @@ def test_without_both_a_stage_is_its_patch_embedding():
 @pytest.mark.parametrize("name", ["", *ABLATIONS])
 def test_gradients_reach_everything_that_remains(name):
     model = dataclasses.replace(TINY.model, stochastic_depth=0.0)  # which skips whole branches
-    steps = Steps(tiny(ablate=name, model=model), 2)
-    state = steps.initial_state(fold_key(0, "p0"))
+    config = tiny(ablate=name, model=model)
+    state = create_train_state(config, 2, fold_key(0, "p0"))
     rng = np.random.default_rng(1)  # some weights start at zero and stop gradients there
     params = jax.tree.map(
         lambda leaf: rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32), state.params
     )
-    corpus, numbers = device_corpus(random_clips()), np.arange(4)
-    batch = training_batch(corpus, numbers, jax.random.key(0), steps.config.clip)
-    gradient = jax.jit(jax.grad(steps.loss, has_aux=True))
-    grads, (report, _) = gradient(params, state.batch_stats, batch, {})
+    corpus, indices = pack_clips(random_clips()), np.arange(4)
+    batch = training_batch(corpus, indices, jax.random.key(0), config.clip)
+    network = make_model(config, 2)
+    state = state.replace(params=params)
+    new, metrics = jax.jit(lambda state: update(state, batch, {}, config, network))(state)
+    # Adam's first step has the size of the learning rate wherever there is a gradient.
+    grads = jax.tree.map(lambda a, b: a - b, new.params, params)
     still = [
         jax.tree_util.keystr(path)
         for path, leaf in jax.tree_util.tree_leaves_with_path(grads)
         if not np.any(leaf)
     ]
     assert still == []
-    weights = steps.config.loss
+    weights = config.loss
     terms = {
         "cross_entropy": weights.recognition_weight,
         "dynamic_image": weights.dynamic_image_weight,
         "rank": weights.rank_weight,
     }
-    there = {term for term in terms if getattr(report, term) is not None}
-    assert set(terms) - there == ({MODULES[name][2]} if name in MODULES else set())
-    expected = sum(float(getattr(report, term)) * terms[term] for term in there)
-    assert float(report.total) == pytest.approx(expected, rel=1e-5)
-    assert (report.accuracy is None) == (name == "no_mer")
+    present = {term for term in terms if term in metrics}
+    assert set(terms) - present == ({MODULES[name][2]} if name in MODULES else set())
+    expected = sum(float(metrics[term]) * terms[term] for term in present)
+    assert float(metrics["total"]) == pytest.approx(expected, rel=1e-5)
+    assert ("accuracy" not in metrics) == (name == "no_mer")
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_outputs_are_none_where_ablated(name):
-    steps = Steps(tiny(ablate=name), 2)
-    state = jax.eval_shape(steps.initial_state, fold_key(0, "p0"))
-    corpus, numbers = device_corpus(random_clips()), np.arange(4)
-    _, outputs = jax.eval_shape(steps.evaluate, state.params, state.batch_stats, corpus, numbers)
+    config = tiny(ablate=name)
+    state = jax.eval_shape(lambda key: create_train_state(config, 2, key), fold_key(0, "p0"))
+    corpus, indices = pack_clips(random_clips()), np.arange(4)
+    _, outputs = jax.eval_shape(
+        lambda variables: eval_step(variables, corpus, indices, config=config, classes=2),
+        state.variables,
+    )
     missing = [field for field, value in vars(outputs).items() if value is None]
     assert missing == ([MODULES[name][1]] if name in MODULES else [])
 
@@ -289,30 +292,21 @@ def test_folds_with_and_without_predictions_are_not_pooled():
 
 
 def test_the_option_is_read_and_checked():
-    options, _ = options_from(["--dataset=samm", "--ablate=no_local_global"])
+    options, _ = parse_train_options(["--dataset=samm", "--ablate=no_local_global"], "train", "")
     assert options.config.ablate == "no_local_global"
-    assert Steps(options.config, 5).model.ablate == "no_local_global"
+    assert make_model(options.config, 5).ablate == "no_local_global"
     for backbone in ("vit_base", "resnet18"):
         for name in ("no_local", "no_global", "no_local_global"):
             with pytest.raises(UserError, match=f"--ablate={name} .*--backbone={backbone}"):
-                check(dataclasses.replace(preset("paper"), backbone=backbone, ablate=name))
+                validate(dataclasses.replace(preset("paper"), backbone=backbone, ablate=name))
         for name in MODULES:
-            check(dataclasses.replace(preset("paper"), backbone=backbone, ablate=name))
+            validate(dataclasses.replace(preset("paper"), backbone=backbone, ablate=name))
     for backbone in ("conv", "conv_bn_relu_pointwise"):
-        check(dataclasses.replace(preset("small"), backbone=backbone, ablate="no_local_global"))
+        validate(dataclasses.replace(preset("small"), backbone=backbone, ablate="no_local_global"))
     with pytest.raises(UserError, match=r"no_mer predicts no category.*--select=last"):
-        check(dataclasses.replace(preset("paper"), ablate="no_mer", select="val"))
+        validate(dataclasses.replace(preset("paper"), ablate="no_mer", select="val"))
 
 
-def test_progress_shows_the_losses_that_there_are():
-    class Bar:
-        def update(self, steps):
-            pass
-
-        def set_postfix_str(self, text):
-            self.text = text
-
-    bar = Bar()
-    show_progress(bar, 1, {"total": 4.0, "dynamic_image": 0.02, "rank": 16.0})
-    assert "dynamic image 0.0200" in bar.text and "rank 16.00" in bar.text
-    assert "entropy" not in bar.text and bar.text.count(",") == 1
+def test_progress_shows_the_losses_that_are_present():
+    text = format_losses({"total": 4.0, "dynamic_image": 0.02, "rank": 16.0})
+    assert text == "dynamic image 0.0200, rank 16.00"

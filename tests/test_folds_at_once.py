@@ -10,47 +10,45 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax import folds_together
-from fdp_jax import run_folds as training_run
-from fdp_jax import train_loop as fold_training
+from fdp_jax import train_loop
 from fdp_jax.checkpoints import FoldCheckpoints
-from fdp_jax.folds_together import (
-    FoldsTogether,
-    averages,
-    choose_folds_at_once,
-    stack_states,
-)
-from fdp_jax.plan import Run
-from fdp_jax.progress import SilentBar
-from fdp_jax.rng import fold_key
-from fdp_jax.run_folds import run_folds
-from fdp_jax.sampler import batch_indices
-from fdp_jax.schedule import Cadence
+from fdp_jax.evaluate import pack_clips
+from fdp_jax.plan import split_evenly
+from fdp_jax.rng import batch_indices, fold_key
 from fdp_jax.splits import make_folds
-from fdp_jax.train_loop import device_corpus
-from fdp_jax.train_step import Steps
+from fdp_jax.train_loop import (
+    LogAndCheckpointSchedule,
+    choose_folds_at_once,
+    compile_train_step,
+    resume_groups,
+)
+from fdp_jax.train_step import create_train_state, fold_state, stack_states, train_step
 from fdp_jax.training_log import read_log
 from fdp_jax.workdir import fold_directory
 from tests.conftest import run_module
-from tests.helpers.tiny import TINY, TINY_OPTIONS, random_clips
+from tests.helpers.tiny import TINY, TINY_OPTIONS, make_tiny_plan, random_clips, train_plan
 from tests.kill_and_resume import compare
 from tests.test_train_command import refused
 
-# Two trainings of nine steps; looks after 4, 8 and 9; checkpoints after 3 and 6 of each.
+# Two trainings of nine steps; evaluations after 4, 8 and 9; checkpoints after 3 and 6 of each.
 CONFIG = dataclasses.replace(TINY, steps=9, select="all", evaluate_every=4)
-CADENCE = Cadence(log_every=2, checkpoint_every=3)
 FOLDS = ("p0", "p1", "p2", "p3")
+# Adam's first steps are as long for the smallest gradient as for the largest, so that a high
+# learning rate blows the last bit of a gradient up within ten steps.
+SLOW = dataclasses.replace(TINY, optimizer=dataclasses.replace(TINY.optimizer, learning_rate=2e-5))
 
 
 def clips():
     return random_clips(people=4, each=2)
 
 
-def train(workdir, folds_at_once, names=(), fold_axis="auto", config=CONFIG, open_bar=SilentBar):
-    command = "a command"
-    run = Run(config, "tiny", (0,), names, workdir, CADENCE, command, folds_at_once, fold_axis)
-    run_folds(run, clips(), open_bar)
-    return workdir
+def plan_of(workdir, folds_at_once, config=CONFIG, **options):
+    options = {"log_every": 2, "checkpoint_every": 3, "folds_at_once": str(folds_at_once)} | options
+    return make_tiny_plan(workdir, clips(), config, **options)
+
+
+def train(workdir, folds_at_once, config=CONFIG, **options):
+    return train_plan(plan_of(workdir, folds_at_once, config, **options))
 
 
 def done_of(workdir, name) -> dict:
@@ -71,7 +69,7 @@ def assert_same_results(first, second):
         assert a.predictions.read_bytes() == b.predictions.read_bytes()
         assert a.outputs.read_bytes() == b.outputs.read_bytes()
         assert rows_of(first, name) == rows_of(second, name)
-        for key in ("steps", "selection", "held_out", "final_losses", "training_people"):
+        for key in ("steps", "selection", "held_out", "final_losses", "train_set_metrics"):
             assert done_of(first, name)[key] == done_of(second, name)[key]
 
 
@@ -82,91 +80,111 @@ def files_of(workdir) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def in_turn(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("turn"), 1)
+def at_once(tmp_path_factory):
+    """Four folds as one program."""
+    return train(tmp_path_factory.mktemp("together"), 4)
 
 
 # Numbers.
 
 
-def losses(steps, count, fold_axis, number_of_steps=10):
-    """Total losses [step, K] of the first folds of `clips`, and the report's terms."""
-    steps = dataclasses.replace(steps, fold_axis=fold_axis)
-    of_clips, folds = clips(), make_folds(clips().datasets, clips().subjects)[:count]
-    keys = [fold_key(0, fold.name) for fold in folds]
-    together = FoldsTogether(steps, device_corpus(of_clips), map(steps.initial_state, keys), keys)
-    totals, terms = [], []
-    for step in range(number_of_steps):
-        size = steps.config.batch_size
-        numbers = [batch_indices(fold.train, size, 0, fold.name, step) for fold in folds]
-        terms = averages([together.train(np.stack(numbers))])
-        totals.append([of_fold["total"] for of_fold in terms])
-    return np.array(totals), terms[0].keys()
+def losses(config, groups, number_of_steps=10):
+    """Total losses [step, fold] of the first folds of `clips`, trained in groups of these sizes."""
+    folds = make_folds(clips().datasets, clips().subjects)
+    corpus, totals = pack_clips(clips()), []
+    for size in groups:
+        group, folds = folds[:size], folds[size:]
+        keys = jnp.stack([fold_key(0, fold.name) for fold in group])
+        state = stack_states((create_train_state(config, 2, key) for key in keys), size)
+        of_group = []
+        for step in range(number_of_steps):
+            indices = jnp.stack(
+                [batch_indices(fold.train, config.batch_size, 0, fold.name, step) for fold in group]
+            )
+            state, metrics = train_step(state, corpus, indices, keys, config=config, classes=2)
+            of_group.append(metrics["total"])
+        totals.append(np.array(of_group))
+    return np.concatenate(totals, axis=1)
 
 
-# Adam's first steps are as long for the smallest gradient as for the largest, so that a high
-# learning rate blows the last bit of a gradient up within ten steps.
-SLOW = dataclasses.replace(TINY, optimizer=dataclasses.replace(TINY.optimizer, learning_rate=2e-5))
-
-
-@pytest.mark.parametrize(("fold_axis", "count"), [("vmap", 2), ("vmap", 4), ("scan", 3)])
-def test_ten_steps_in_one_program_are_those_in_turn(fold_axis, count):
-    expected, _ = losses(Steps(SLOW, 2), count, "turn")
-    together, _ = losses(Steps(SLOW, 2), count, fold_axis)
-    np.testing.assert_allclose(together, expected, rtol=0, atol=1e-5)
-    assert len(np.unique(expected)) == 10 * count  # every fold its own
+@pytest.mark.parametrize("groups", [(2, 2), (4,)])
+def test_ten_steps_in_one_program_are_those_at_once(groups):
+    expected = losses(SLOW, (1, 1, 1, 1))
+    np.testing.assert_allclose(losses(SLOW, groups), expected, rtol=0, atol=1e-5)
+    assert len(np.unique(expected)) == 40  # every fold its own
 
 
 @pytest.mark.parametrize("ablate", ["no_mer", "no_dic"])
 def test_an_ablated_network_trains_at_once_too(ablate):
-    steps = Steps(dataclasses.replace(SLOW, ablate=ablate), 2)
-    expected, terms = losses(steps, 2, "turn", number_of_steps=3)
-    together, same_terms = losses(steps, 2, "vmap", number_of_steps=3)
-    np.testing.assert_allclose(together, expected, rtol=0, atol=1e-5)
-    assert terms == same_terms
-    assert ("cross_entropy" in terms) == (ablate != "no_mer")
-
-
-def test_a_single_fold_and_folds_in_turn_run_the_program_of_one(monkeypatch):
-    def forbidden(*arguments):
-        raise AssertionError("another program")
-
-    monkeypatch.setattr(Steps, "train_together", forbidden)
-    losses(Steps(SLOW, 2), 1, "vmap")
-    losses(Steps(SLOW, 2), 2, "auto")  # on a CPU
-    with pytest.raises(AssertionError, match="another program"):
-        losses(Steps(SLOW, 2), 2, "scan")
+    config = dataclasses.replace(SLOW, ablate=ablate)
+    expected = losses(config, (1, 1), number_of_steps=3)
+    np.testing.assert_allclose(losses(config, (2,), 3), expected, rtol=0, atol=1e-5)
 
 
 def test_stacked_states_hold_every_fold():
-    steps = Steps(TINY, 2)
     keys = [fold_key(0, name) for name in FOLDS[:3]]
-    stacked = stack_states(map(steps.initial_state, keys), 3)
+    stacked = stack_states((create_train_state(TINY, 2, key) for key in keys), 3)
     for place, key in enumerate(keys):
-        alone = jax.tree.leaves(steps.initial_state(key))
-        taken = jax.tree.leaves(folds_together.member(stacked, place))
+        alone = jax.tree.leaves(create_train_state(TINY, 2, key))
+        taken = jax.tree.leaves(fold_state(stacked, place))
         assert all(np.array_equal(a, b) for a, b in zip(alone, taken, strict=True))
         assert [leaf.dtype for leaf in alone] == [leaf.dtype for leaf in taken]
+
+
+# Groups.
+
+
+@pytest.mark.parametrize(
+    ("count", "at_most", "sizes"),
+    [
+        (27, 10, [9, 9, 9]),
+        (27, 24, [9, 9, 9]),  # three groups of one size before two of 14 and 13
+        (28, 24, [14, 14]),
+        (22, 24, [22]),
+        (25, 24, [13, 12]),  # five groups of five would leave a device idle
+        (3, 2, [2, 1]),
+        (7, 3, [3, 2, 2]),
+        (12, 4, [4, 4, 4]),
+        (3, 1, [1, 1, 1]),
+        (1, 9, [1]),
+        (0, 9, []),
+    ],
+)
+def test_groups_are_few_and_of_one_size_where_that_is_possible(count, at_most, sizes):
+    groups = split_evenly(range(count), at_most)
+    assert [len(group) for group in groups] == sizes
+    assert [item for group in groups for item in group] == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("resumable", "parts"),
+    [
+        ([(0,), (0,), (0,)], [(0, [0, 1, 2])]),
+        ([(300, 200), (300, 200)], [(300, [0, 1])]),
+        # A kill between two checkpoints: the third, or the first, is missing.
+        ([(300, 200), (300, 200), (200, 100)], [(200, [0, 1, 2])]),
+        ([(100, 0), (0,)], [(0, [0, 1])]),
+        # Folds that were not trained together keep what they have.
+        ([(300, 200), (0,), (0,)], [(0, [1, 2]), (300, [0])]),
+        ([(300, 200), (200, 100), (100, 0)], [(100, [2]), (200, [1]), (300, [0])]),
+        # A finished one does not train again, whatever the others have.
+        ([(500,), (400, 300), (500,)], [(500, [0]), (500, [2]), (400, [1])]),
+        ([(500,), (500,)], [(500, [0]), (500, [1])]),
+    ],
+)
+def test_from_where_a_group_resumes(resumable, parts):
+    assert resume_groups(resumable, steps=500) == parts
 
 
 # Files.
 
 
-@pytest.mark.parametrize("folds_at_once", [2, 3, 4])
-def test_a_group_leaves_the_files_of_folds_in_turn(folds_at_once, in_turn, tmp_path):
-    train(tmp_path, folds_at_once)
-    assert_same_results(in_turn, tmp_path)
-    assert files_of(tmp_path) == files_of(in_turn)
-    sizes = {2: [2, 2, 2, 2], 3: [2, 2, 2, 2], 4: [4, 4, 4, 4]}[folds_at_once]
-    assert [done_of(tmp_path, name)["folds_at_once"] for name in FOLDS] == sizes
-    assert done_of(in_turn, "p0")["folds_at_once"] == 1
-
-
 def test_one_program_leaves_the_same_files_up_to_rounding(tmp_path):
     config = dataclasses.replace(SLOW, select="test-best", evaluate_every=4)
-    alone = train(tmp_path / "alone", 1, config=config)
-    together = train(tmp_path / "together", 4, fold_axis="vmap", config=config)
+    alone = train(tmp_path / "alone", 1, config)
+    together = train(tmp_path / "together", 4, config)
     assert files_of(together) == files_of(alone)
+    assert (alone / "config.json").read_bytes() == (together / "config.json").read_bytes()
     for name in FOLDS:
         a, b = (fold_directory(workdir, 0, name) for workdir in (alone, together))
         with np.load(a.outputs) as first, np.load(b.outputs) as second:
@@ -175,6 +193,8 @@ def test_one_program_leaves_the_same_files_up_to_rounding(tmp_path):
                 np.testing.assert_allclose(first[array], second[array], rtol=1e-3, atol=1e-4)
         for row, other in zip(rows_of(alone, name), rows_of(together, name), strict=True):
             assert row == pytest.approx(other, rel=1e-5)
+        assert done_of(alone, name)["folds_at_once"] == 1
+        assert done_of(together, name)["folds_at_once"] == 4
 
 
 def test_the_seconds_of_all_folds_are_those_of_the_run(tmp_path, monkeypatch):
@@ -184,120 +204,66 @@ def test_the_seconds_of_all_folds_are_those_of_the_run(tmp_path, monkeypatch):
         now[0] += 1.0
         return now[0]
 
-    monkeypatch.setattr(fold_training.time, "monotonic", tick)
-    config = dataclasses.replace(CONFIG, select="last")
-    train(tmp_path, 4, config=config)
+    monkeypatch.setattr(train_loop.time, "monotonic", tick)
+    train(tmp_path, 4, dataclasses.replace(CONFIG, select="last"))
     began, ended = 1.0, now[0]
-    told = sum(done_of(tmp_path, name)["seconds"] for name in FOLDS)
-    assert 0.5 * (ended - began) < told <= ended - began
+    total = sum(done_of(tmp_path, name)["seconds"] for name in FOLDS)
+    assert 0.5 * (ended - began) < total <= ended - began
 
 
-# Progress, memory and mistakes.
+# Memory and mistakes.
 
 
-class Bar(SilentBar):
-    def __init__(self, total):
-        super().__init__(total)
-        self.said = []
-
-    def set_description(self, text):
-        self.said.append(text)
-
-
-def bars_of(*arguments, **options):
-    bars = []
-
-    def open_bar(total):
-        bars.append(Bar(total))
-        return bars[-1]
-
-    train(*arguments, open_bar=open_bar, **options)
-    return bars[0]
-
-
-def test_one_bar_counts_the_steps_of_all_folds_and_names_the_group(tmp_path):
-    bar = bars_of(tmp_path, 2, names=FOLDS[:3])
-    assert bar.said == ["folds 1-2 of 3", "fold 3/3 p2"]
-    assert bar.total == bar.n == 3 * 2 * CONFIG.steps
-
-
-def test_groups_become_smaller_where_memory_runs_out(in_turn, tmp_path, monkeypatch, capsys):
-    real = FoldsTogether.train
-
-    def train_two_at_most(self, numbers):
-        if len(numbers) > 2:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return real(self, numbers)
-
-    monkeypatch.setattr(FoldsTogether, "train", train_two_at_most)
-    bar = bars_of(tmp_path, 4)
-    assert bar.said == ["folds 1-4 of 4", "folds 1-2 of 4", "folds 3-4 of 4"]
-    told = capsys.readouterr().err
-    assert "4 folds at once do not fit the device's memory; going on with 2" in told
-    assert_same_results(in_turn, tmp_path)
-
-
-def test_a_single_fold_without_memory_and_other_failures_are_not_hidden(tmp_path, monkeypatch):
-    def fail(self, numbers):
-        raise jax.errors.JaxRuntimeError(message)
-
-    monkeypatch.setattr(FoldsTogether, "train", fail)
-    for folds_at_once, message in [(1, "RESOURCE_EXHAUSTED"), (4, "INTERNAL: broken")]:
-        with pytest.raises(jax.errors.JaxRuntimeError, match=message):
-            train(tmp_path, folds_at_once)
-
-
-def test_auto_is_one_on_a_cpu_and_goes_by_the_memory_of_a_gpu(monkeypatch):
-    corpus, key = device_corpus(clips()), fold_key(0, "p0")
-    assert choose_folds_at_once(Steps(TINY, 2), corpus, key, 4) == 1
-    steps = Steps(TINY, 2, "vmap")
-    states = stack_states([steps.initial_state(key)] * 4, 4)
-    numbers = jnp.zeros((4, TINY.batch_size), jnp.int32)
-    lowered = Steps.train_together.lower(steps, states, corpus, numbers, jnp.stack([key] * 4))
-    # Temporary memory, and the states; numbers, keys and reports are small.
-    four = lowered.compile().memory_analysis().temp_size_in_bytes
-    four += sum(leaf.nbytes for leaf in jax.tree.leaves(states))
+def test_auto_is_one_on_a_cpu_and_what_the_memory_of_a_gpu_holds(tmp_path, monkeypatch):
+    plan, corpus = plan_of(tmp_path, "auto"), pack_clips(clips())
+    assert choose_folds_at_once(plan, corpus) == 1
+    program = compile_train_step(CONFIG, 2, 4, corpus.frames.shape, 8)
+    # Temporary memory, and the states; indices, keys and metrics are small.
+    four = program.memory_analysis().temp_size_in_bytes
+    state = create_train_state(CONFIG, 2, jax.random.key(0))
+    four += 4 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
 
     def gpu(free):
         statistics = {"bytes_limit": free + 1000, "bytes_in_use": 1000}
         return [SimpleNamespace(platform="gpu", memory_stats=lambda: statistics)]
 
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     for fitting in (1, 2, 7):
         free = int((fitting + 0.5) * four / 4 / 0.9)
         monkeypatch.setattr(jax, "local_devices", lambda free=free: gpu(free))
-        assert choose_folds_at_once(steps, corpus, key, 4) == fitting
-    assert choose_folds_at_once(steps, corpus, key, 1) == 1
+        assert choose_folds_at_once(plan, corpus) == fitting
+    assert choose_folds_at_once(plan_of(tmp_path, 3), corpus) == 3
 
 
 def test_a_loss_that_is_not_finite_names_its_fold_and_keeps_the_others(
-    in_turn, tmp_path, monkeypatch
+    at_once, tmp_path, monkeypatch
 ):
-    real = fold_training.averages
+    real, steps_seen = train_loop._average, []
 
-    def torn(reports):
-        means = real(reports)
-        if reports_seen.append(len(reports)) or sum(reports_seen) > 6:
-            means[2]["total"] = float("nan")
-        return means
+    def torn(metrics):
+        averages = real(metrics)
+        steps_seen.append(len(metrics))
+        if sum(steps_seen) > 6:
+            averages[2]["total"] = float("nan")
+        return averages
 
-    reports_seen = []
     with monkeypatch.context() as patch:
-        patch.setattr(fold_training, "averages", torn)
-        with pytest.raises(UserError, match="loss of fold p2 is no longer finite between steps 7"):
+        patch.setattr(train_loop, "_average", torn)
+        with pytest.raises(UserError, match="loss of fold p2 is not finite between steps 7"):
             train(tmp_path, 4)
     for name in FOLDS:
         checkpoints = FoldCheckpoints(fold_directory(tmp_path, 0, name).checkpoints)
-        assert checkpoints.newest() == (6, 3)
-    assert_same_results(in_turn, train(tmp_path, 4))
+        assert checkpoints.newest_steps() == (6, 3)
+    assert_same_results(at_once, train(tmp_path, 4))
 
 
 def test_a_group_of_which_another_process_trains_one_is_refused(tmp_path):
     with (
         fold_directory(tmp_path, 0, "p1").locked(),
-        pytest.raises(UserError, match=r"another process trains the fold .*p1"),
+        pytest.raises(UserError, match=r"another process is training the fold .*p1"),
     ):
         train(tmp_path, 4)
-    for name in FOLDS:  # the others' locks are gone
+    for name in FOLDS:  # the others' locks are released
         with fold_directory(tmp_path, 0, name).locked():
             pass
 
@@ -306,38 +272,37 @@ def test_a_group_of_which_another_process_trains_one_is_refused(tmp_path):
 
 
 def test_a_checkpoint_waits_for_the_clock_and_for_a_slow_disk():
-    cadence = Cadence(log_every=20, checkpoint_every=100, checkpoint_seconds=60)
-    assert not cadence.saves(100, seconds=59.9, last_took=0)
-    assert cadence.saves(100, seconds=60, last_took=0)
-    assert not cadence.saves(99, seconds=1e6, last_took=0)
-    assert cadence.saves(200, seconds=60, last_took=1.7)  # 3 in 100 of the time
-    assert not cadence.saves(200, seconds=99, last_took=3)
-    assert cadence.saves(200, seconds=101, last_took=3)
-    always = Cadence(log_every=20, checkpoint_every=100)
-    assert always.saves(100, seconds=0, last_took=1e6)
+    schedule = LogAndCheckpointSchedule(20, 100, checkpoint_seconds=60)
+    assert not schedule.is_checkpoint_due(100, seconds=59.9, save_seconds=0)
+    assert schedule.is_checkpoint_due(100, seconds=60, save_seconds=0)
+    assert not schedule.is_checkpoint_due(99, seconds=1e6, save_seconds=0)
+    assert schedule.is_checkpoint_due(200, seconds=60, save_seconds=1.7)  # 3 in 100 of the time
+    assert not schedule.is_checkpoint_due(200, seconds=99, save_seconds=3)
+    assert schedule.is_checkpoint_due(200, seconds=101, save_seconds=3)
+    always = LogAndCheckpointSchedule(20, 100)
+    assert always.is_checkpoint_due(100, seconds=0, save_seconds=1e6)
 
 
-def test_lines_of_the_log_do_not_depend_on_the_clock(in_turn, tmp_path, monkeypatch):
+def test_lines_of_the_log_do_not_depend_on_the_clock(tmp_path, monkeypatch):
+    usual = train(tmp_path / "usual", 1, folds=("p0",))
+
     def save(*arguments):
         raise AssertionError("a checkpoint before its time")
 
     monkeypatch.setattr(FoldCheckpoints, "save", save)
-    cadence = dataclasses.replace(CADENCE, checkpoint_seconds=1e6)
-    run = Run(CONFIG, "tiny", (0,), ("p0",), tmp_path, cadence, "a command")
-    run_folds(run, clips())
-    assert rows_of(tmp_path, "p0") == rows_of(in_turn, "p0")
+    other = train(tmp_path / "other", 1, folds=("p0",), checkpoint_seconds=1e6)
+    assert rows_of(usual, "p0") == rows_of(other, "p0")
 
 
 def test_a_checkpoint_gives_back_every_number(tmp_path):
-    steps = Steps(TINY, 2)
-    state = steps.initial_state(fold_key(0, "p0")).replace(step=jnp.int32(7))
+    state = create_train_state(TINY, 2, fold_key(0, "p0")).replace(step=jnp.int32(7))
     checkpoints = FoldCheckpoints(tmp_path)
-    checkpoints.save(state, {"looks": np.arange(3)})
-    restored, looks = checkpoints.restore(jax.eval_shape(lambda: state), 7, has_looks=True)
+    checkpoints.save(state, {"evaluated": np.arange(3)})
+    restored, evaluations = checkpoints.restore(state, 7, has_evaluations=True)
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(restored), strict=True):
         assert a.dtype == b.dtype and np.array_equal(a, b)
-    assert looks["looks"].tolist() == [0, 1, 2]
+    assert evaluations["evaluated"].tolist() == [0, 1, 2]
 
 
 # Kills.
@@ -374,44 +339,27 @@ def kill(workdir, owner, name, calls, folds_at_once=4):
         (FoldCheckpoints, "save", 2, [0, 0, 0, 0]),  # two of four have their first
         (FoldCheckpoints, "save", 5, [3, 3, 3, 3]),  # one is ahead of three
         (FoldCheckpoints, "finish", 0, [6, 6, 6, 6]),
-        (FoldCheckpoints, "finish", 3, [9, 9, 9, 6]),  # three are through with the first training
+        (FoldCheckpoints, "finish", 3, [9, 9, 9, 6]),  # three have finished the first training
         (FoldCheckpoints, "save", 11, [9, 9, 9, 9]),  # the last misses its first of the second
         (FoldCheckpoints, "save", 14, [12, 12, 12, 12]),
         (FoldCheckpoints, "finish", 6, [18, 18, 15, 15]),
-        (fold_training, "_write_predictions", 0, [18, 18, 18, 18]),
-        (fold_training, "_write_done", 2, [None, None, 18, 18]),
-        (fold_training, "drop_training_states", 1, [None, None, 18, 18]),
+        (train_loop, "write_predictions", 0, [18, 18, 18, 18]),
+        (train_loop, "write_done", 2, [None, None, 18, 18]),
+        (train_loop, "drop_training_states", 1, [None, None, 18, 18]),
     ],
 )
-def test_a_killed_group_goes_on_to_the_same_bits(owner, name, calls, restored, in_turn, tmp_path):
+def test_a_killed_group_resumes_to_the_same_bits(owner, name, calls, restored, at_once, tmp_path):
     kill(tmp_path, owner, name, calls)
     finished = [fold_directory(tmp_path, 0, fold).is_finished() for fold in FOLDS]
     assert finished == [steps is None for steps in restored]
     train(tmp_path, 4)
-    assert_same_results(in_turn, tmp_path)
-    assert files_of(tmp_path) == files_of(in_turn)
+    assert_same_results(at_once, tmp_path)
+    assert files_of(tmp_path) == files_of(at_once)
     for fold, steps in zip(FOLDS, restored, strict=True):
         assert steps is None or done_of(tmp_path, fold)["resumed_from_step"] == steps
 
 
-@pytest.mark.parametrize(
-    ("owner", "name", "calls", "folds_at_once", "restored"),
-    [
-        (FoldCheckpoints, "save", 5, 1, [6, 3, 3, 3]),
-        (FoldCheckpoints, "save", 5, 2, [3, 3, 3, 3]),
-        (FoldCheckpoints, "finish", 3, 3, [9, 9, 9, 6]),
-    ],
-)
-def test_a_killed_group_goes_on_in_other_groups(
-    owner, name, calls, folds_at_once, restored, in_turn, tmp_path
-):
-    kill(tmp_path, owner, name, calls)
-    train(tmp_path, folds_at_once)
-    assert_same_results(in_turn, tmp_path)
-    assert [done_of(tmp_path, fold)["resumed_from_step"] for fold in FOLDS] == restored
-
-
-def test_a_group_killed_again_and_again_goes_on_to_the_same_bits(in_turn, tmp_path):
+def test_a_group_killed_again_and_again_resumes_to_the_same_bits(at_once, tmp_path):
     kills = 0
     while True:
         try:
@@ -423,80 +371,64 @@ def test_a_group_killed_again_and_again_goes_on_to_the_same_bits(in_turn, tmp_pa
             kills += 1
             assert kills < 10
     assert kills > 1
-    assert_same_results(in_turn, tmp_path)
+    assert_same_results(at_once, tmp_path)
 
 
-def test_folds_that_were_not_trained_together_keep_their_work(in_turn, tmp_path):
-    kill(tmp_path, FoldCheckpoints, "finish", 0, folds_at_once=1)  # p0 has 6, the others nothing
-    with pytest.MonkeyPatch.context() as patch:
-        groups = []
-        real = fold_training._optimise
+def test_folds_that_were_not_trained_together_keep_their_work(tmp_path, monkeypatch):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(FoldCheckpoints, "finish", killed_after(0, FoldCheckpoints.finish))
+        train(tmp_path, 1)  # p0 has 6, the others nothing
+    real, parts = train_loop._train_loop, []
 
-        def optimise(members, start):
-            groups.append((start, [member.job.fold.name for member in members]))
-            real(members, start)
+    def train_loop_of(folds, start, *arguments):
+        parts.append((start, len(folds)))
+        real(folds, start, *arguments)
 
-        patch.setattr(fold_training, "_optimise", optimise)
-        train(tmp_path, 4)
-    assert groups == [(0, ["p1", "p2", "p3"]), (6, ["p0"]), (0, list(FOLDS))]
-    assert_same_results(in_turn, tmp_path)
+    monkeypatch.setattr(train_loop, "_train_loop", train_loop_of)
+    train(tmp_path, 4)
+    assert parts == [(0, 3), (6, 1), (0, 4)]
 
 
-def test_a_run_that_goes_on_has_the_groups_it_had(in_turn, tmp_path):
-    train(tmp_path, 2, names=("p1",))
-    with pytest.MonkeyPatch.context() as patch:
-        groups = []
-        real = training_run.train_folds
-
-        def train_folds(jobs, patience):
-            groups.append([job.fold.name for job in jobs])
-            real(jobs, patience)
-
-        patch.setattr(training_run, "train_folds", train_folds)
-        train(tmp_path, 2)
-    assert groups == [["p0"], ["p2", "p3"]]
-    assert_same_results(in_turn, tmp_path)
+def test_a_resumed_run_keeps_its_groups(tmp_path):
+    train(tmp_path, 2, folds=("p1",))
+    groups = plan_of(tmp_path, 2).groups(2)
+    names = [([task.fold.name for task in group.tasks], group.size) for group in groups]
+    assert names == [(["p0"], 2), (["p2", "p3"], 2)]
 
 
 def test_seeds_share_groups(tmp_path):
-    config = dataclasses.replace(TINY, steps=2)
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    for workdir, at_once in ((alone, 1), (together, 4)):
-        run = Run(config, "tiny", (3, 5), ("p0", "p1"), workdir, CADENCE, "a command", at_once)
-        run_folds(run, clips())
+    train(tmp_path, 4, dataclasses.replace(TINY, steps=2), seeds=(3, 5), folds=("p0", "p1"))
     for seed in (3, 5):
         for name in ("p0", "p1"):
-            a, b = (fold_directory(workdir, seed, name) for workdir in (alone, together))
-            assert a.predictions.read_bytes() == b.predictions.read_bytes()
-            assert json.loads(b.done.read_text())["folds_at_once"] == 4
+            done = json.loads(fold_directory(tmp_path, seed, name).done.read_text())
+            assert done["folds_at_once"] == 4
 
 
 # The command.
 
 
-def test_the_command_trains_folds_at_once_and_goes_on_in_turn(data_dir, tmp_path):
+def test_the_command_trains_folds_at_once_and_resumes_at_once(data_dir, tmp_path):
     common = ["--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}"]
     common += TINY_OPTIONS
     run_module("fdp_jax.train", *common, "--folds=s01,s02,s03", "--folds_at_once=3")
     assert "at_once" not in (tmp_path / "config.json").read_text()
     assert [done_of(tmp_path, name)["folds_at_once"] for name in ("s01", "s03")] == [3, 3]
-    options = ["--folds=s01,s02,s03,s04", "--folds-at-once=auto", "--fold_axis=vmap"]
+    options = ["--folds=s01,s02,s03,s04", "--folds-at-once=auto"]
     done = run_module("fdp_jax.train", *common, *options)
     assert "3 of 4 folds are finished already" in done.stdout
     assert done_of(tmp_path, "s04")["folds_at_once"] == 1
 
 
-def test_killed_groups_end_with_the_bits_of_folds_in_turn(data_dir, tmp_path):
-    told = compare(data_dir, tmp_path, 1, seed=1, steps=60, select="all", folds_at_once=2)
-    assert told.startswith("1 kills"), told
+def test_killed_groups_end_with_the_bits_of_groups_left_alone(data_dir, tmp_path):
+    result = compare(data_dir, tmp_path, 1, seed=1, steps=60, select="all", folds_at_once=2)
+    assert result.startswith("1 kills"), result
 
 
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("--folds_at_once=0", ["--folds_at_once=0 must be auto or a whole number"]),
-        ("--folds_at_once=many", ["--folds_at_once=many must be auto or a whole number"]),
-        ("--fold_axis=sideways", ["--fold_axis", "vmap", "scan", "turn"]),
+        ("--folds_at_once=0", ["--folds_at_once must be auto or an integer from 1, not 0"]),
+        ("--folds_at_once=many", ["--folds_at_once must be auto or an integer from 1, not many"]),
         ("--checkpoint_seconds=-1", ["--checkpoint_seconds must be finite and not negative"]),
         ("--checkpoint_seconds=inf", ["--checkpoint_seconds must be finite and not negative"]),
     ],

@@ -7,7 +7,6 @@ import pytest
 from fdp_jax.config import LossConfig
 from fdp_jax.losses import dynamic_image_loss, rank_loss, recognition_loss, total_loss
 
-
 LOSSES = {
     "cross_entropy": jnp.array(1.5),
     "dynamic_image": jnp.array(0.02),

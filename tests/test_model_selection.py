@@ -146,7 +146,9 @@ def mean_cross_entropy(table) -> float:
 
 @pytest.mark.parametrize("rule", ["test-best", "val"])
 def test_the_best_evaluation_predicts(rule, everything, at_each_evaluation):
-    evaluated = {steps: table for (of, steps), (table, _) in at_each_evaluation.items() if of == rule}
+    evaluated = {
+        steps: table for (of, steps), (table, _) in at_each_evaluation.items() if of == rule
+    }
     accuracy = {steps: table.right.mean() for steps, table in evaluated.items()}
     candidates = [steps for steps in accuracy if accuracy[steps] == max(accuracy.values())]
     if rule == "val":
@@ -160,7 +162,9 @@ def test_the_best_evaluation_predicts(rule, everything, at_each_evaluation):
 
 def test_the_corpus_of_these_tests_separates_the_evaluations(at_each_evaluation):
     for rule in ("test-best", "val"):
-        right = [table.right.sum() for (of, _), (table, _) in at_each_evaluation.items() if of == rule]
+        right = [
+            table.right.sum() for (of, _), (table, _) in at_each_evaluation.items() if of == rule
+        ]
         assert len(set(right)) > 1
 
 
@@ -202,7 +206,10 @@ def test_evaluations_come_at_regular_steps_and_at_the_last(steps, every, at, tmp
 
 
 def test_evaluate_every_is_obeyed(everything, tmp_path):
-    assert [done_of(everything)["selection"][rule]["evaluations"] for rule in ("last", "val")] == [1, 5]
+    assert [done_of(everything)["selection"][rule]["evaluations"] for rule in ("last", "val")] == [
+        1,
+        5,
+    ]
     sparse = train(people_clips(), tmp_path / "fold", config("test-best", every=5))
     assert done_of(sparse)["selection"]["test-best"]["evaluations"] == 2
     assert chosen_step(sparse, "test-best") in (5, 9)

@@ -13,16 +13,12 @@ TRAINING = """
 import dataclasses, sys
 from pathlib import Path
 
-from fdp_jax.schedule import Cadence
 from fdp_jax.report import print_summary, write_report
-from fdp_jax.plan import Run
-from fdp_jax.run_folds import run_folds
-from tests.helpers.tiny import TINY, random_clips
+from tests.helpers.tiny import TINY, make_tiny_plan, random_clips, train_plan
 
 workdir = Path(sys.argv[1])
 config = dataclasses.replace(TINY, steps=1)
-run = Run(config, "tiny", (0,), (), workdir, Cadence(log_every=1, checkpoint_every=1), "by hand")
-run_folds(run, random_clips(people=2, each=2))
+train_plan(make_tiny_plan(workdir, random_clips(people=2, each=2), config))
 (workdir / "report.html").write_text("of an earlier report")
 print_summary(write_report(workdir), workdir)
 """
@@ -53,7 +49,7 @@ def test_the_environment_refuses_what_it_should(environment):
 @pytest.mark.parametrize(
     "module",
     ["fdp_jax.config", "fdp_jax.clips", "fdp_jax.corpora", "fdp_jax.metrics.scores",
-     "fdp_jax.run_folds", "fdp_jax.report", "datasets.command_line"],
+     "fdp_jax.train_loop", "fdp_jax.report", "datasets.command_line"],
 )  # fmt: skip
 def test_it_is_imported_without_them(environment, module):
     done = python(environment, f"import {module}")

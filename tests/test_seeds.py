@@ -9,21 +9,17 @@ import pytest
 from datasets.errors import UserError
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.metrics.scores import SCORE_NAMES, score
-from fdp_jax.plan import Run
-from fdp_jax.progress import SilentBar
 from fdp_jax.report import summary_text, write_report
-from fdp_jax.run_folds import run_folds
-from fdp_jax.schedule import Cadence
 from tests.conftest import run_module
-from tests.helpers.tiny import TINY, TINY_OPTIONS, random_clips
+from tests.helpers.tiny import TINY, TINY_OPTIONS, make_tiny_plan, random_clips, train_plan
 
 CONFIG = dataclasses.replace(TINY, select="all", steps=4, evaluate_every=3)
 
 
-def train(workdir, *seeds, config=CONFIG, folds=(), clips=None, open_bar=SilentBar):
-    run = Run(config, "tiny", seeds, folds, workdir, Cadence(2, 100), "command")
-    run_folds(run, clips or random_clips(people=3, each=2), open_bar)
-    return workdir
+def train(workdir, *seeds, config=CONFIG, folds=(), clips=None):
+    options = {"seeds": seeds, "folds": folds, "log_every": 2, "checkpoint_every": 100}
+    clips = clips or random_clips(people=3, each=2)
+    return train_plan(make_tiny_plan(workdir, clips, config, **options))
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +43,15 @@ def test_each_seed_is_what_it_is_by_itself(both, tmp_path):
 def test_the_report_has_mean_and_standard_deviation_of_every_rule(both):
     report = write_report(both)
     assert report["seeds"] == [4, 7] and report["complete"]
-    assert report["select"] == "last" and report["looks"] == 1
+    assert report["select"] == "last" and report["evaluations"] == 1
     assert [(run["select"], run["seed"]) for run in report["runs"]] == [
         (rule, seed) for seed in (4, 7) for rule in ("last", "test-best", "val")
     ]
     table = PredictionTable.read(both / "predictions.csv")
     for rule in report["selection"]["rules"]:
-        assert rule["seeds"] == [4, 7] and rule["looks"] == (1 if rule["select"] == "last" else 2)
+        assert rule["seeds"] == [4, 7] and rule["evaluations"] == (
+            1 if rule["select"] == "last" else 2
+        )
         values = {name: [] for name in SCORE_NAMES}
         for seed in (4, 7):
             rows = (np.array(table.select) == rule["select"]) & (table.seed == seed)
@@ -68,45 +66,20 @@ def test_the_report_has_mean_and_standard_deviation_of_every_rule(both):
     assert "mean over seeds 4 and 7" in summary_text(report, both)
 
 
-def test_run_json_tells_the_looks_of_each_rule(both):
+def test_run_json_has_the_evaluations_of_each_rule(both):
     for seed in (4, 7):
         info = json.loads((both / f"seed_{seed}" / "run.json").read_text())
         assert (info["seed"], info["select"]) == (seed, "all")
-        assert info["looks"] == {"last": 1, "test-best": 2, "val": 2}
+        assert info["evaluations"] == {"last": 1, "test-best": 2, "val": 2}
 
 
-class Bar(SilentBar):
-    """Remembers what it was told."""
-
-    def __init__(self, total):
-        super().__init__(total)
-        self.said = []
-
-    def set_description(self, text):
-        self.said.append(text)
-
-
-def test_one_progress_bar_counts_all_seeds_folds_and_trainings(tmp_path):
-    bars = []
-
-    def open_bar(total):
-        bars.append(Bar(total))
-        return bars[-1]
-
-    train(tmp_path, 4, 7, folds=("p0", "p2"), open_bar=open_bar)
-    (bar,) = bars
-    assert bar.total == bar.n == 2 * 2 * 2 * CONFIG.steps
-    assert bar.said[0] == "fold 1/4 p0, seed 4" and bar.said[-1] == "fold 4/4 p2, seed 7"
-
-
-def test_what_is_finished_of_all_seeds_is_kept(both, capsys):
+def test_what_is_finished_of_all_seeds_is_kept(both):
     before = [fold.joinpath("done.json").stat().st_mtime_ns for fold in folds_of(both, 4)]
     train(both, 4, 7)
-    assert "6 of 6 folds are finished already" in capsys.readouterr().out
     assert before == [fold.joinpath("done.json").stat().st_mtime_ns for fold in folds_of(both, 4)]
 
 
-def test_nobody_to_hold_out_is_told_before_anything_is_written(tmp_path):
+def test_nobody_to_hold_out_is_an_error_before_anything_is_written(tmp_path):
     clips = random_clips(people=2, each=2)
     with pytest.raises(UserError, match="trains on one person only"):
         train(tmp_path / "run", 0, clips=clips)
@@ -119,6 +92,9 @@ def test_the_command_trains_several_seeds_and_rules_in_one_run(data_dir, tmp_pat
         "fdp_jax.train", "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}",
         *TINY_OPTIONS, "--folds=s01", "--seeds=1,0", "--select=all", "--evaluate_every=4",
     )  # fmt: skip
+    # One bar counts both folds and both trainings of each.
+    assert f"{2 * 2 * TINY.steps}/{2 * 2 * TINY.steps}" in done.stderr
+    assert "fold 1/2 s01, seed 1" in done.stderr and "fold 2/2 s01, seed 0" in done.stderr
     assert sorted(path.name for path in tmp_path.glob("seed_*")) == ["seed_0", "seed_1"]
     assert "mean over seeds 0 and 1" in done.stdout
     assert "test-best is OPTIMISTIC" in done.stdout and "the best of 2 looks" in done.stdout

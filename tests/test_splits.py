@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.sampler import batch_indices
+from fdp_jax.rng import batch_indices
 from fdp_jax.splits import choose_folds, make_folds
 
 SUBJECTS = ["007", "006", "007", "011", "006", "007", "013"]

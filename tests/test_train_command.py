@@ -174,11 +174,11 @@ def test_mistakes_are_one_sentence_that_shows_the_way_out(arguments, words, tmp_
 
 
 def test_home_is_understood_and_the_last_preset_wins(monkeypatch):
-    from fdp_jax.train import options_from
+    from fdp_jax.options import parse_train_options
 
     monkeypatch.setenv("HOME", "/home/somebody")
-    options, _ = options_from(
-        ["--dataset=samm", "--data_dir=~/data", "--preset=paper", "--preset=small"]
+    options, _ = parse_train_options(
+        ["--dataset=samm", "--data_dir=~/data", "--preset=paper", "--preset=small"], "train", ""
     )
     assert str(options.data_dir) == "/home/somebody/data"
     assert options.preset == "small" and options.config.batch_size == 12
@@ -195,7 +195,7 @@ def test_a_crop_larger_than_the_frames_as_built_is_refused(data_dir, tmp_path):
         "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}/run",
         "--preset=small", "--clip.crop=96", "--model.key_value_windows=4,4,2,1",
     )  # fmt: skip
-    assert "--clip.crop=96 is more than the 72 pixels" in sentence
+    assert "--clip.crop=96 is larger than the stored frames" in sentence
 
 
 @pytest.mark.parametrize(
