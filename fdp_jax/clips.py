@@ -1,4 +1,4 @@
-"""Built corpora in memory, seen through a protocol."""
+"""Clips of the built corpora of one protocol, in memory."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from datasets.reading import build_command, open_corpus
 
 @dataclass(frozen=True)
 class Clips:
-    """Every clip that the protocol admits, by corpus in the protocol's order, subject and name.
+    """All clips of a protocol, sorted by corpus (in the protocol's order), subject and name.
 
     Attributes:
-      protocol: classes, and what counts of which corpora.
+      protocol: classes, and which clips of which corpora belong to it.
       frames: uint8 [N, h, w, c], all clips one after the other; c is 1 where all are grey.
-      starts: int32 [clip], number of a clip's first frame.
-      lengths: int32 [clip], frames of a clip.
+      starts: int32 [clip], index of a clip's first frame.
+      lengths: int32 [clip], number of frames.
       labels: int32 [clip], index into `protocol.classes`.
-      datasets: [clip], the corpus.
-      subjects: [clip], the person; unique within a corpus.
+      datasets: [clip], corpus.
+      subjects: [clip], person; unique within a corpus.
       names: [clip], unique within a person.
-      label_version: of each corpus as built.
-      corrections: sentences, cells of the sheets that the builds corrected.
-      warnings: sentences, what differs from the published corpora.
-      crop: how the faces were cut out.
+      label_version: label version of each corpus as built.
+      corrections: sentences on cells of the sheets that the builds corrected.
+      warnings: sentences on differences from the published corpora.
+      crop: geometry of the face crops.
     """
 
     protocol: Protocol
@@ -51,16 +51,16 @@ class Clips:
 
     @property
     def is_grey(self) -> bool:
-        """Whether the frames have one channel."""
+        """Whether all frames are grey."""
         return self.frames.shape[-1] == 1
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that any change of a frame, label or person changes."""
+        """Returns 16 hexadecimal digits that change with any frame, label or person."""
         content = hashlib.blake2b(digest_size=8)
         for array in (self.frames, self.starts, self.labels):
             content.update(np.ascontiguousarray(array).data)
         texts = (*self.subjects, *self.names)
-        if self.protocol.is_composite:  # one corpus has a name that says nothing of its clips
+        if self.protocol.is_composite:  # the name of a single corpus carries no information
             texts += self.datasets
         content.update("\n".join(texts).encode())
         return content.hexdigest()
@@ -68,14 +68,14 @@ class Clips:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one corpus brings; in a composite its texts name it.
+    """Clips of one corpus; in a composite the sentences name it.
 
     Attributes:
-      dataset: its name.
+      dataset: name of the corpus.
       rows: (subject, clip, class, frames) of each clip, sorted by subject and clip.
-      label_version: of the emotions that the protocol takes.
+      label_version: version of the emotions that the protocol uses.
       corrections, warnings: sentences.
-      crop: how the faces were cut out.
+      crop: geometry of the face crops.
     """
 
     dataset: str
@@ -87,11 +87,11 @@ class _Part:
 
 
 def load_clips(protocol: Protocol, data_dir: Path) -> Clips:
-    """Reads the corpora of a protocol from where they were built.
+    """Reads the built corpora of a protocol.
 
     Raises:
       UserError: a corpus is not built there, none of its clips belongs to the protocol, or the
-        corpora's faces were cut out in different ways.
+        corpora's face crops differ.
     """
     parts = [_load_part(protocol, part, data_dir) for part in protocol.parts]
     crop = _common_crop(parts, data_dir)
@@ -117,7 +117,11 @@ def load_clips(protocol: Protocol, data_dir: Path) -> Clips:
 
 
 def _load_part(protocol: Protocol, part: Membership, data_dir: Path) -> _Part:
-    """The clips of one corpus that count. Raises UserError where there is none."""
+    """Returns the clips of one corpus that belong to the protocol.
+
+    Raises:
+      UserError: none does.
+    """
     corpus = open_corpus(part.dataset, data_dir)
     rows, emotions = [], set()
     for example in corpus:
@@ -128,7 +132,7 @@ def _load_part(protocol: Protocol, part: Membership, data_dir: Path) -> _Part:
     if not rows:
         raise UserError(
             f"no clip of {part.dataset} in {data_dir} belongs to the protocol {protocol.name}: "
-            f"its emotions are {', '.join(sorted(emotions - {''})) or 'not told'}"
+            f"its emotions are {', '.join(sorted(emotions - {''})) or 'not given'}"
         )
     rows.sort(key=lambda row: row[:2])
     version = corpus.label_version_of(part.label_field)
@@ -148,18 +152,18 @@ def _load_part(protocol: Protocol, part: Membership, data_dir: Path) -> _Part:
 
 
 def _common_crop(parts: list[_Part], data_dir: Path) -> Crop:
-    """How the faces of all were cut out. Raises UserError unless it was in one way."""
+    """Returns the geometry of all face crops; raises UserError unless it is the same."""
     crops = {part.dataset: part.crop for part in parts}
     wanted = max(crops.values(), key=lambda crop: crop.side)
     if set(crops.values()) != {wanted}:
-        told = ", ".join(f"{dataset} {crop.as_options}" for dataset, crop in crops.items())
+        found = ", ".join(f"{dataset} {crop.as_options}" for dataset, crop in crops.items())
         builds = "; ".join(
             f"{build_command(dataset, data_dir)} {wanted.as_options} --overwrite"
             for dataset in crops
             if crops[dataset] != wanted
         )
         raise UserError(
-            f"the faces of the corpora in {data_dir} were cut out in different ways ({told}); cut "
-            f"them out in one, as with: {builds}"
+            f"the face crops of the corpora in {data_dir} differ ({found}); build them alike, as "
+            f"with: {builds}"
         )
     return wanted

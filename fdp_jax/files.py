@@ -1,7 +1,4 @@
-"""Atomic file writing: a reader sees the old file or the whole new one, never a torn one.
-
-Every file of a work directory goes through `write_atomically`: a temporary name, then a rename.
-"""
+"""Atomic file writing: a reader sees the old file or the complete new one."""
 
 import os
 import secrets
@@ -17,7 +14,7 @@ def write_atomically(
 ) -> None:
     """Writes `content` to `path`, through a temporary file in the same folder.
 
-    Folders that are missing are made. `content` is text (written as UTF-8, line ends as they are),
+    Missing folders are created. `content` is text (written as UTF-8, line ends as they are),
     bytes, or a function that is called with the open binary file.
 
     Raises:

@@ -143,7 +143,7 @@ def test_corpora_that_do_not_fit_together_are_one_sentence(built):
         load_clips(PROTOCOL, Path("data"))
     for change, told in (({"margin": 3.0}, "--side=72 --margin=3"), ({"per_frame": True}, "--per")):
         built["samm"] = Corpus(grey(), Path("samm"), metadata("v2", **change))
-        with pytest.raises(UserError, match=rf"cut out in different ways .*samm {told}"):
+        with pytest.raises(UserError, match=rf"face crops of the corpora .*samm {told}"):
             load_clips(PROTOCOL, Path("data"))
     built["samm"] = Corpus([example("006", "006_1_2", "fear")], Path("samm"), metadata("v2"))
     with pytest.raises(UserError, match=r"no clip of samm .* emotions are fear"):
