@@ -56,7 +56,7 @@ class FoldCheckpoints:
         if evaluations:  # first, so that a saved state always has its evaluations
             write_atomically(self._evaluations(step), partial(np.savez, **evaluations))
         with _writable(self._directory):
-            self._open().save(step, args=ocp.args.StandardSave(_packed(state)))
+            self._open().save(step, args=ocp.args.StandardSave(jax.device_get(state)))
         kept = {str(saved) for saved in self._open().all_steps()}
         for path in self._evaluations(step).parent.glob("*.npz"):
             if path.stem not in kept:
@@ -80,8 +80,8 @@ class FoldCheckpoints:
           UserError: the checkpoint cannot be read.
         """
         with _readable(self._directory / str(step)):
-            target = ocp.args.StandardRestore(_empty_vectors(shapes))
-            state = _unpacked(self._open().restore(step, args=target), shapes)
+            target = ocp.args.StandardRestore(_shapes_on_host(shapes))
+            state = self._open().restore(step, args=target)
             return state, self._read_evaluations(step) if has_evaluations else {}
 
     def drop_after(self, step: int) -> None:
@@ -158,44 +158,13 @@ def load_final_weights(directory: Path, shapes: dict) -> dict:
     path = directory.absolute() / FINAL_WEIGHTS
     if not path.exists():
         raise UserError(f"there are no final weights in {path}; train the fold to its end first")
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), shapes)
     way_out = "name another fold, or delete the fold's folder and train it again"
     with _readable(path, way_out), ocp.StandardCheckpointer() as checkpointer:
-        return jax.device_put(checkpointer.restore(path, shapes), may_alias=False)
+        return jax.device_put(checkpointer.restore(path, _shapes_on_host(shapes)), may_alias=False)
 
 
-# A state has hundreds of leaves, and each costs Orbax about a millisecond: all leaves of one dtype
-# are saved as one vector.
-
-
-def _packed(state: TrainState) -> dict[str, np.ndarray]:
-    leaves = [np.asarray(leaf) for leaf in jax.device_get(jax.tree.leaves(state))]
-    dtypes = sorted({leaf.dtype.name for leaf in leaves})
-    return {
-        dtype: np.concatenate([leaf.ravel() for leaf in leaves if leaf.dtype == dtype])
-        for dtype in dtypes
-    }
-
-
-def _empty_vectors(shapes: TrainState) -> dict[str, np.ndarray]:
-    """Returns empty vectors of the sizes that `_packed` returns."""
-    sizes: dict[str, int] = {}
-    for leaf in jax.tree.leaves(shapes):
-        sizes[leaf.dtype.name] = sizes.get(leaf.dtype.name, 0) + leaf.size
-    return {dtype: np.empty(size, dtype) for dtype, size in sizes.items()}
-
-
-def _unpacked(packed: Mapping[str, np.ndarray], shapes: TrainState) -> TrainState:
-    """The reverse of `_packed`."""
-    leaves, structure = jax.tree.flatten(shapes)
-    offsets = dict.fromkeys(packed, 0)
-    unpacked = []
-    for leaf in leaves:
-        dtype = leaf.dtype.name
-        begin = offsets[dtype]
-        offsets[dtype] = begin + leaf.size
-        unpacked.append(packed[dtype][begin : offsets[dtype]].reshape(leaf.shape))
-    return jax.tree.unflatten(structure, unpacked)
+def _shapes_on_host(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
 
 
 @contextlib.contextmanager
