@@ -199,12 +199,18 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), ADDRESS]))
     import gradio
     from starlette.middleware import Middleware
+    from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    async def add_policy(request, call_next):
+        response = await call_next(request)
+        response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+        return response
 
     middleware = [
         # A site elsewhere whose name leads to this address must not be able to use the page.
         Middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"]),
-        Middleware(_ContentSecurityPolicy),
+        Middleware(BaseHTTPMiddleware, dispatch=add_policy),
     ]
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     try:
@@ -255,22 +261,6 @@ def _build_page(predictor: "Predictor", options: Options) -> "gradio.Blocks":
             concurrency_limit=1,
         )  # fmt: skip
     return page
-
-
-class _ContentSecurityPolicy:
-    """ASGI middleware that adds the content security policy to every response."""
-
-    def __init__(self, app):
-        self.app = app
-
-    async def __call__(self, scope, receive, send):
-        async def send_with_policy(message):
-            if message["type"] == "http.response.start":
-                policy = (b"content-security-policy", _CONTENT_SECURITY_POLICY.encode())
-                message["headers"] = [*message.get("headers", []), policy]
-            await send(message)
-
-        await self.app(scope, receive, send_with_policy)
 
 
 if __name__ == "__main__":

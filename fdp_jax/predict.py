@@ -132,7 +132,7 @@ def run(arguments: Sequence[str]) -> dict:
 
 
 def _write(content: dict, pictures: dict[str, bytes], out: Path) -> None:
-    """Writes page, table, pictures and, last, `prediction.json`; removes those of an earlier run."""
+    """Writes the files, `prediction.json` last, and removes those left from an earlier run."""
     from fdp_jax.files import write_atomically
     from fdp_jax.inference.page import PICTURES, render_page
 

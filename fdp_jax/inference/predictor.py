@@ -29,8 +29,17 @@ MEANING = (
     "The prediction is the category that best fits a clip containing a micro-expression. It does "
     "not detect whether there is one, and it is not a lie detector."
 )
+_WORTH_OF_DRAWN = (
+    "The network was trained on drawn faces (the synthetic corpus). Its prediction for a real face "
+    "only shows that the program works, and is no better than a guess."
+)
+_WORTH_OF_FILMED = (
+    "The network was trained on {}: few people, filmed in a laboratory. For other people, cameras "
+    "and lighting it may be right far less often than its report says."
+)
 _BATCH = 12  # windows; always as many, so that one compiled program serves every video
 _LOW_RATE = 25.0  # frames per second; below it, half a second has too few frames
+_TIMESTAMP_ROUNDING = 1.5  # ms, by which gaps differ where timestamps are in milliseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +60,14 @@ class WindowPrediction:
 
     def row(self, classes: Iterable[str]) -> dict:
         """Returns the entry of the window in `prediction.json`."""
-        window = self.window
+        start, end, numbers = self.window.start, self.window.end, self.window.numbers
         shares = [round(float(share), 6) for share in self.probabilities]
         shares = dict(zip(classes, shares, strict=True))
         return {
-            "start": None if window.start is None else round(window.start, 4),
-            "end": None if window.end is None else round(window.end, 4),
-            "first_frame": window.first_frame,
-            "last_frame": window.last_frame,
+            "start": None if start is None else round(start, 4),
+            "end": None if end is None else round(end, 4),
+            "first_frame": numbers[0],
+            "last_frame": numbers[-1],
             "prediction": max(shares, key=shares.get),
             "probabilities": shares,
         }
@@ -157,21 +166,17 @@ class Predictor:
         where = ", ".join(names)
         if not self.checkpoint.as_posix().endswith(where):
             where += f" of {self.checkpoint}"
-        model = "One network" if len(names) == 1 else f"Mean of {len(names)} networks"
-        model += f" ({where}), {first.preset} preset, {first.config.steps} steps on "
-        model += f"{first.dataset}, {first.protocol}."
+        lead = "One network" if len(names) == 1 else f"Mean of {len(names)} networks"
+        model = (
+            f"{lead} ({where}), {first.preset} preset, {first.config.steps} steps on "
+            f"{first.dataset}, {first.protocol}."
+        )
         if (rule := first.config.select) != "last":
             model += f" These are the weights of the last step; --select={rule} is for the report."
-        worth = (
-            f"The network was trained on {first.dataset}: few people, filmed in a laboratory. For "
-            "other people, cameras and lighting it may be right far less often than its report "
-            "says."
-        )
         if first.dataset == "synthetic":
-            worth = (
-                "The network was trained on drawn faces (the synthetic corpus). Its prediction for "
-                "a real face only shows that the program works, and is no better than a guess."
-            )
+            worth = _WORTH_OF_DRAWN
+        else:
+            worth = _WORTH_OF_FILMED.format(first.dataset)
         return {
             "model": model,
             "worth": worth,
@@ -212,17 +217,18 @@ def _no_window_error(windows: VideoWindows) -> UserError:
             f"{video.path} has {video.rate:.3g} frames per second, so a window of "
             f"{WINDOW_SECONDS:g} s has a single frame; a movement takes at least two"
         )
-    found = aligner.searched - aligner.missed
+    found = aligner.searches - aligner.missed
     what = "no face that stays in its place" if found else "no face"
     return UserError(
         f"{what} was found in {video.path} ({video.frames_read} frames read, a face in {found} of "
-        f"{aligner.searched} searched); the face must be frontal and not too small"
+        f"{aligner.searches} searches); the face must be frontal and not too small"
     )
 
 
 def _notices(windows: VideoWindows, rows: list[dict], best: WindowPrediction) -> Iterator[str]:
-    """What a reader of the result should know, a sentence or two each."""
+    """Yields what a reader of the result should know."""
     video, faces = windows.video, windows.aligner.max_faces
+    shortest, longest = (1000 * gap for gap in video.gaps)
     if not video.has_times:
         yield "The frame rate of the folder is unknown, so it is one window; give --fps=RATE."
     elif video.rate is not None and video.rate < _LOW_RATE - 0.01:
@@ -230,8 +236,7 @@ def _notices(windows: VideoWindows, rows: list[dict], best: WindowPrediction) ->
             f"{video.rate:.4g} frames per second are few: a micro-expression lasts under half a "
             f"second, and below {_LOW_RATE:g} frames per second most of its movement is missed."
         )
-    if video.has_variable_rate:
-        shortest, longest = (1000 * gap for gap in video.gaps)
+    if longest > 1.5 * shortest and longest - shortest > _TIMESTAMP_ROUNDING:
         yield (
             f"The frame rate varies: frames are {shortest:.0f} to {longest:.0f} ms apart. Windows "
             "are cut by time."
@@ -254,12 +259,9 @@ def _notices(windows: VideoWindows, rows: list[dict], best: WindowPrediction) ->
             f"predict{'s' * (others == 1)} another category. The highest of many probabilities is "
             "high by chance too, and head movement also raises it; check all windows."
         )
-    if windows.is_single:
-        yield from _single_window_notices(windows, best.window)
-
-
-def _single_window_notices(windows: VideoWindows, window: Window) -> Iterator[str]:
-    video, frames, taken = windows.video, len(window.numbers), len(window.frames)
+    if not windows.is_single:
+        return
+    frames, taken = len(best.window.numbers), len(best.window.frames)
     if frames < taken:
         yield f"The window has {frames} frames and the network takes {taken}; some are repeated."
     if windows.interval is None:

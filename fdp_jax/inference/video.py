@@ -1,7 +1,4 @@
-"""Video files and folders of pictures, read one frame at a time with OpenCV.
-
-Axes: h w pixels, c channels.
-"""
+"""Video files and folders of pictures, read one frame at a time with OpenCV."""
 
 import dataclasses
 import math
@@ -23,15 +20,14 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"protocol_whitelist;file|format_whitelist;{_FORMATS}"
 
 _MAX_RATE = 10_000.0  # frames per second; a file that states more is wrong
-_TIMESTAMP_ROUNDING = 0.0015  # seconds, by which gaps differ where timestamps are in milliseconds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frame:
-    """One decoded frame.
+    """A decoded frame.
 
     Attributes:
-      number: counted from 1 in a video; the number in the file name in a folder.
+      number: from 1 in a video file; the number in the file name in a folder.
       seconds: since the first frame; None where the frame rate is unknown.
       pixels: uint8 [h, w] grey or [h, w, 3] blue-green-red.
     """
@@ -48,13 +44,13 @@ class Video:
     Attributes:
       path: of the file or folder.
       stated_rate: frames per second by the file, or by the user for a folder; None where unknown.
-      stated_frames: frame count by the file, or of a folder; 0 where unknown.
+      stated_frames: frame count by the file or of the folder; 0 where unknown.
       rotation: degrees by which OpenCV rotates the frames, as the file asks.
       pictures: frame number -> file, of a folder; None for a video file.
       max_seconds: limit on the time of a frame.
-      frames_read, size, last, gaps, is_complete: found by `read` so far: number of frames, their
-        (width, height), time of the last one, shortest and longest time between two, and whether
-        the end was reached; seconds.
+      frames_read, size, last, gaps: by the latest `read`: number of frames, (width, height), time
+        of the last frame, shortest and longest time between two frames in seconds.
+      is_complete: whether it read the last frame.
     """
 
     path: Path
@@ -76,22 +72,16 @@ class Video:
 
     @property
     def rate(self) -> float | None:
-        """Frames per second, from the times of the frames read if they have any."""
+        """Frames per second, from the times of the frames read if there are any."""
         return (self.frames_read - 1) / self.last if self.last else self.stated_rate
 
     @property
     def duration(self) -> float:
         """Seconds read; the last frame is shown for as long as the others."""
-        return self.last + (1 / self.rate if self.last else 0.0)
+        return self.last + 1 / self.rate if self.last else 0.0
 
-    @property
-    def has_variable_rate(self) -> bool:
-        """Whether some frames follow each other much faster than others."""
-        shortest, longest = self.gaps
-        return longest > 1.5 * shortest and longest - shortest > _TIMESTAMP_ROUNDING
-
-    def read(self) -> Iterator[Frame]:
-        """Yields every frame from the first, and starts the statistics anew.
+    def read(self, until: float = math.inf) -> Iterator[Frame]:
+        """Yields the frames from the first to `until` seconds, and collects statistics anew.
 
         Raises:
           UserError: a picture is damaged, frames differ in size, the file states no times, or a
@@ -101,6 +91,8 @@ class Video:
         self.gaps, self.is_complete = (math.inf, 0.0), False
         for frame in self.frames():
             seconds = frame.seconds or 0.0
+            if seconds > until:
+                return
             if seconds > self.max_seconds:
                 raise _too_long(self.path, self.max_seconds)
             height, width = frame.pixels.shape[:2]
@@ -118,7 +110,7 @@ class Video:
         self.is_complete = True
 
     def frames(self) -> Iterator[Frame]:
-        """Yields every frame from the first, without statistics."""
+        """Yields all frames, without statistics."""
         return self._decode() if self.pictures is None else self._read_pictures()
 
     def _decode(self) -> Iterator[Frame]:
@@ -133,41 +125,30 @@ class Video:
                 number += 1
                 if number == 1:
                     start = timestamp
+                elif math.isfinite(timestamp) and timestamp - start > seconds:
+                    seconds = timestamp - start
+                elif self.stated_rate is not None:
+                    seconds += 1 / self.stated_rate
                 else:
-                    seconds = self._time_after(seconds, timestamp - start)
+                    raise UserError(
+                        f"{self.path} states neither a frame rate nor frame times; convert it, for "
+                        "example to .mp4, or give its frames as a folder with --fps=RATE"
+                    )
                 yield Frame(number, seconds, pixels)
         finally:
             capture.release()
-
-    def _time_after(self, previous: float, timestamp: float) -> float:
-        """Returns `timestamp`, or the stated time of a frame later where it does not rise."""
-        if math.isfinite(timestamp) and timestamp > previous:
-            return timestamp
-        if self.stated_rate is None:
-            raise UserError(
-                f"{self.path} states neither a frame rate nor frame times; convert it, for example "
-                "to .mp4, or give its frames as a folder with --fps=RATE"
-            )
-        return previous + 1 / self.stated_rate
 
     def _read_pictures(self) -> Iterator[Frame]:
         for index, (number, path) in enumerate(self.pictures.items()):
             try:
                 pixels = read_frame(path)
             except UserError as error:
-                raise UserError(
-                    f"the frame {path} is damaged or not a picture; replace it"
-                ) from error
+                raise UserError(f"{path} is damaged or not a picture; replace it") from error
             yield Frame(number, index / self.stated_rate if self.stated_rate else None, pixels)
 
 
 def open_video(path: Path, fps: float | None = None, max_seconds: float = math.inf) -> Video:
-    """Opens a video file or a folder of pictures without reading its frames.
-
-    Args:
-      path: of the file or folder.
-      fps: frames per second of a folder, where known.
-      max_seconds: limit on the length.
+    """Opens a video file, or a folder of pictures with `fps` frames per second if given.
 
     Raises:
       UserError: the path does not exist, is not a video, has no frames, is too long, or its name is
@@ -197,14 +178,12 @@ def open_video(path: Path, fps: float | None = None, max_seconds: float = math.i
 
 
 def _open_capture(path: Path) -> cv2.VideoCapture:
-    if not path.stat().st_size:
-        raise UserError(f"{path} is empty (0 bytes); give a video file, such as .mp4, or a folder")
     # An absolute path: ffmpeg would take the part before a colon for the name of a protocol.
-    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
-    if not capture.isOpened():
-        raise UserError(
-            f"{path} is not a readable video; give a video file, such as .mp4, or a folder"
-        )
+    is_empty = not path.stat().st_size
+    capture = None if is_empty else cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    if is_empty or not capture.isOpened():
+        what = "is empty (0 bytes)" if is_empty else "is not a readable video"
+        raise UserError(f"{path} {what}; give a video file, such as .mp4, or a folder")
     return capture
 
 

@@ -4,12 +4,12 @@ A window of `WINDOW_SECONDS` starts at every multiple of `WINDOW_STEP` seconds. 
 by `datasets.build`: the face in a window's first frame fixes the alignment of the whole window,
 unless the network's corpus was built with `--per_frame`. At most two decoded frames are in memory.
 
-Axes: n frames, s pixels along the edge of the aligned face, c channels.
+Axes: h w pixels of a frame, s pixels along the edge of the aligned face, c channels.
 """
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -51,14 +51,14 @@ class FaceAligner:
       crop: how the faces of the corpus were cropped.
       is_grey: whether aligned faces are grey (c = 1) or red-green-blue (c = 3).
       max_faces: most faces found in one frame.
-      searched, missed: number of frames searched, and of those without a face.
+      searches, missed: number of searches, and of those without a face.
     """
 
     landmarker: FaceLandmarker
     crop: Crop
     is_grey: bool
     max_faces: int = 0
-    searched: int = 0
+    searches: int = 0
     missed: int = 0
 
     def find(self, pixels: np.ndarray) -> Face | None:
@@ -69,7 +69,7 @@ class FaceAligner:
             face = None if matrix is None else Face(landmarks, matrix)
             if face is not None and not any(face.overlaps(other) for other in faces):
                 faces.append(face)
-        self.searched += 1
+        self.searches += 1
         self.missed += not faces
         self.max_faces = max(self.max_faces, len(faces))
         return faces[0] if faces else None
@@ -81,14 +81,15 @@ class FaceAligner:
 
 
 class Window:
-    """The aligned frames of one window, and whether the face stays in its place.
+    """The aligned frames of a window, and whether the face stays in its place.
 
     Attributes:
       start, end: seconds from the first frame of the video; None where the rate is unknown.
-      numbers: of the frames.
-      seconds: [n], time of each frame; empty where the rate is unknown.
+      numbers: frame numbers.
+      seconds: time of each frame; empty where the rate is unknown.
       frames: uint8 [s, s, c] each; None before the first face.
-      face: the first face; None before it.
+      face: the first face.
+      found: for each search since then, whether it found the face in its place.
     """
 
     def __init__(self, aligner: FaceAligner, start: float | None = None, end: float | None = None):
@@ -97,17 +98,17 @@ class Window:
         self.seconds: list[float] = []
         self.frames: list[np.ndarray | None] = []
         self.face: Face | None = None
+        self.found: list[bool] = []
         self._aligner = aligner
-        self._newest_face: Face | None = None
-        self._searches: list[bool] = []  # whether each found the first face in its place
+        self._latest_face: Face | None = None
 
     def update(self, face: Face | None) -> None:
         """Adds the result of a search in the next frame."""
         self.face = self.face or face
         if self.face is not None:
-            self._searches.append(face is not None and face.overlaps(self.face))
-        if self._newest_face is None or (face is not None and self._aligner.crop.per_frame):
-            self._newest_face = face
+            self.found.append(face is not None and face.overlaps(self.face))
+        if self._latest_face is None or (face is not None and self._aligner.crop.per_frame):
+            self._latest_face = face
 
     def add(self, frame: Frame) -> None:
         """Adds the next frame. Raises UserError where there are too many."""
@@ -119,11 +120,11 @@ class Window:
         self.numbers.append(frame.number)
         if frame.seconds is not None:
             self.seconds.append(frame.seconds)
-        face = self._newest_face
+        face = self._latest_face
         self.frames.append(None if face is None else self._aligner.align(frame.pixels, face))
 
     def sample(self, t: int) -> "Window":
-        """Keeps the t frames that a network takes in evaluation, and returns the window."""
+        """Keeps only the t frames that a network takes in evaluation, and returns the window."""
         chosen = sample_indices(len(self.frames), t)
         self.frames = [self.frames[index] for index in chosen]
         self.seconds = [self.seconds[index] for index in chosen if self.seconds]
@@ -131,13 +132,8 @@ class Window:
 
     @property
     def is_steady(self) -> bool:
-        """Whether at least half of the searches found the face; one alone is mostly false."""
-        return 2 * sum(self._searches) >= max(1, len(self._searches))
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the latest search did not find the face in its place."""
-        return not self._searches[-1]
+        """Whether half of the searches found the face; a face found once is mostly a false one."""
+        return bool(self.found) and 2 * sum(self.found) >= len(self.found)
 
 
 class VideoWindows:
@@ -149,8 +145,7 @@ class VideoWindows:
     the first face are aligned by that face.
 
     Attributes:
-      video, interval: that windows are taken from.
-      aligner: finds faces; counts those of the latest pass over the video.
+      video, interval, aligner: as given.
       is_single: whether there is one window, of the interval or of the whole video.
       without_face: start times of sliding windows skipped for want of a steady face, seconds.
       with_one_frame: number of sliding windows skipped because they have a single frame.
@@ -170,18 +165,15 @@ class VideoWindows:
         """
         if not self.is_single:
             yield from self._slide()
-            if self.video.duration + _TOLERANCE >= WINDOW_SECONDS:
-                return
-            self.is_single, self.without_face = True, []
-            self.aligner = dataclasses.replace(self.aligner, max_faces=0, searched=0, missed=0)
-        yield from self._single()
+            self.is_single = self.video.duration + _TOLERANCE < WINDOW_SECONDS
+        if self.is_single:
+            yield from self._single()
 
     def _slide(self) -> Iterator[Window]:
         windows: list[Window] = []
         newest = -1
         for frame in self.video.read():
             index = _latest_start(frame.seconds)
-            face = None
             if index > newest or self.aligner.crop.per_frame:
                 face = self.aligner.find(frame.pixels)
                 for window in windows:
@@ -207,7 +199,7 @@ class VideoWindows:
         ]
 
     def _close(self, window: Window) -> Iterator[Window]:
-        if window.is_lost or not window.is_steady:
+        if not window.found[-1] or not window.is_steady:
             self.without_face.append(window.start)
         elif len(window.frames) < 2:
             self.with_one_frame += 1
@@ -215,8 +207,11 @@ class VideoWindows:
             yield window
 
     def _single(self) -> Iterator[Window]:
+        onset, offset = self.interval or (0.0, math.inf)
         window, newest = Window(self.aligner), -1
-        for frame in self._within_interval(self.video.read()):
+        for frame in self.video.read(until=offset + _TOLERANCE):
+            if (frame.seconds or 0.0) < onset - _TOLERANCE:
+                continue
             if frame.seconds is None:
                 index = len(window.frames) // _FRAMES_PER_SEARCH
             else:
@@ -227,32 +222,21 @@ class VideoWindows:
                 window.update(self.aligner.find(frame.pixels))
             window.add(frame)
         if len(window.frames) < 2:
-            path, what = self.video.path, "a single frame" if window.frames else "no frame"
-            is_beyond = self.video.is_complete and not window.frames
-            length = f" ({path} lasts {self.video.last:.2f} s)" if is_beyond else ""
-            raise UserError(
-                f"{'the interval' if self.interval else path} has {what}; a movement takes at "
-                f"least two{length}"
-            )
+            path, last = self.video.path, self.video.last
+            what = "the interval" if self.interval else path
+            count = "a single frame" if window.frames else "no frame"
+            end = f" ({path} ends at {last:.2f} s)" if self.video.is_complete and last else ""
+            raise UserError(f"{what} has {count}; a movement takes at least two{end}")
         if not window.is_steady:
             return
+        # Frames before the first face are read again; as decoded they were too large to keep.
         leading = sum(frame is None for frame in window.frames)
-        # Decoded again rather than kept, since there may be thousands.
-        again = self._within_interval(self.video.frames())
+        again = (f for f in self.video.frames() if (f.seconds or 0.0) >= onset - _TOLERANCE)
         for k, frame in zip(range(leading), again, strict=False):
             window.frames[k] = self.aligner.align(frame.pixels, window.face)
         if window.seconds:
             window.start, window.end = window.seconds[0], window.seconds[-1]
         yield window
-
-    def _within_interval(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        onset, offset = self.interval or (0.0, math.inf)
-        for frame in frames:
-            seconds = frame.seconds or 0.0
-            if seconds > offset + _TOLERANCE:
-                return
-            if seconds >= onset - _TOLERANCE:
-                yield frame
 
 
 def count_windows(seconds: float) -> int:

@@ -69,7 +69,7 @@ def page(chromium, served):
     page.set_default_timeout(60_000)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(address)
-    page.get_by_role("button", name="What does the network say?").wait_for()
+    page.get_by_role("button", name="Predict").wait_for()
     yield page
     context.close()
     assert complaints == []
@@ -82,7 +82,7 @@ def ask(page, video, onset="", offset=""):
     page.locator(".file-preview").wait_for()  # it is uploaded; the name may be shown in parts
     page.get_by_label("Onset").fill(onset)
     page.get_by_label("Offset").fill(offset)
-    page.get_by_role("button", name="What does the network say?").click()
+    page.get_by_role("button", name="Predict").click()
 
 
 def test_a_clip_gets_categories_and_pictures_and_is_removed(page, served, videos):
@@ -96,7 +96,7 @@ def test_a_clip_gets_categories_and_pictures_and_is_removed(page, served, videos
         image = answer.locator(f"img.{name}")
         image.wait_for()
         assert image.evaluate("async i => { await i.decode(); return i.naturalWidth }") > 100
-    assert "no detector of lies" in answer.locator(".notice").inner_text()
+    assert "not a lie detector" in answer.locator(".notice").inner_text()
     # As high as it is long, so that one scrolls but once.
     page.wait_for_function("document.querySelector('iframe').offsetHeight > 1200")
     _, kept = served
@@ -113,7 +113,7 @@ def test_an_interval_is_one_window(page, videos):
 @pytest.mark.parametrize(
     ("name", "told"),
     [("nobody.mp4", "no face was found in nobody.mp4 (25 frames read"),
-     ("text.mp4", "text.mp4 is no video that can be read")],
+     ("text.mp4", "text.mp4 is not a readable video")],
 )  # fmt: skip
 def test_mistakes_are_one_sentence_in_the_page(page, served, videos, name, told):
     ask(page, videos / name)
