@@ -211,17 +211,16 @@ class Predictor:
 
 
 def _no_window_error(windows: VideoWindows) -> UserError:
-    video, aligner = windows.video, windows.aligner
+    video = windows.video
     if windows.with_one_frame:
         return UserError(
             f"{video.path} has {video.rate:.3g} frames per second, so a window of "
             f"{WINDOW_SECONDS:g} s has a single frame; a movement takes at least two"
         )
-    found = aligner.searches - aligner.missed
-    what = "no face that stays in its place" if found else "no face"
+    what = "no face that stays in its place" if windows.aligner.max_faces else "no face"
     return UserError(
-        f"{what} was found in {video.path} ({video.frames_read} frames read, a face in {found} of "
-        f"{aligner.searches} searches); the face must be frontal and not too small"
+        f"{what} was found in {video.path} ({video.frames_read} frames read); the face must be "
+        "frontal and not too small"
     )
 
 

@@ -51,15 +51,12 @@ class FaceAligner:
       crop: how the faces of the corpus were cropped.
       is_grey: whether aligned faces are grey (c = 1) or red-green-blue (c = 3).
       max_faces: most faces found in one frame.
-      searches, missed: number of searches, and of those without a face.
     """
 
     landmarker: FaceLandmarker
     crop: Crop
     is_grey: bool
     max_faces: int = 0
-    searches: int = 0
-    missed: int = 0
 
     def find(self, pixels: np.ndarray) -> Face | None:
         """Returns the largest face of uint8 [h, w] or [h, w, 3]; None without a face."""
@@ -69,8 +66,6 @@ class FaceAligner:
             face = None if matrix is None else Face(landmarks, matrix)
             if face is not None and not any(face.overlaps(other) for other in faces):
                 faces.append(face)
-        self.searches += 1
-        self.missed += not faces
         self.max_faces = max(self.max_faces, len(faces))
         return faces[0] if faces else None
 
@@ -158,11 +153,7 @@ class VideoWindows:
         self.with_one_frame = 0
 
     def __iter__(self) -> Iterator[Window]:
-        """Yields the windows in order.
-
-        Raises:
-          UserError: a frame cannot be read, or the only window has fewer than two frames.
-        """
+        """Raises UserError where a frame cannot be read or the only window has fewer than two."""
         if not self.is_single:
             yield from self._slide()
             self.is_single = self.video.duration + _TOLERANCE < WINDOW_SECONDS

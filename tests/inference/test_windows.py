@@ -205,9 +205,9 @@ def test_the_largest_of_several_faces_is_used(landmarker):
     both[60:164, 20:116] = cv2.resize(face, (96, 104), interpolation=cv2.INTER_AREA)
     aligner = FaceAligner(landmarker, CROP, is_grey=False)
     assert aligner.find(both).landmarks[:, 0].min() > 200
-    assert (aligner.max_faces, aligner.searches, aligner.missed) == (2, 1, 0)
+    assert aligner.max_faces == 2
     assert aligner.find(empty_frames(1)[0]) is None
-    assert (aligner.max_faces, aligner.searches, aligner.missed) == (2, 2, 1)
+    assert aligner.max_faces == 2
 
 
 def test_windows_of_a_single_frame_are_counted():
