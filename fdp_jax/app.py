@@ -92,8 +92,8 @@ def run(arguments: Sequence[str]) -> None:
       UserError: a mistake in the options, the network cannot be used, or the port is taken.
     """
     options = options_from(arguments)
+    from fdp_jax.environment import keep_compiled_programs
     from fdp_jax.inference.predictor import Predictor
-    from fdp_jax.train import keep_compiled_programs
 
     keep_compiled_programs(options.compilation_cache.expanduser())
     predictor = Predictor.load(options.checkpoint.expanduser(), False, options.face_models)

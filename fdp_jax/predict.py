@@ -107,9 +107,9 @@ def run(arguments: Sequence[str]) -> dict:
     try:
         from tqdm import tqdm
 
+        from fdp_jax.environment import keep_compiled_programs
         from fdp_jax.inference.predictor import Predictor
         from fdp_jax.inference.windows import count_windows
-        from fdp_jax.train import keep_compiled_programs
 
         keep_compiled_programs(options.compilation_cache.expanduser())
         predictor = Predictor.load(checkpoint, options.ensemble, options.face_models)

@@ -6,6 +6,7 @@ Axes: b clips, t frames that the network takes, s pixels along the edge of a fac
 """
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import jax
@@ -15,14 +16,13 @@ import numpy as np
 from datasets.crop import Crop
 from datasets.errors import UserError
 from fdp_jax import json_files
-from fdp_jax.checkpoints import load_final
-from fdp_jax.config import TrainConfig
+from fdp_jax.checkpoints import load_final_weights
+from fdp_jax.config import TrainConfig, config_from_dict
 from fdp_jax.evaluate import predict_clips
 from fdp_jax.input_pipeline import PackedClips
 from fdp_jax.models.fdp import Outputs
 from fdp_jax.rng import fold_key
-from fdp_jax.stored_config import config_from
-from fdp_jax.train_step import Steps, TrainState
+from fdp_jax.train_step import create_train_state, eval_step
 from fdp_jax.workdir import FoldDirectory
 
 _RUN_JSON = {
@@ -77,17 +77,15 @@ class TrainedFold:
         Args:
           faces: uint8 [b, t, s, s, c], aligned faces, c = 1 or 3.
         """
-        clips = jax.device_put(_pack(faces))
         config = dataclasses.replace(self.config, batch_size=len(faces))
-        steps = Steps(config, len(self.classes))
-        state = TrainState(None, **self.variables, optimizer_state=())
-        return predict_clips(steps, clips, state, np.arange(len(faces)))
+        clips, indices = jax.device_put(_pack(faces)), np.arange(len(faces))
+        return predict_clips(config, len(self.classes), self.variables, clips, indices)
 
     def apply(self, variables: dict, faces: jax.Array) -> Outputs:
         """Returns the outputs with `variables` in place of the fold's own, for use under `jit`."""
-        steps, indices = Steps(self.config, len(self.classes)), jnp.arange(faces.shape[0])
-        params, batch_stats = variables["params"], variables["batch_stats"]
-        return steps.evaluate(params, batch_stats, _pack(faces), indices)[1]
+        clips, indices = _pack(faces), jnp.arange(faces.shape[0])
+        options = {"config": self.config, "classes": len(self.classes)}
+        return eval_step(variables, clips, indices, **options)[1]
 
 
 def find_folds(path: Path) -> list[FoldDirectory]:
@@ -122,10 +120,9 @@ def load_fold(directory: FoldDirectory) -> TrainedFold:
     run = _read_json(seed_folder / "run.json", _RUN_JSON)
     config_path = seed_folder.parent / "config.json"
     identity = _read_json(config_path, {"preset": str})
-    config, classes = config_from(identity, config_path), tuple(run["classes"])
-    key = fold_key(run["seed"], directory.path.name)
-    shapes = jax.eval_shape(Steps(config, len(classes)).initial_state, key)
-    state = load_final(directory.checkpoints, shapes.replace(optimizer_state=()))
+    config, classes = config_from_dict(identity, config_path), tuple(run["classes"])
+    create = functools.partial(create_train_state, config, len(classes))
+    shapes = jax.eval_shape(create, fold_key(run["seed"], directory.path.name)).variables
     face = run["input"]
     return TrainedFold(
         directory,
@@ -138,7 +135,7 @@ def load_fold(directory: FoldDirectory) -> TrainedFold:
         seed=run["seed"],
         crop=Crop(face["per_frame"], face["side"], face["margin"]),
         is_grey=face["is_grey"],
-        variables={"params": state.params, "batch_stats": state.batch_stats},
+        variables=load_final_weights(directory.checkpoints, shapes),
     )
 
 

@@ -10,7 +10,7 @@ from datasets.crop import Crop
 from fdp_jax.clips import Clips
 from fdp_jax.exported_model import sample_indices
 from fdp_jax.inference.trained_fold import TrainedFold
-from fdp_jax.train_step import Steps
+from fdp_jax.train_step import create_train_state
 from fdp_jax.workdir import FoldDirectory
 from tests.helpers.tiny import TINY
 
@@ -18,8 +18,7 @@ from tests.helpers.tiny import TINY
 def random_fold(is_grey: bool, **changes) -> TrainedFold:
     """A network whose modules all have an output that depends on the clip; options as changed."""
     config = dataclasses.replace(TINY, **changes)
-    state = Steps(config, 2).initial_state(jax.random.key(0))
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = create_train_state(config, 2, jax.random.key(0)).variables
     rng = np.random.default_rng(0)
 
     def randomised(leaf):

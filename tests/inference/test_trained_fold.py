@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.config import PRESETS, as_dict
+from fdp_jax.config import PRESETS, as_dict, config_from_dict
 from fdp_jax.inference.trained_fold import find_folds, load_fold
-from fdp_jax.stored_config import config_from
 from tests.conftest import run_module
 from tests.helpers.networks import sampled_faces
 from tests.helpers.tiny import CHANGES, TINY, random_clips, train_tiny
@@ -126,7 +125,7 @@ def test_lost_weights_are_one_sentence(workdir, tmp_path):
 @pytest.mark.parametrize("config", [*PRESETS.values(), TINY], ids=[*PRESETS, "tiny"])
 def test_options_are_read_back_from_json(config):
     stored = {"dataset": "x", **json.loads(json.dumps(as_dict(config)))}
-    assert config_from(stored, "here") == config
+    assert config_from_dict(stored, "here") == config
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -137,7 +136,7 @@ def test_each_option_is_read_back(name):
     for group in groups:
         inner = inner[group]
     inner[last] = CHANGES[name]
-    back = as_dict(config_from(stored, "here"))
+    back = as_dict(config_from_dict(stored, "here"))
     assert back == stored
 
 
@@ -148,6 +147,6 @@ def test_each_option_is_read_back(name):
 )  # fmt: skip
 def test_options_of_another_version_are_refused(name, value):
     with pytest.raises(UserError, match=r"config\.json does not hold|must be at least 1"):
-        config_from({**as_dict(TINY), name: value}, "config.json")
+        config_from_dict({**as_dict(TINY), name: value}, "config.json")
     with pytest.raises(UserError, match=r"config\.json does not hold"):
-        config_from({k: v for k, v in as_dict(TINY).items() if k != name}, "config.json")
+        config_from_dict({k: v for k, v in as_dict(TINY).items() if k != name}, "config.json")
