@@ -63,11 +63,7 @@ class Options:
 
 
 def options_from(arguments: Sequence[str]) -> Options:
-    """Returns the options, checked without heavy imports.
-
-    Raises:
-      UserError: a mistake in the options, or Gradio is not installed.
-    """
+    """Returns the options, checked without heavy imports. Raises UserError for a mistake."""
     options = parse_options(Options, arguments, "python -m fdp_jax.app", __doc__)
     if not 1 <= options.port <= 65535:
         raise UserError(f"--port={options.port} must be between 1 and 65535")
@@ -86,11 +82,7 @@ def options_from(arguments: Sequence[str]) -> Options:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Runs the command; serves the page until it is interrupted.
-
-    Raises:
-      UserError: a mistake in the options, the network cannot be used, or the port is taken.
-    """
+    """Runs the command: serves the page until it is interrupted. Raises UserError."""
     options = options_from(arguments)
     from fdp_jax.environment import keep_compiled_programs
     from fdp_jax.inference.predictor import Predictor
@@ -187,11 +179,7 @@ def remove_old_uploads(folder: Path, max_age: float = MAX_AGE) -> None:
 
 
 def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
-    """Serves the page for good, with uploads in that folder.
-
-    Raises:
-      UserError: the port is taken.
-    """
+    """Serves the page for good. Raises UserError where the port is taken."""
     os.environ["GRADIO_TEMP_DIR"] = uploads
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

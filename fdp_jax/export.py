@@ -44,11 +44,7 @@ class Options:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Runs the command.
-
-    Raises:
-      UserError: a mistake in the options, there is no such fold, or the file cannot be written.
-    """
+    """Runs the command. Raises UserError for a mistake."""
     options = parse_options(Options, arguments, "python -m fdp_jax.export", __doc__)
     folder, out = options.folder.expanduser(), options.out.expanduser()
     if out.is_dir():

@@ -35,7 +35,6 @@ HEADER = "fdp_network.json"  # the first entry; its name identifies the format
 PROGRAM = "network.stablehlo"
 WEIGHTS = "weights/"
 DIGEST_LENGTH = 64
-_ZIP_START = b"PK\x03\x04"
 _NAME_OFFSET = 30  # of the name of the first entry in a zip archive
 
 
@@ -45,12 +44,7 @@ class ExportedModelError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network ready to predict.
-
-    Attributes:
-      header: description of input, outputs, categories and origin.
-      call: compiled function, uint8 [b, t, side, side, c] -> outputs on the device.
-    """
+    """A network: its description, and the compiled function from faces to outputs."""
 
     header: dict
     call: Callable
@@ -61,20 +55,13 @@ class Network:
         return tuple(self.header["classes"])
 
     def sample(self, clip: np.ndarray) -> np.ndarray:
-        """Returns the t frames that the network takes of the [n, ...] from onset to offset.
-
-        Raises:
-          ExportedModelError: the clip has no frame.
-        """
+        """Returns [t, ...], the frames that the network takes, of a clip [n, ...] with n > 0."""
         if not len(clip):
             raise ExportedModelError("a clip needs at least one frame")
         return clip[sample_indices(len(clip), self.header["input"]["frames"])]
 
     def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs for clips; each new number of clips is compiled once.
-
-        Args:
-          faces: uint8 [b, t, side, side, c], aligned faces as returned by `sample`.
+        """Returns the outputs for aligned faces uint8 [b, t, side, side, c]; compiles once per b.
 
         Returns:
           float32: probabilities [b, category], dynamic_image [b, crop, crop] in (0, 1),
@@ -136,7 +123,7 @@ def _read(path: Path) -> tuple[dict, bytes, dict[str, np.ndarray]]:
     except OSError as error:
         raise ExportedModelError(f"{path} cannot be read ({error.strerror})") from error
     name = content[_NAME_OFFSET : _NAME_OFFSET + len(HEADER)]
-    if not content.startswith(_ZIP_START) or name != HEADER.encode():
+    if name != HEADER.encode():
         what = "not a network written by python -m fdp_jax.export" if content else "empty"
         raise ExportedModelError(f"{path} is {what}; export it again")
     if hashlib.sha256(content[:-DIGEST_LENGTH]).hexdigest().encode() != content[-DIGEST_LENGTH:]:

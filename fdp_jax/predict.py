@@ -68,11 +68,7 @@ def options_from(arguments: Sequence[str]) -> Options:
 
 
 def interval_from(onset: float | None, offset: float | None) -> "Interval | None":
-    """Returns (onset, offset) in seconds, None where neither is given.
-
-    Raises:
-      UserError: they cannot be those of a clip.
-    """
+    """Returns (onset, offset) in seconds, None where neither is given; UserError for a mistake."""
     if onset is None and offset is None:
         return None
     if not all(seconds is None or 0 <= seconds < math.inf for seconds in (onset, offset)):
@@ -84,11 +80,7 @@ def interval_from(onset: float | None, offset: float | None) -> "Interval | None
 
 
 def run(arguments: Sequence[str]) -> dict:
-    """Runs the command, and returns the content of `prediction.json`.
-
-    Raises:
-      UserError: a mistake in the options, or the prediction is not possible.
-    """
+    """Runs the command; returns the content of `prediction.json`, or raises UserError."""
     options = options_from(arguments)
     checkpoint, out = options.checkpoint.expanduser(), options.out.expanduser()
     from fdp_jax.files import check_name
@@ -167,14 +159,12 @@ def _summary(content: dict, out: Path) -> Iterator[str]:
     yield ""
     rows = content["windows"]
     best = sorted(rows, key=lambda row: -max(row["probabilities"].values()))[:_MAX_PRINTED]
-    if len(rows) > _MAX_PRINTED:
-        yield f"The {_MAX_PRINTED} most confident of {len(rows)} windows, in order of time:"
-    for row in rows:
-        if row in best:
-            ordered = sorted(row["probabilities"].items(), key=lambda pair: -pair[1])
-            shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ordered)
-            is_shown = len(rows) > 1 and row is rows[content["shown"]["window"]]
-            yield f"  {describe_window(row)}: {shares}{'  <- shown' * is_shown}"
+    if len(rows) > 1:
+        yield f"The {len(best)} most confident of {len(rows)} windows; the page shows the first:"
+    for row in best:
+        ordered = sorted(row["probabilities"].items(), key=lambda pair: -pair[1])
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ordered)
+        yield f"  {describe_window(row)}: {shares}"
     page = out / "prediction.html"
     yield f"\n{content['meaning']} {content['worth']}\n"
     yield f"Page: {page}" if page.exists() else f"Table: {out / 'windows.csv'}"

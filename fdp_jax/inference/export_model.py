@@ -25,11 +25,7 @@ PLATFORMS = ("cpu", "cuda")
 
 
 def export_model(path: Path, fold: TrainedFold) -> None:
-    """Writes the network of a fold; the same network gives the same bytes.
-
-    Raises:
-      UserError: the file cannot be written.
-    """
+    """Writes the network of a fold; the same network gives the same bytes."""
     # Variables on the host, named params/<module>/.../<weight>.
     weights = flatten_dict(jax.device_get(fold.variables), sep="/")
     exported = _export_program(fold, weights)

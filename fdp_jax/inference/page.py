@@ -1,4 +1,4 @@
-"""The result page `prediction.html`, from `page.html.j2`, and its pictures.
+"""The result page `prediction.html`, in the style of the report, and its pictures.
 
 Axes: t frames, h rows, w columns, n windows.
 """
@@ -46,11 +46,11 @@ def render_page(content: dict, pictures: dict[str, bytes]) -> str | None:
       content: of `prediction.json`.
       pictures: file name -> PNG bytes.
     """
-    environment = environment_of(Path(__file__).parent)
+    environment = environment_of(Path(__file__).parents[1])
     if environment is None:
         return None
     shown = content["windows"][content["shown"]["window"]]
-    return environment.get_template("page.html.j2").render(
+    return environment.get_template("inference/page.html.j2").render(
         content=content,
         name=Path(content["video"]).name or content["video"],
         shown=shown,

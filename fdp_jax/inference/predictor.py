@@ -89,15 +89,10 @@ class Predictor:
 
     @classmethod
     def load(cls, checkpoint: Path, all_folds: bool, face_models: Path | None) -> "Predictor":
-        """Loads the first finished fold, or all of them, and the face detector.
+        """Loads the first finished fold of a work directory, or all of them, and the face detector.
 
-        Args:
-          checkpoint: a work directory, or one fold in it.
-          all_folds: whether to average the probabilities of all finished folds.
-          face_models: folder of the face models; None downloads them once.
-
-        Raises:
-          UserError: no fold is finished, a file is damaged, or the networks cannot be used.
+        `checkpoint` may also be one fold; `face_models` None downloads the face models once.
+        Raises UserError where no fold is finished, a file is damaged, or a network has no use.
         """
         found = find_folds(checkpoint)
         if all_folds and found[0].path == checkpoint.resolve():

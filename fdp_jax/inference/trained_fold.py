@@ -72,11 +72,7 @@ class TrainedFold:
         return f"seed_{self.seed}/folds/{self.name}"
 
     def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns the outputs for clips, as `predict_clips` does.
-
-        Args:
-          faces: uint8 [b, t, s, s, c], aligned faces, c = 1 or 3.
-        """
+        """Returns the outputs for aligned faces uint8 [b, t, s, s, c], as `predict_clips` does."""
         config = dataclasses.replace(self.config, batch_size=len(faces))
         clips, indices = jax.device_put(_pack(faces)), np.arange(len(faces))
         return predict_clips(config, len(self.classes), self.variables, clips, indices)
@@ -89,10 +85,9 @@ class TrainedFold:
 
 
 def find_folds(path: Path) -> list[FoldDirectory]:
-    """Returns the finished folds of a work directory by seed and name, or the fold at `path`.
+    """Returns the finished folds of a work directory in order, or the fold at `path`.
 
-    Raises:
-      UserError: there are none.
+    Raises UserError where there are none.
     """
     if not path.is_dir():
         raise UserError(f"there is no folder {path}; give the --workdir of a training, or a fold")
@@ -113,8 +108,7 @@ def find_folds(path: Path) -> list[FoldDirectory]:
 def load_fold(directory: FoldDirectory) -> TrainedFold:
     """Loads the network of a finished fold after its last step.
 
-    Raises:
-      UserError: a file is missing, damaged or of another version.
+    Raises UserError where a file is missing, damaged or of another version.
     """
     seed_folder = directory.path.resolve().parents[1]
     run = _read_json(seed_folder / "run.json", _RUN_JSON)
