@@ -1,21 +1,21 @@
-"""A trained network in one file, run without any of the code that made it.
+"""Runs a trained network from a single file, without the code that trained it.
 
-This module is all that is needed beside jax, numpy and flatbuffers, and may be copied elsewhere.
+This module needs only jax, numpy and flatbuffers, and may be copied elsewhere.
 
-    import exported_model                                # or: from fdp_jax import exported_model
+    import exported_model                            # or: from fdp_jax import exported_model
     network = exported_model.load("samm.fdp")
-    faces = network.sample(clip)                   # clip: uint8 [n, side, side, c], aligned faces
-    said = network.predict(faces[None])            # any number of clips at once
-    dict(zip(network.classes, said["probabilities"][0]))
+    faces = network.sample(clip)                     # clip: uint8 [n, side, side, c], aligned faces
+    outputs = network.predict(faces[None])           # any number of clips at once
+    dict(zip(network.classes, outputs["probabilities"][0]))
 
-`python exported_model.py FILE` shows what a file holds, and with CLIP.npy behind it prints one
-JSON line a clip. `python -m fdp_jax.export` writes such files.
+`python exported_model.py FILE` prints the header of a file; `python exported_model.py FILE
+CLIP.npy` prints one JSON line per clip. `python -m fdp_jax.export` writes such files.
 
-The file is an ordinary zip without compression or pickles. Its comment is the SHA-256 of all bytes
-before it, in hexadecimal. A program that jax.export wrote may call whatever jaxlib offers: take
-files only from people whose code one would run.
+A file is an uncompressed zip archive without pickles. Its comment is the SHA-256 of all bytes
+before it, in hexadecimal. A program written by jax.export may call anything that jaxlib offers, so
+only use files from people whose code you would run.
 
-Axes: b = clips, t = frames the network sees, n = frames of a clip, c = channels (1 or 3).
+Axes: b clips, t frames that the network takes, n frames of a clip, c channels (1 or 3).
 """
 
 import argparse
@@ -30,27 +30,21 @@ from pathlib import Path
 
 import numpy as np
 
-VERSION = 1  # of the file; raised when an older reader would misunderstand a newer file
-HEADER = "fdp_network.json"  # the first entry, by whose name such a file is known
+VERSION = 1  # of the file format; raised when older readers would misread newer files
+HEADER = "fdp_network.json"  # the first entry; its name identifies the format
 PROGRAM = "network.stablehlo"
 WEIGHTS = "weights/"
 DIGEST_LENGTH = 64
-_START_OF_ZIP = b"PK\x03\x04"
-_NAME_AT = 30  # where a zip has the name of its first entry
+_NAME_OFFSET = 30  # of the name of the first entry in a zip archive
 
 
-class ArtefactError(Exception):
-    """One sentence for the user: a file that cannot be run, or clips that it cannot be run on."""
+class ExportedModelError(Exception):
+    """One sentence for the user: the file cannot be run, or not on these clips."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network that is ready to predict.
-
-    Attributes:
-      header: all that the file says of itself: labels, input, outputs, origin.
-      call: the compiled function, uint8 [b, t, side, side, c] -> outputs on the device.
-    """
+    """A network: its description, and the compiled function from faces to outputs."""
 
     header: dict
     call: Callable
@@ -61,163 +55,142 @@ class Network:
         return tuple(self.header["classes"])
 
     def sample(self, clip: np.ndarray) -> np.ndarray:
-        """The frames of a clip that the network looks at; short clips repeat frames.
-
-        Args:
-          clip: [n, ...], the frames from onset to offset; n is 1 or more.
-
-        Returns:
-          [t, ...].
-
-        Raises:
-          ArtefactError: there is no frame.
-        """
-        n, t = len(clip), self.header["input"]["frames"]
-        if n == 0:
-            raise ArtefactError("a clip needs at least one frame")
-        return clip[(2 * np.arange(t) + 1) * n // (2 * t)]
+        """Returns [t, ...], the frames that the network takes, of a clip [n, ...] with n > 0."""
+        if not len(clip):
+            raise ExportedModelError("a clip needs at least one frame")
+        return clip[sample_indices(len(clip), self.header["input"]["frames"])]
 
     def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
-        """What the network says of clips; each new number of clips is compiled once.
-
-        Args:
-          faces: uint8 [b, t, side, side, c], aligned faces as `sample` chooses them.
+        """Returns the outputs for aligned faces uint8 [b, t, side, side, c]; compiles once per b.
 
         Returns:
           float32: probabilities [b, category], dynamic_image [b, crop, crop] in (0, 1),
-          rank_scores [b, t]; nothing of a module that the network was trained without.
+          rank_scores [b, t]; outputs of ablated modules are left out.
 
         Raises:
-          ArtefactError: another shape or type.
+          ExportedModelError: shape or dtype differ.
         """
         import jax
 
         faces = np.asarray(faces)
-        wanted = tuple(self.header["input"]["shape"][1:])
-        if faces.dtype != np.uint8 or faces.shape[1:] != wanted or faces.shape[:1] in ((), (0,)):
-            raise ArtefactError(
-                f"clips must be uint8 [b, {', '.join(map(str, wanted))}], b at least 1, and are "
+        shape = tuple(self.header["input"]["shape"][1:])
+        if faces.dtype != np.uint8 or faces.shape[1:] != shape or faces.shape[:1] in ((), (0,)):
+            raise ExportedModelError(
+                f"clips must be uint8 [b, {', '.join(map(str, shape))}] with b at least 1, not "
                 f"{faces.dtype} {list(faces.shape)}"
             )
         return jax.device_get(self.call(faces))
 
 
+def sample_indices(n: int, t: int) -> np.ndarray:
+    """Returns floor((k + 1/2) n / t) for k = 0 .. t-1, int [t]; short clips repeat frames."""
+    return (2 * np.arange(t) + 1) * n // (2 * t)
+
+
 def load(path: str | Path) -> Network:
-    """The network that `python -m fdp_jax.export` wrote.
+    """Loads a network written by `python -m fdp_jax.export`.
 
     Raises:
-      ArtefactError: there is no such file, it is cut, altered, of another version or none at all,
-        or the jax that is installed cannot run it.
+      ExportedModelError: the file is missing, damaged, of another format or version, or the
+        installed jax cannot run it.
     """
     header, program, weights = _read(Path(path))
     try:
         import jax
         from jax import export
 
-        exported = export.deserialize(bytearray(program))
-        compiled = jax.jit(exported.call)
+        compiled = jax.jit(export.deserialize(bytearray(program)).call)
         one_clip = jax.ShapeDtypeStruct((1, *header["input"]["shape"][1:]), np.uint8)
-        compiled.lower(weights, one_clip)  # a version or device that does not suit shows here
+        compiled.lower(weights, one_clip)  # fails where jax or the device does not suit
     except ImportError as error:
-        raise ArtefactError(
+        raise ExportedModelError(
             f"a package is missing ({error}); pip install jax flatbuffers"
         ) from error
-    except Exception as error:  # which one, jax does not tell
-        raise ArtefactError(
+    except Exception as error:  # jax documents no type
+        raise ExportedModelError(
             f"{path} was written with jax {header['exported_with']['jax']} for "
             f"{' and '.join(header['platforms'])}, and jax {jax.__version__} cannot run it on this "
-            f"{jax.default_backend()}; install the former, or export it again"
+            f"{jax.default_backend()}; install that version, or export the network again"
         ) from error
     weights = jax.device_put(weights)
     return Network(header, lambda faces: compiled(weights, faces))
 
 
 def _read(path: Path) -> tuple[dict, bytes, dict[str, np.ndarray]]:
-    """Header, program and weights of a file that is whole."""
-    content = _whole(path)
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as entries:
-            header = json.loads(entries.read(HEADER))
-            if header["version"] != VERSION:
-                raise ArtefactError(
-                    f"{path} has version {header['version']} of the format and version {VERSION} "
-                    "can be read here; export it again, or take exported_model.py of that version"
-                )
-            weights = {
-                entry.removeprefix(WEIGHTS).removesuffix(".npy"): _array(entries.read(entry))
-                for entry in entries.namelist()
-                if entry.startswith(WEIGHTS)
-            }
-            return header, entries.read(PROGRAM), weights
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ArtefactError(
-            f"{path} is damaged: it does not hold what a network should ({error}); export it again"
-        ) from error
-
-
-def _whole(path: Path) -> bytes:
-    """The bytes of a file whose checksum fits."""
+    """Returns header, program and weights of an intact file."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ArtefactError(f"{path} cannot be read ({error.strerror})") from error
-    name = content[_NAME_AT : _NAME_AT + len(HEADER)]
-    if not content.startswith(_START_OF_ZIP) or name != HEADER.encode():
-        told = "is empty" if not content else "is no network that python -m fdp_jax.export wrote"
-        raise ArtefactError(f"{path} {told}; export it again")
-    body, digest = content[:-DIGEST_LENGTH], content[-DIGEST_LENGTH:]
-    if hashlib.sha256(body).hexdigest().encode() != digest:
-        raise ArtefactError(
-            f"{path} is not whole: its checksum does not fit, so it was cut or altered; copy or "
+        raise ExportedModelError(f"{path} cannot be read ({error.strerror})") from error
+    name = content[_NAME_OFFSET : _NAME_OFFSET + len(HEADER)]
+    if name != HEADER.encode():
+        what = "not a network written by python -m fdp_jax.export" if content else "empty"
+        raise ExportedModelError(f"{path} is {what}; export it again")
+    if hashlib.sha256(content[:-DIGEST_LENGTH]).hexdigest().encode() != content[-DIGEST_LENGTH:]:
+        raise ExportedModelError(
+            f"the checksum of {path} does not match, so the file was cut or altered; copy or "
             "export it again"
         )
-    return content
-
-
-def _array(content: bytes) -> np.ndarray:
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            header = json.loads(archive.read(HEADER))
+            if header["version"] != VERSION:
+                raise ExportedModelError(
+                    f"{path} has version {header['version']} of the format, but this module reads "
+                    f"version {VERSION}; export it again, or use that version's exported_model.py"
+                )
+            weights = {}
+            for entry in archive.namelist():
+                if entry.startswith(WEIGHTS):
+                    array = np.load(io.BytesIO(archive.read(entry)), allow_pickle=False)
+                    weights[entry.removeprefix(WEIGHTS).removesuffix(".npy")] = array
+            return header, archive.read(PROGRAM), weights
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise ExportedModelError(
+            f"{path} is damaged: it lacks a part of a network ({error}); export it again"
+        ) from error
 
 
 def _read_clip(network: Network, path: str) -> np.ndarray:
     try:
         clip = np.load(path, allow_pickle=False)
     except OSError as error:
-        raise ArtefactError(f"{path} cannot be read ({error.strerror or error})") from error
+        raise ExportedModelError(f"{path} cannot be read ({error.strerror or error})") from error
     except (EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ArtefactError(f"{path} is no array that numpy.save wrote") from error
-    of_frame = tuple(network.header["input"]["shape"][2:])
-    if not isinstance(clip, np.ndarray) or clip.dtype != np.uint8 or clip.shape[1:] != of_frame:
+        raise ExportedModelError(f"{path} is not an array written by numpy.save") from error
+    shape = tuple(network.header["input"]["shape"][2:])
+    if not isinstance(clip, np.ndarray) or clip.dtype != np.uint8 or clip.shape[1:] != shape:
         what = f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, np.ndarray) else "an archive"
-        raise ArtefactError(
-            f"{path} must hold one clip, uint8 [n, {', '.join(map(str, of_frame))}], and is {what}"
+        raise ExportedModelError(
+            f"{path} must be one clip, uint8 [n, {', '.join(map(str, shape))}], not {what}"
         )
     return clip
 
 
-def _of_clip(network: Network, path: str) -> dict:
-    """What is said of one clip, as plain values."""
-    said = network.predict(network.sample(_read_clip(network, path))[None])
-    told = {"clip": path}
-    if "probabilities" in said:
-        values = said["probabilities"][0].tolist()
-        told["probabilities"] = dict(zip(network.classes, values, strict=True))
-    if "rank_scores" in said:
-        told["rank_scores"] = said["rank_scores"][0].tolist()
-    return told
+def _predict_clip(network: Network, path: str) -> dict:
+    """Returns the outputs for a clip as plain values."""
+    outputs = network.predict(network.sample(_read_clip(network, path))[None])
+    values = {"clip": path}
+    if "probabilities" in outputs:
+        probabilities = outputs["probabilities"][0].tolist()
+        values["probabilities"] = dict(zip(network.classes, probabilities, strict=True))
+    if "rank_scores" in outputs:
+        values["rank_scores"] = outputs["rank_scores"][0].tolist()
+    return values
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description="Shows what an exported network is, or what it says of clips.",
+        description="Prints the header of an exported network, or its outputs for clips.",
         allow_abbrev=False,
     )
-    parser.add_argument("file", metavar="FILE", help="what python -m fdp_jax.export wrote")
+    parser.add_argument("file", metavar="FILE", help="written by python -m fdp_jax.export")
     parser.add_argument(
         "clips",
         metavar="CLIP.npy",
         nargs="*",
-        help="aligned faces from onset to offset, uint8 [n, side, side, c], saved with numpy.save",
+        help="aligned faces from onset to offset, uint8 [n, side, side, c], from numpy.save",
     )
     options = parser.parse_args()
     try:
@@ -225,8 +198,8 @@ def main() -> None:
         if not options.clips:
             print(json.dumps(network.header, indent=2))
         for path in options.clips:
-            print(json.dumps(_of_clip(network, path)))
-    except ArtefactError as error:
+            print(json.dumps(_predict_clip(network, path)))
+    except ExportedModelError as error:
         sys.exit(f"error: {error}")
 
 

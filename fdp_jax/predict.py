@@ -1,218 +1,182 @@
-"""Says which category fits a clip of your own that holds a micro-expression.
+"""Predicts the category of a micro-expression in a video or a folder of frames.
 
-    python -m fdp_jax.predict clip.mp4 --checkpoint=runs/demo --out=said
-    python -m fdp_jax.predict clip.mp4 --checkpoint=WORKDIR --out=said --onset=1.2 --offset=1.6
-    python -m fdp_jax.predict frames/ --fps=200 --checkpoint=WORKDIR --out=said --ensemble
+    python -m fdp_jax.predict clip.mp4 --checkpoint=runs/demo --out=prediction
+    python -m fdp_jax.predict clip.mp4 --checkpoint=WORKDIR --out=DIR --onset=1.2 --offset=1.6
+    python -m fdp_jax.predict frames/ --fps=200 --checkpoint=WORKDIR --out=DIR --ensemble
 
-Without --onset and --offset a window of half a second slides over the video in steps of a tenth.
-Writes prediction.html, prediction.json, windows.csv and the pictures. Nothing leaves the machine.
-It does not find out whether there is a micro-expression, and it is no detector of lies.
+Without --onset and --offset, a window of half a second slides over the video in steps of a tenth.
+Writes prediction.html, prediction.json, windows.csv and pictures; nothing leaves the machine. The
+prediction does not detect whether there is a micro-expression, and it is not a lie detector.
 """
 
 import contextlib
+import csv
+import io
 import json
 import math
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-# Only what is light: wrong arguments and --help are answered before anything heavy is loaded.
-from datasets.command_line import main_with_clear_errors, names_and_options, parse_options
+# Heavy modules are imported late, so that mistakes and --help are answered at once.
+from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from fdp_jax.inference.predicting import Interval, Prediction
-    from fdp_jax.inference.reading import Source
+    from fdp_jax.inference.windows import Interval
 
-PROGRAM = "python -m fdp_jax.predict VIDEO_OR_FOLDER"
-_MOST_PRINTED = 10  # windows; all of them are in windows.csv
+_MAX_PRINTED = 10  # windows; windows.csv has all
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `python -m fdp_jax.predict` takes beside the video."""
+    """Options of `python -m fdp_jax.predict`."""
 
-    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR_OR_FOLD")] = None
-    """The --workdir of a training, of which the first finished fold speaks, or a fold in it; always
-    to be given."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder for the page, the table and the pictures; always to be given."""
+    video: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="VIDEO_OR_FOLDER")]
+    """A video file, or a folder of numbered frames."""
+    checkpoint: Annotated[Path, tyro.conf.arg(metavar="WORKDIR_OR_FOLD")]
+    """The --workdir of a training, whose first finished fold is used, or one fold in it."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """Folder for the page, the tables and the pictures."""
     onset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
-    """Where the clip begins, seconds from the first frame; the start of the video if only --offset
-    is given."""
+    """Start of the clip, in seconds from the first frame; with --offset alone, the first frame."""
     offset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
-    """Where the clip ends, seconds from the first frame; the end of the video if only --onset is
-    given."""
+    """End of the clip, in seconds from the first frame; with --onset alone, the last frame."""
     fps: Annotated[float | None, tyro.conf.arg(metavar="RATE")] = None
-    """Frames a second of a folder of frames; without it the whole folder is one clip."""
+    """Frames per second of a folder; without it, the whole folder is one clip."""
     ensemble: bool = False
     """Average the probabilities of all finished folds of the work directory."""
     json: bool = False
-    """Print prediction.json instead of words."""
+    """Print prediction.json instead of a summary."""
     face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder that holds the two .tflite face models; without it pip fetches them once."""
+    """Folder with the two .tflite face models; without it, pip downloads them once."""
     compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
-    """Where compiled programs are kept between runs."""
+    """Folder for compiled programs, kept between runs."""
 
 
-def options_from(arguments: list[str]) -> tuple[Path, Options]:
-    """The video and the options, checked as far as that goes without loading anything heavy.
-
-    Raises:
-      UserError: an unknown option, none or several videos, or values that cannot work.
-    """
-    videos, others = names_and_options(Options, arguments)
-    options = parse_options(Options, None, others, PROGRAM, __doc__)
-    if len(videos) != 1:
-        raise UserError(
-            f"name one video or folder, then the options as --name=value: {PROGRAM} "
-            "--checkpoint=WORKDIR --out=DIR"
-        )
-    for name, what in (("checkpoint", "the --workdir of a training"), ("out", "a folder")):
-        if getattr(options, name) is None:
-            raise UserError(f"--{name}=DIR is needed: {what}")
-    interval_of(options.onset, options.offset)
+def options_from(arguments: Sequence[str]) -> Options:
+    """Returns the options, checked without heavy imports. Raises UserError for a mistake."""
+    options = parse_options(Options, arguments, "python -m fdp_jax.predict", __doc__)
+    interval_from(options.onset, options.offset)
     if options.fps is not None and not 0 < options.fps <= 10_000:
         raise UserError(f"--fps={options.fps:g} must be more than 0 and at most 10000")
-    return Path(videos[0]).expanduser(), options
+    return options
 
 
-def interval_of(onset: float | None, offset: float | None) -> "Interval | None":
-    """Onset and offset in seconds, None where neither is given.
-
-    Raises:
-      UserError: they cannot be those of a clip.
-    """
-    times = (onset, offset)
-    if not all(value is None or 0 <= value < math.inf for value in times):
+def interval_from(onset: float | None, offset: float | None) -> "Interval | None":
+    """Returns (onset, offset) in seconds, None where neither is given; UserError for a mistake."""
+    if onset is None and offset is None:
+        return None
+    if not all(seconds is None or 0 <= seconds < math.inf for seconds in (onset, offset)):
         raise UserError("onset and offset are seconds from the first frame, 0 or more")
-    if None not in times and offset <= onset:
-        raise UserError(f"the offset, {offset:g} s, must be later than the onset, {onset:g} s")
-    return None if times == (None, None) else times
+    interval = (0.0 if onset is None else onset, math.inf if offset is None else offset)
+    if interval[1] <= interval[0]:
+        raise UserError(f"the offset, {offset:g} s, must be later than the onset, {onset or 0:g} s")
+    return interval
 
 
-def run(arguments: list[str]) -> dict:
-    """The command line as a function; returns the content of `prediction.json`.
-
-    Raises:
-      UserError: a mistake in the options, or anything that keeps a prediction from being made.
-    """
-    video, options = options_from(arguments)
+def run(arguments: Sequence[str]) -> dict:
+    """Runs the command; returns the content of `prediction.json`, or raises UserError."""
+    options = options_from(arguments)
     checkpoint, out = options.checkpoint.expanduser(), options.out.expanduser()
     from fdp_jax.files import check_name
-    from fdp_jax.inference.reading import open_source
+    from fdp_jax.inference.video import open_video
     from fdp_jax.workdir import check_writable
 
-    source = open_source(video, options.fps)
-    interval = interval_of(options.onset, options.offset)
-    if interval is not None and not source.has_times:
-        raise UserError("--onset and --offset are seconds; for a folder tell --fps=RATE too")
+    video = open_video(options.video.expanduser(), options.fps)
+    interval = interval_from(options.onset, options.offset)
+    if interval is not None and not video.has_times:
+        raise UserError("--onset and --offset are seconds; for a folder give --fps=RATE too")
     check_name(checkpoint)
     if not checkpoint.is_dir():
-        raise UserError(f"there is no folder {checkpoint}; name the --workdir of a training")
+        raise UserError(f"there is no folder {checkpoint}; give the --workdir of a training")
     is_new = not out.exists()
     check_writable(out, "folder", "out")
     try:
-        content = _predicted(source, interval, checkpoint, out, options)
+        from tqdm import tqdm
+
+        from fdp_jax.environment import keep_compiled_programs
+        from fdp_jax.inference.predictor import Predictor
+        from fdp_jax.inference.windows import count_windows
+
+        keep_compiled_programs(options.compilation_cache.expanduser())
+        predictor = Predictor.load(checkpoint, options.ensemble, options.face_models)
+        seconds = video.stated_frames / video.stated_rate if video.stated_rate else 0.0
+        bar = {"total": count_windows(seconds) or None, "unit": "window", "dynamic_ncols": True}
+        content, pictures = predictor.predict(
+            video, interval, lambda windows: tqdm(windows, disable=None, **bar)
+        )
+        _write(content, pictures, out)
     except BaseException:
         if is_new:
-            with contextlib.suppress(OSError):  # something is in it
+            with contextlib.suppress(OSError):  # not empty
                 out.rmdir()
         raise
     if options.json:
         print(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(lines(content, out)))
+        print("\n".join(_summary(content, out)))
     return content
 
 
-def _predicted(
-    source: "Source", interval: "Interval | None", checkpoint: Path, out: Path, options: Options
-) -> dict:
-    """Predicts and writes; the content of `prediction.json`."""
-    from tqdm import tqdm
-
-    from fdp_jax.inference import windows
-    from fdp_jax.inference.predicting import load_networks, predict
-    from fdp_jax.train import keep_compiled_programs
-
-    keep_compiled_programs(options.compilation_cache.expanduser())
-    folds = load_networks(checkpoint, options.ensemble)
-
-    length = source.told_frames / source.told_rate if source.told_rate else 0.0
-    total = windows.count_within(length) or None
-
-    def progress(clips):
-        return tqdm(clips, total=total, unit="window", dynamic_ncols=True, disable=None)
-
-    prediction = predict(source, folds, checkpoint, interval, options.face_models, progress)
-    write(prediction, out)
-    return prediction.content
-
-
-def write(prediction: "Prediction", out: Path) -> None:
-    """Writes page, table, pictures and `prediction.json`, the last one last."""
+def _write(content: dict, pictures: dict[str, bytes], out: Path) -> None:
+    """Writes the files, `prediction.json` last, and removes those left from an earlier run."""
     from fdp_jax.files import write_atomically
-    from fdp_jax.inference import page, result
+    from fdp_jax.inference.page import PICTURES, render_page
 
-    as_json = json.dumps(prediction.content, indent=2, ensure_ascii=False, allow_nan=False)
-    for name in page.CHARTS:
-        if name in prediction.pictures:
-            write_atomically(out / name, prediction.pictures[name])
-        else:  # left from an earlier prediction that had it
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    lead = ["start", "end", "first_frame", "last_frame", "prediction"]
+    writer.writerow([*lead, *(f"p_{name}" for name in content["classes"])])
+    for row in content["windows"]:
+        writer.writerow([*(row[name] for name in lead), *row["probabilities"].values()])
+    files = dict.fromkeys(PICTURES) | pictures
+    files["windows.csv"] = table.getvalue()
+    files["prediction.html"] = render_page(content, pictures)
+    as_json = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    files["prediction.json"] = f"{as_json}\n"
+    for name, written in files.items():
+        if written is None:
             (out / name).unlink(missing_ok=True)
-    write_atomically(out / "windows.csv", result.windows_csv(prediction.content["windows"]))
-    whole_page = page.html(prediction.content, prediction.pictures)
-    if whole_page is None:  # nor may the page of an earlier prediction stay
-        (out / "prediction.html").unlink(missing_ok=True)
-    else:
-        write_atomically(out / "prediction.html", whole_page)
-    write_atomically(out / "prediction.json", as_json + "\n")
+        else:
+            write_atomically(out / name, written)
 
 
-def lines(content: dict, out: Path) -> list[str]:
-    """What the terminal shows."""
-    from fdp_jax.inference.page import stretch
+def _summary(content: dict, out: Path) -> Iterator[str]:
+    """Yields the lines that the terminal shows."""
+    from fdp_jax.inference.page import describe_window
 
     rate = content["frames_per_second"]
-    told_rate = "frame rate unknown" if rate is None else f"{rate:.4g} frames/s"
-    told = [
-        f"{content['video']}: {content['width']}x{content['height']} pixels, {told_rate}, "
-        f"{content['frames_read']} frames read",
-        content["model"],
-        *(f"note: {notice}" for notice in content["notices"]),
-        "",
-    ]
+    rate = "frame rate unknown" if rate is None else f"{rate:.4g} frames/s"
+    size = f"{content['width']}x{content['height']} pixels"
+    yield f"{content['video']}: {size}, {rate}, {content['frames_read']} frames read"
+    yield content["model"]
+    yield from (f"note: {notice}" for notice in content["notices"])
+    yield ""
     rows = content["windows"]
-    surest = sorted(rows, key=lambda row: -max(row["probabilities"].values()))[:_MOST_PRINTED]
-    if len(rows) > _MOST_PRINTED:
-        told.append(f"The {_MOST_PRINTED} surest of {len(rows)} windows:")
-    for row in rows:
-        if row in surest:
-            ordered = sorted(row["probabilities"].items(), key=lambda pair: -pair[1])
-            shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ordered)
-            is_shown = len(rows) > 1 and row is rows[content["shown"]["window"]]
-            told.append(f"  {stretch(row)}: {shares}{'  <- shown' * is_shown}")
-    page_path = out / "prediction.html"
-    return [
-        *told,
-        "",
-        f"{content['meaning']} {content['worth']}",
-        "",
-        f"Page: {page_path}" if page_path.exists() else f"Table: {out / 'windows.csv'}",
-    ]
+    best = sorted(rows, key=lambda row: -max(row["probabilities"].values()))[:_MAX_PRINTED]
+    if len(rows) > 1:
+        yield f"The {len(best)} most confident of {len(rows)} windows; the page shows the first:"
+    for row in best:
+        ordered = sorted(row["probabilities"].items(), key=lambda pair: -pair[1])
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ordered)
+        yield f"  {describe_window(row)}: {shares}"
+    page = out / "prediction.html"
+    yield f"\n{content['meaning']} {content['worth']}\n"
+    yield f"Page: {page}" if page.exists() else f"Table: {out / 'windows.csv'}"
 
 
 def main() -> None:
     """The command line."""
-    # Names of files may have letters that an old terminal cannot show.
+    # File names may have letters that the terminal cannot show.
     sys.stdout.reconfigure(errors="replace")
     sys.stderr.reconfigure(errors="replace")
     run(sys.argv[1:])
 
 
 if __name__ == "__main__":
-    main_with_clear_errors(main, goes_on=False)
+    run_command(main)

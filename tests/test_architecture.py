@@ -61,7 +61,7 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
             "schedule", "splits", "grouping", "plan", "progress", "model_selection", "workdir",
         )),
         *(f"fdp_jax/inference/{name}.py" for name in (
-            "aligning", "faces", "limiting", "page", "pictures", "reading", "result", "windows",
+            "page", "video", "windows",
         )),
     ),
     ids=str,

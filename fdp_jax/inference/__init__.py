@@ -1,1 +1,1 @@
-"""A person's own video: read, its face aligned as the corpora's are, classified, and shown."""
+"""Inference on new videos: reading, face alignment, prediction, the result page, model export."""

@@ -1,4 +1,4 @@
-"""Turns a trained network into the one file that `fdp_jax.exported_model` runs."""
+"""Writes a trained network to the single file that `fdp_jax.exported_model` runs."""
 
 import contextlib
 import hashlib
@@ -19,106 +19,58 @@ from fdp_jax.config import as_dict
 from fdp_jax.environment import installed_versions
 from fdp_jax.files import write_atomically
 from fdp_jax.inference.trained_fold import TrainedFold
-from fdp_jax.input_pipeline import GREY_WEIGHTS, PackedClips
-from fdp_jax.train_step import Steps
+from fdp_jax.input_pipeline import GREY_WEIGHTS
 
 PLATFORMS = ("cpu", "cuda")
 
 
-def write_artefact(path: Path, fold: TrainedFold) -> None:
-    """Writes the network of a fold; the same network gives the same bytes.
-
-    Raises:
-      UserError: the file cannot be written.
-    """
-    weights = _weights(fold)
-    exported = _exported(fold, weights)
+def export_model(path: Path, fold: TrainedFold) -> None:
+    """Writes the network of a fold; the same network gives the same bytes."""
+    # Variables on the host, named params/<module>/.../<weight>.
+    weights = flatten_dict(jax.device_get(fold.variables), sep="/")
+    exported = _export_program(fold, weights)
+    entries = {
+        exported_model.HEADER: json.dumps(_header(fold, exported), indent=2).encode(),
+        exported_model.PROGRAM: bytes(exported.serialize()),
+    }
+    for name, array in weights.items():
+        file = io.BytesIO()
+        np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+        entries[f"{exported_model.WEIGHTS}{name}.npy"] = file.getvalue()
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as entries:
-        header = json.dumps(header_of(fold, exported), indent=2)
-        _put(entries, exported_model.HEADER, header.encode())
-        _put(entries, exported_model.PROGRAM, bytes(exported.serialize()))
-        for name, array in weights.items():
-            _put(entries, f"{exported_model.WEIGHTS}{name}.npy", _as_npy(array))
-        entries.comment = (
-            b"0" * exported_model.DIGEST_LENGTH
-        )  # its length is part of what is digested
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), content)  # a ZipInfo without the current time
+        # The digest takes the place of this comment, whose length is part of what it covers.
+        archive.comment = b"0" * exported_model.DIGEST_LENGTH
     body = file.getvalue()[: -exported_model.DIGEST_LENGTH]
     write_atomically(path, body + hashlib.sha256(body).hexdigest().encode())
 
 
-def header_of(fold: TrainedFold, exported: export.Exported) -> dict:
-    """All that the file says of itself, as plain values."""
-    config, clip = fold.config, fold.config.clip
-    of_outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
-    return {
-        "version": exported_model.VERSION,
-        "classes": list(fold.classes),
-        "input": {
-            "dtype": "uint8",
-            "shape": ["b", clip.frames, fold.crop.side, fold.crop.side, _channels(fold)],
-            "frames": clip.frames,
-            "side": fold.crop.side,
-            "channels": _channels(fold),
-            "colour": "grey" if fold.is_grey else "RGB",
-            "grey_of_rgb": list(GREY_WEIGHTS),
-            "faces": "found, aligned and cut out as by python -m datasets.build "
-            f"with {fold.crop.as_options}",
-            "sampling": "frame floor((k + 1/2) n / t) of the n from onset to offset, k = 0 .. t-1",
-            "inside_the_network": f"central crop of {clip.crop} pixels, scaling to -1 .. 1",
-        },
-        "outputs": {
-            name: ["b", *(int(size) for size in shaped.shape[1:])]
-            for name, shaped in of_outputs.items()
-        },
-        "dataset": fold.dataset,
-        "protocol": fold.protocol,
-        "label_version": fold.label_version,
-        "left_out": fold.fold,
-        "seed": fold.seed,
-        "select": "last",
-        "preset": fold.preset,
-        "training": as_dict(config),
-        "platforms": list(exported.platforms),
-        "exported_with": installed_versions(),
-    }
-
-
-def _exported(fold: TrainedFold, weights: dict[str, np.ndarray]) -> export.Exported:
-    """The network for any number of clips, lowered for each platform; weights are arguments."""
-    steps = Steps(fold.config, len(fold.classes))
-    t = fold.config.clip.frames
+def _export_program(fold: TrainedFold, weights: dict[str, np.ndarray]) -> export.Exported:
+    """Lowers the network for any number of clips; weights are arguments of the program."""
 
     @jax.jit
     def predict(weights: dict[str, jax.Array], faces: jax.Array) -> dict[str, jax.Array]:
-        b = faces.shape[0]
-        numbers = jnp.arange(b)
-        # Of a clip of t frames, evaluation chooses all t.
-        corpus = PackedClips(
-            faces.reshape(b * t, *faces.shape[2:]),
-            numbers * t,
-            jnp.full((b,), t, jnp.int32),
-            jnp.zeros((b,), jnp.int32),
-        )
         variables = {"batch_stats": {}, **unflatten_dict(weights, sep="/")}
-        _, outputs = steps.evaluate(variables["params"], variables["batch_stats"], corpus, numbers)
+        outputs = fold.apply(variables, faces)
         logits = outputs.logits
-        said = {
+        named = {
             "probabilities": None if logits is None else jax.nn.softmax(logits),
             "dynamic_image": outputs.dynamic_image,
             "rank_scores": outputs.rank_scores,
         }
-        return {name: output for name, output in said.items() if output is not None}
+        return {name: output for name, output in named.items() if output is not None}
 
     (b,) = export.symbolic_shape("b")
-    faces = jax.ShapeDtypeStruct((b, t, fold.crop.side, fold.crop.side, _channels(fold)), jnp.uint8)
-    with _no_places_in_the_source():
+    faces = jax.ShapeDtypeStruct((b, *_clip_shape(fold)), jnp.uint8)
+    with _without_source_paths():
         return export.export(predict, platforms=PLATFORMS)(weights, faces)
 
 
 @contextlib.contextmanager
-def _no_places_in_the_source() -> Iterator[None]:
-    """Keeps the names of this machine's files out of what is lowered."""
+def _without_source_paths() -> Iterator[None]:
+    """Keeps this machine's file names out of the lowered program."""
     option = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, option)
     jax.config.update(option, 0)
@@ -128,22 +80,44 @@ def _no_places_in_the_source() -> Iterator[None]:
         jax.config.update(option, before)
 
 
-def _weights(fold: TrainedFold) -> dict[str, np.ndarray]:
-    """Weights and running statistics on the host, named as params/<module>/.../<weight>."""
-    variables = {"params": fold.state.params, "batch_stats": fold.state.batch_stats}
-    return flatten_dict(jax.device_get(variables), sep="/")
+def _header(fold: TrainedFold, exported: export.Exported) -> dict:
+    """Describes input, outputs and origin of the network, as plain values."""
+    outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
+    frames, side, _, channels = _clip_shape(fold)
+    return {
+        "version": exported_model.VERSION,
+        "classes": list(fold.classes),
+        "input": {
+            "dtype": "uint8",
+            "shape": ["b", frames, side, side, channels],
+            "frames": frames,
+            "side": side,
+            "channels": channels,
+            "colour": "grey" if fold.is_grey else "RGB",
+            "grey_of_rgb": list(GREY_WEIGHTS),
+            "faces": "detected, aligned and cropped as by python -m datasets.build with "
+            f"{fold.crop.as_options}",
+            "sampling": "frame floor((k + 1/2) n / t) of the n from onset to offset, k = 0 .. t-1",
+            "inside_the_network": f"central crop of {fold.config.clip.crop} pixels, scaling to "
+            "-1 .. 1",
+        },
+        "outputs": {
+            name: ["b", *(int(size) for size in output.shape[1:])]
+            for name, output in outputs.items()
+        },
+        "dataset": fold.dataset,
+        "protocol": fold.protocol,
+        "label_version": fold.label_version,
+        "left_out": fold.name,
+        "seed": fold.seed,
+        "select": "last",
+        "preset": fold.preset,
+        "training": as_dict(fold.config),
+        "platforms": list(exported.platforms),
+        "exported_with": installed_versions(),
+    }
 
 
-def _channels(fold: TrainedFold) -> int:
-    return 1 if fold.is_grey else 3
-
-
-def _put(entries: zipfile.ZipFile, name: str, content: bytes) -> None:
-    # A ZipInfo of its own carries no time of day.
-    entries.writestr(zipfile.ZipInfo(name), content)
-
-
-def _as_npy(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
-    return file.getvalue()
+def _clip_shape(fold: TrainedFold) -> tuple[int, int, int, int]:
+    """Frames, height, width and channels of the input."""
+    return fold.config.clip.frames, fold.crop.side, fold.crop.side, 1 if fold.is_grey else 3

@@ -1,65 +1,127 @@
-"""`prediction.html`: one self-contained page, drawn by jinja2 from `page.html.j2` beside this file.
+"""The result page `prediction.html`, in the style of the report, and its pictures.
 
-Every text goes through autoescaping, since the video's name may be anyone's.
+Axes: t frames, h rows, w columns, n windows.
 """
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from fdp_jax.reporting.figures import BLUE, render
 from fdp_jax.templates import environment_of
 
-CHARTS = {
+if TYPE_CHECKING:
+    from fdp_jax.inference.predictor import WindowPrediction
+
+# File name -> title and caption.
+PICTURES = {
     "filmstrip.png": (
-        "Frames used",
-        "What the network sees of the window: the aligned face, shown here in grey.",
+        "Input frames",
+        "The aligned frames of the window that the network takes, shown in grey.",
     ),
     "dynamic_image.png": (
         "Dynamic image",
-        "The frames pooled into one image of their movement, and how the network constructs it.",
+        "The movement in these frames as one image, and the image that the network constructs.",
     ),
     "rank_scores.png": (
         "Rank scores",
-        "How late in the movement the network places each frame; rising where it sees an order.",
+        "Where the network places each frame in time; rising scores follow the order of frames.",
     ),
     "probabilities.png": (
-        "Over time",
-        "Each window's probabilities. Windows overlap, and most of them hold no micro-expression.",
+        "Probabilities over time",
+        "Probabilities of each window. Windows overlap, and most contain no micro-expression.",
     ),
 }
 
 
-def html(prediction: dict, pictures: dict[str, bytes]) -> str | None:
-    """The whole page; None where jinja2 is not installed.
+def render_page(content: dict, pictures: dict[str, bytes]) -> str | None:
+    """Returns the self-contained page; None where jinja2 is not installed.
 
     Args:
-      prediction: the content of `prediction.json`.
-      pictures: file name -> PNG bytes, keys as in `CHARTS`.
+      content: of `prediction.json`.
+      pictures: file name -> PNG bytes.
     """
-    environment = environment_of(Path(__file__).parent)
+    environment = environment_of(Path(__file__).parents[1])
     if environment is None:
         return None
-    charts = {
-        name.removesuffix(".png"): {
-            "title": CHARTS[name][0],
-            "caption": CHARTS[name][1],
-            "uri": "data:image/png;base64," + base64.b64encode(png).decode("ascii"),
-        }
-        for name, png in pictures.items()
-    }
-    shown = prediction["windows"][prediction["shown"]["window"]]
-    return environment.get_template("page.html.j2").render(
-        prediction=prediction,
-        name=Path(prediction["video"]).name or prediction["video"],
+    shown = content["windows"][content["shown"]["window"]]
+    return environment.get_template("inference/page.html.j2").render(
+        content=content,
+        name=Path(content["video"]).name or content["video"],
         shown=shown,
         ordered=sorted(shown["probabilities"].items(), key=lambda pair: -pair[1]),
-        charts=charts,
-        stretch=stretch,
+        captions=PICTURES,
+        pictures={name: base64.b64encode(png).decode("ascii") for name, png in pictures.items()},
+        describe_window=describe_window,
     )
 
 
-def stretch(window: dict) -> str:
-    """Where a window lies, in words: seconds where known, and frames."""
-    frames = f"frames {window['first_frame']} to {window['last_frame']}"
-    if window["start"] is None:
-        return frames
-    return f"{window['start']:.2f} to {window['end']:.2f} s, {frames}"
+def describe_window(row: dict) -> str:
+    """Returns the time, where known, and the frames of an entry of `windows`."""
+    frames = f"frames {row['first_frame']} to {row['last_frame']}"
+    return frames if row["start"] is None else f"{row['start']:.2f} to {row['end']:.2f} s, {frames}"
+
+
+def draw_pictures(best: "WindowPrediction", rows: Sequence[dict]) -> dict[str, bytes]:
+    """Draws the most confident window and the probabilities of all; file name -> PNG bytes."""
+    outputs = best.outputs
+    labels = [f"{seconds:.3f} s" for seconds in best.window.seconds]
+    labels = labels or [f"frame {k + 1}" for k in range(len(outputs["frames"]))]
+    images = {"by rank pooling": outputs["target"]}
+    if "dynamic_image" in outputs:
+        images["as constructed"] = outputs["dynamic_image"]
+    pictures = {
+        "filmstrip.png": render(_images, outputs["frames"] / 255, labels, 1.2),
+        "dynamic_image.png": render(_images, [*images.values()], [*images], 2.2),
+    }
+    if "rank_scores" in outputs:
+        pictures["rank_scores.png"] = render(_rank_scores, outputs["rank_scores"], labels)
+    if len(rows) > 1:
+        pictures["probabilities.png"] = render(_probabilities, rows)
+    return pictures
+
+
+def _images(images: Sequence[np.ndarray], titles: Sequence[str], inches: float) -> Figure:
+    """Images [h, w] in [0, 1] in a row, each so wide."""
+    figure = Figure(figsize=(inches * len(images), inches + 0.3), layout="constrained")
+    row = figure.subplots(1, len(images), squeeze=False)[0]
+    for axes, image, title in zip(row, images, titles, strict=True):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(title, fontsize=8.5, pad=3, loc="left")
+        axes.set_axis_off()
+    return figure
+
+
+def _rank_scores(scores: np.ndarray, labels: Sequence[str]) -> Figure:
+    """Rank scores float [t] of the frames in order."""
+    figure = Figure(figsize=(6.0, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(range(len(scores)), scores, color=BLUE, lw=2, marker="o", ms=4)
+    axes.set_xticks(range(len(scores)), labels, fontsize=8.5)
+    # The target rises by one per frame; on a smaller scale noise would look like an order.
+    middle, half = (scores.max() + scores.min()) / 2, max(0.5, 0.55 * np.ptp(scores))
+    axes.set_ylim(middle - half, middle + half)
+    axes.set_ylabel("rank score")
+    return figure
+
+
+def _probabilities(rows: Sequence[dict]) -> Figure:
+    """Probability of each category in n windows over time."""
+    figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    middles = [(row["start"] + row["end"]) / 2 for row in rows]
+    for k, name in enumerate(rows[0]["probabilities"]):
+        shares = [row["probabilities"][name] for row in rows]
+        marker = "o" if len(rows) < 40 else None
+        color = colormaps["tab10"](k % 10)
+        axes.plot(middles, shares, color=color, lw=1.6, label=name, marker=marker, ms=3)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("middle of the window (s)")
+    axes.set_ylabel("probability")
+    axes.legend(fontsize=8.5, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

@@ -1,38 +1,52 @@
-"""Trained networks found in a work directory, ready to say something of other clips."""
+"""Finished folds of a work directory, loaded for inference.
+
+All use of the training code by `inference` is in this module.
+
+Axes: b clips, t frames that the network takes, s pixels along the edge of a face, c channels.
+"""
 
 import dataclasses
-from dataclasses import dataclass
+import functools
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from datasets.crop import Crop
 from datasets.errors import UserError
 from fdp_jax import json_files
-from fdp_jax.checkpoints import load_final
-from fdp_jax.config import TrainConfig
+from fdp_jax.checkpoints import load_final_weights
+from fdp_jax.config import TrainConfig, config_from_dict
 from fdp_jax.evaluate import predict_clips
 from fdp_jax.input_pipeline import PackedClips
+from fdp_jax.models.fdp import Outputs
 from fdp_jax.rng import fold_key
-from fdp_jax.stored_config import config_from
-from fdp_jax.train_step import Steps, TrainState
+from fdp_jax.train_step import create_train_state, eval_step
 from fdp_jax.workdir import FoldDirectory
 
+_RUN_JSON = {
+    "dataset": str,
+    "protocol": str,
+    "label_version": str,
+    "seed": int,
+    "classes": [str],
+    "input": {"per_frame": bool, "side": int, "margin": float, "is_grey": bool},
+}
 
-@dataclass(frozen=True, eq=False)
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class TrainedFold:
-    """One network and what it was trained on.
+    """A trained network, and the facts about its training.
 
     Attributes:
-      directory: of its fold.
-      config: of the training.
+      directory: of the fold.
+      config: options of the training.
       classes: names of the categories, in the order of the probabilities.
-      dataset, protocol, preset, label_version: of the run, for who reads the result.
-      seed: of the run.
-      crop: how the faces it was trained on were cut out.
-      is_grey: whether those were grey.
-      state: weights and running statistics after the last step.
+      dataset, protocol, preset, label_version, seed: of the run.
+      crop: how the faces of the corpus were cropped.
+      is_grey: whether those faces were grey.
+      variables: `params` and `batch_stats` after the last step.
     """
 
     directory: FoldDirectory
@@ -45,115 +59,99 @@ class TrainedFold:
     seed: int
     crop: Crop
     is_grey: bool
-    state: TrainState
+    variables: dict
 
     @property
-    def fold(self) -> str:
-        """Who was left out of the training."""
+    def name(self) -> str:
+        """The subject or group left out of the training."""
         return self.directory.path.name
 
-    def predict(
-        self, frames: np.ndarray, starts: np.ndarray, lengths: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """What the network says of clips, as `predict_clips` gives it.
+    @property
+    def path_in_workdir(self) -> str:
+        """The folder of the fold, relative to the work directory."""
+        return f"seed_{self.seed}/folds/{self.name}"
 
-        Args:
-          frames: uint8 [N, side, side, c], aligned faces, all clips among them; c is 1 or 3.
-          starts: int32 [clip], number of a clip's first frame; clips may overlap.
-          lengths: int32 [clip], frames of a clip.
-        """
-        count = len(starts)
-        corpus = PackedClips(frames, starts, lengths, np.zeros(count, np.int32))
-        # A batch of 36 for a single clip would be 36 times the work.
-        at_once = dataclasses.replace(self.config, batch_size=min(count, self.config.batch_size))
-        steps = Steps(at_once, len(self.classes))
-        return predict_clips(steps, jax.device_put(corpus), self.state, np.arange(count))
+    def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the outputs for aligned faces uint8 [b, t, s, s, c], as `predict_clips` does."""
+        config = dataclasses.replace(self.config, batch_size=len(faces))
+        clips, indices = jax.device_put(_pack(faces)), np.arange(len(faces))
+        return predict_clips(config, len(self.classes), self.variables, clips, indices)
+
+    def apply(self, variables: dict, faces: jax.Array) -> Outputs:
+        """Returns the outputs with `variables` in place of the fold's own, for use under `jit`."""
+        clips, indices = _pack(faces), jnp.arange(faces.shape[0])
+        options = {"config": self.config, "classes": len(self.classes)}
+        return eval_step(variables, clips, indices, **options)[1]
 
 
 def find_folds(path: Path) -> list[FoldDirectory]:
-    """The finished folds of a work directory, by seed and name; or the one that `path` itself is.
+    """Returns the finished folds of a work directory in order, or the fold at `path`.
 
-    Raises:
-      UserError: there are none.
+    Raises UserError where there are none.
     """
     if not path.is_dir():
-        raise UserError(f"there is no folder {path}; name the --workdir of a training, or a fold")
+        raise UserError(f"there is no folder {path}; give the --workdir of a training, or a fold")
     path = path.resolve()
     if FoldDirectory(path).is_finished():
         return [FoldDirectory(path)]
-    folders = sorted(
-        path.glob("seed_*/folds/*"), key=lambda folder: (_seed_of(folder), folder.name)
-    )
-    folds = [FoldDirectory(folder) for folder in folders]
     if not (path / "config.json").exists():
         raise UserError(
-            f"{path} is no work directory of a training: it has no config.json; name the "
-            "--workdir of a training, or a fold in it"
+            f"{path} is not the work directory of a training, since it has no config.json; give "
+            "the --workdir of a training, or a fold in it"
         )
-    if not (finished := [fold for fold in folds if fold.is_finished()]):
+    folders = sorted(path.glob("seed_*/folds/*"), key=lambda path: (_seed_of(path), path.name))
+    if not (folds := [fold for fold in map(FoldDirectory, folders) if fold.is_finished()]):
         raise UserError(f"no fold of {path} is finished yet; let the training finish one first")
-    return finished
+    return folds
 
 
 def load_fold(directory: FoldDirectory) -> TrainedFold:
-    """The network that a finished fold ended with, as the rule `last` chooses it.
+    """Loads the network of a finished fold after its last step.
 
-    Raises:
-      UserError: a file is missing, torn, or of another version.
+    Raises UserError where a file is missing, damaged or of another version.
     """
     seed_folder = directory.path.resolve().parents[1]
-    told = _read_json(seed_folder / "run.json", _RUN)
-    path = seed_folder.parent / "config.json"
-    identity = _read_json(path, {"preset": str})
-    config = config_from(identity, path)
-    inputs = told["input"]
-    crop = Crop(inputs["per_frame"], inputs["side"], inputs["margin"])
-    classes, seed = tuple(told["classes"]), told["seed"]
-    # What training alone needs, Adam's moments, is not made here.
-    key = fold_key(seed, directory.path.name)
-    shapes = jax.eval_shape(Steps(config, len(classes)).initial_state, key)
-    state = load_final(directory.checkpoints, shapes.replace(optimizer_state=()))
+    run = _read_json(seed_folder / "run.json", _RUN_JSON)
+    config_path = seed_folder.parent / "config.json"
+    identity = _read_json(config_path, {"preset": str})
+    config, classes = config_from_dict(identity, config_path), tuple(run["classes"])
+    create = functools.partial(create_train_state, config, len(classes))
+    shapes = jax.eval_shape(create, fold_key(run["seed"], directory.path.name)).variables
+    face = run["input"]
     return TrainedFold(
         directory,
         config,
         classes,
-        told["dataset"],
-        told["protocol"],
-        identity["preset"],
-        told["label_version"],
-        seed,
-        crop,
-        inputs["is_grey"],
-        state,
+        dataset=run["dataset"],
+        protocol=run["protocol"],
+        preset=identity["preset"],
+        label_version=run["label_version"],
+        seed=run["seed"],
+        crop=Crop(face["per_frame"], face["side"], face["margin"]),
+        is_grey=face["is_grey"],
+        variables=load_final_weights(directory.checkpoints, shapes),
     )
 
 
+def _pack(faces: jax.Array | np.ndarray) -> PackedClips:
+    b, t = faces.shape[:2]
+    starts, lengths = jnp.arange(b) * t, jnp.full((b,), t, jnp.int32)
+    frames = faces.reshape(b * t, *faces.shape[2:])
+    return PackedClips(frames, starts, lengths, jnp.zeros((b,), jnp.int32))
+
+
 def _seed_of(folder: Path) -> int:
-    number = folder.parents[1].name.removeprefix("seed_")
-    return int(number) if number.isdecimal() else -1
-
-
-_RUN = {
-    "dataset": str,
-    "protocol": str,
-    "label_version": str,
-    "seed": int,
-    "classes": [str],
-    "input": {"per_frame": bool, "side": int, "margin": float, "is_grey": bool},
-}
+    seed = folder.parents[1].name.removeprefix("seed_")
+    return int(seed) if seed.isdecimal() else -1
 
 
 def _read_json(path: Path, kind: json_files.Kind) -> dict:
-    """The content of a file of this program.
-
-    Raises:
-      UserError: it is missing or torn, or an entry is not there or of another kind.
-    """
+    """Reads a JSON file of a work directory; `kind` describes its entries."""
     try:
         content = json_files.read(path)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} is missing or torn ({error}); name a whole work directory"
+            f"{path} is missing or damaged ({error}); give a complete work directory"
         ) from error
     if wrong := json_files.wrong_in(content, kind):
         raise UserError(f"{path} is of another version of this program ({wrong}); train again")

@@ -1,4 +1,4 @@
-"""`python -m fdp_jax.app` in the system's Chromium: a video dropped, an answer seen."""
+"""`python -m fdp_jax.app` in the system's Chromium: a video uploaded, a prediction shown."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ def videos(tmp_path_factory):
 
 @contextlib.contextmanager
 def serving(workdir, kept, end):
-    """Address of the page, and the folder in which it keeps what it must not keep for long."""
+    """Serves the page; yields its address and the folder in which it keeps uploads."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -60,7 +60,7 @@ def served(workdir, tmp_path_factory):
 
 @pytest.fixture
 def page(chromium, served):
-    """The page, of a browser in which asking any other address is a failure."""
+    """The page, in a browser where a request to any other address is a failure."""
     address, _ = served
     asked, complaints = [], []
     context = chromium.new_context(viewport={"width": 1100, "height": 900})
@@ -69,7 +69,7 @@ def page(chromium, served):
     page.set_default_timeout(60_000)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(address)
-    page.get_by_role("button", name="What does the network say?").wait_for()
+    page.get_by_role("button", name="Predict").wait_for()
     yield page
     context.close()
     assert complaints == []
@@ -79,13 +79,13 @@ def page(chromium, served):
 
 def ask(page, video, onset="", offset=""):
     page.locator("input[type=file]").set_input_files(video)
-    page.locator(".file-preview").wait_for()  # it is uploaded; the name may be shown in parts
+    page.locator(".file-preview").wait_for()  # uploaded
     page.get_by_label("Onset").fill(onset)
     page.get_by_label("Offset").fill(offset)
-    page.get_by_role("button", name="What does the network say?").click()
+    page.get_by_role("button", name="Predict").click()
 
 
-def test_a_clip_gets_categories_and_pictures_and_is_removed(page, served, videos):
+def test_a_clip_is_predicted_and_removed(page, served, videos):
     ask(page, videos / "smile <b>.mp4")
     answer = page.frame_locator("iframe")
     answer.locator(".bars .name").first.wait_for()
@@ -96,8 +96,8 @@ def test_a_clip_gets_categories_and_pictures_and_is_removed(page, served, videos
         image = answer.locator(f"img.{name}")
         image.wait_for()
         assert image.evaluate("async i => { await i.decode(); return i.naturalWidth }") > 100
-    assert "no detector of lies" in answer.locator(".notice").inner_text()
-    # As high as it is long, so that one scrolls but once.
+    assert "not a lie detector" in answer.locator(".notice").inner_text()
+    # The frame is as high as its content, so the page has one scroll bar.
     page.wait_for_function("document.querySelector('iframe').offsetHeight > 1200")
     _, kept = served
     assert list(kept.rglob("*.mp4")) == []
@@ -111,27 +111,27 @@ def test_an_interval_is_one_window(page, videos):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [("nobody.mp4", "no face was found in nobody.mp4 (25 frames read"),
-     ("text.mp4", "text.mp4 is no video that can be read")],
+     ("text.mp4", "text.mp4 is not a readable video")],
 )  # fmt: skip
-def test_mistakes_are_one_sentence_in_the_page(page, served, videos, name, told):
+def test_mistakes_are_one_sentence_in_the_page(page, served, videos, name, message):
     ask(page, videos / name)
     alert = page.locator(".mistake")
     alert.wait_for()
-    assert alert.inner_text().startswith(told)
+    assert alert.inner_text().startswith(message)
     _, kept = served
     assert list(kept.rglob("*.mp4")) == []
 
 
-def test_a_video_that_is_too_large_is_not_taken(page, served, videos):
+def test_a_video_that_is_too_large_is_not_uploaded(page, served, videos):
     page.locator("input[type=file]").set_input_files(videos / "large.mp4")
     page.get_by_text("maximum allowed size").first.wait_for()
     _, kept = served
     assert not any(path.stat().st_size for path in kept.rglob("*") if path.is_file())
 
 
-def test_a_closed_terminal_takes_the_videos_along(workdir, tmp_path):
+def test_closing_the_terminal_removes_the_videos(workdir, tmp_path):
     with serving(workdir, tmp_path, signal.SIGHUP) as (_, kept):
         assert len(list(kept.glob("fdp_app_*"))) == 1  # and none after it
 

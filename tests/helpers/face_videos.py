@@ -1,4 +1,4 @@
-"""Videos and folders of drawn faces, and small changes to an .mp4 that OpenCV cannot write."""
+"""Videos and folders of drawn faces, and edits of .mp4 files that OpenCV cannot write."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -11,27 +11,25 @@ from datasets.synthetic.clips import ClipSpec, prepare_clip
 
 
 def face_frames(count: int, person: int = 0) -> list[np.ndarray]:
-    """`count` frames uint8 [208, 192, 3] of a drawn face that smiles; its clip over and over."""
+    """Returns `count` frames uint8 [208, 192, 3] of a drawn face that smiles again and again."""
     clip = [*prepare_clip(ClipSpec(3, person, 0, "happiness")).frames()]
-    around = [*clip, *clip[::-1]]
-    return [
-        cv2.cvtColor(around[k % len(around)], cv2.COLOR_GRAY2BGR) for k in range(count)
-    ]  # fmt: skip
+    cycle = [*clip, *clip[::-1]]
+    return [cv2.cvtColor(cycle[k % len(cycle)], cv2.COLOR_GRAY2BGR) for k in range(count)]
 
 
 def empty_frames(count: int) -> list[np.ndarray]:
-    """`count` frames of the same size in which there is no face."""
+    """Returns `count` frames of the same size without a face."""
     ramp = np.linspace(60, 190, 192, dtype=np.uint8)
     return [np.dstack([np.tile(ramp, (208, 1))] * 3)] * count
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 30.0) -> Path:
-    """A video of the frames: MPEG-4 in .mp4, motion JPEG in .avi."""
+    """Writes a video: MPEG-4 in .mp4, motion JPEG in .avi."""
     frames = list(frames)
     height, width = frames[0].shape[:2]
     backend, code = cv2.CAP_FFMPEG, "mp4v"
     if path.suffix == ".avi":
-        backend, code = cv2.CAP_OPENCV_MJPEG, "MJPG"  # which alone keeps odd sizes
+        backend, code = cv2.CAP_OPENCV_MJPEG, "MJPG"  # keeps odd sizes
     codec = cv2.VideoWriter.fourcc(*code)
     writer = cv2.VideoWriter(str(path), backend, codec, fps, (width, height))
     assert writer.isOpened()
@@ -42,7 +40,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 30.0) -> 
 
 
 def write_folder(path: Path, frames: Iterable[np.ndarray]) -> Path:
-    """A folder of img1.png, img2.png, ..."""
+    """Writes a folder of img1.png, img2.png, ..."""
     path.mkdir()
     for number, frame in enumerate(frames, start=1):
         cv2.imwrite(str(path / f"img{number}.png"), frame)
@@ -50,9 +48,9 @@ def write_folder(path: Path, frames: Iterable[np.ndarray]) -> Path:
 
 
 def turn_by_a_quarter(path: Path, width: int) -> None:
-    """Marks an .mp4 as a phone does that was held upright: to be shown a quarter turn further.
+    """Marks an .mp4 to be shown a quarter turn further, as a phone held upright does.
 
-    `width` is that of the picture once turned, in pixels.
+    `width` is the width of the rotated picture in pixels.
     """
     content = bytearray(path.read_bytes())
     place = content.index(b"tkhd") + 4 + 40  # the matrix, in a box of version 0
@@ -62,7 +60,7 @@ def turn_by_a_quarter(path: Path, width: int) -> None:
 
 
 def hurry_after(path: Path, first: int, times: int) -> None:
-    """Lets all frames of an .mp4 but the first ones follow each other so many times as quickly."""
+    """Divides the time between frames of an .mp4, after the `first` ones, by `times`."""
     content = path.read_bytes()
     place = content.index(b"stts") - 4
     size, _, _, entries, count, delta = struct.unpack(">I4sIIII", content[place : place + 24])
@@ -78,7 +76,7 @@ def hurry_after(path: Path, first: int, times: int) -> None:
 
 
 def _parents(content: bytes, place: int, start: int, end: int) -> Iterator[int]:
-    """Starts of the boxes that hold the box at `place`, the outermost first."""
+    """Yields the starts of the boxes around the box at `place`, outermost first."""
     while start < end:
         (size,) = struct.unpack_from(">I", content, start)
         if start < place < start + size:

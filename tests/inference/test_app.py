@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
 from datasets.errors import UserError
-from fdp_jax.app import Options, Speaker, options_from, run
-from fdp_jax.inference import uploads
-from fdp_jax.inference.predicting import load_networks
+from fdp_jax import app
+from fdp_jax.app import Options, options_from, remove_old_uploads, run
+from fdp_jax.inference.predictor import Predictor
 from fdp_jax.predict import run as predict
 from tests.conftest import ROOT, run_module
 from tests.helpers.face_videos import empty_frames, face_frames, write_video
@@ -28,8 +29,9 @@ def workdir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def speaker(workdir):
-    return Speaker(load_networks(workdir, all_folds=False), workdir, Options(checkpoint=workdir))
+def answer(workdir):
+    """answer(upload, onset, offset, options=...) -> HTML."""
+    return partial(app.answer, Predictor.load(workdir, False, None), Options(workdir))
 
 
 @pytest.fixture(scope="module")
@@ -44,94 +46,81 @@ def videos(tmp_path_factory):
 
 @pytest.fixture
 def upload(videos, tmp_path):
-    """upload(name) -> a copy of the video where uploads lie."""
+    """upload(name) -> path of a copy of the video where uploads are kept."""
     return lambda name: shutil.copy(videos / name, tmp_path / name)
 
 
-def test_the_answer_is_the_page_of_predict_and_the_video_is_gone(speaker, upload, tmp_path):
+def test_the_answer_is_the_page_of_predict_and_the_video_is_removed(
+    answer, workdir, upload, tmp_path
+):
     video = upload("smile.mp4")
-    predict([str(video), f"--checkpoint={speaker.checkpoint}", f"--out={tmp_path / 'said'}"])
-    answer = speaker.answer(str(video), "", "")
+    predict([str(video), f"--checkpoint={workdir}", f"--out={tmp_path / 'out'}"])
+    (framed,) = re.findall(r'srcdoc="([^"]*)"', answer(str(video)))
     assert not video.exists()
-    (framed,) = re.findall(r'srcdoc="([^"]*)"', answer)
-    assert html.unescape(framed) == (tmp_path / "said" / "prediction.html").read_text()
+    assert html.unescape(framed) == (tmp_path / "out" / "prediction.html").read_text()
 
 
-def test_an_interval_is_obeyed(speaker, upload):
-    answer = speaker.answer(str(upload("smile.mp4")), "0.2", " 0.6 ")
-    assert "0.20 to 0.60 s, frames 7 to 19" in answer
+def test_an_interval_is_used(answer, upload):
+    assert "0.20 to 0.60 s, frames 7 to 19" in answer(str(upload("smile.mp4")), "0.2", " 0.6 ")
 
 
 @pytest.mark.parametrize(
-    ("name", "times", "told"),
+    ("name", "times", "message"),
     [
         ("nobody.mp4", ("", ""), "no face was found in nobody.mp4 (25 frames read"),
-        ("<b>.mp4", ("", ""), "&lt;b&gt;.mp4 is no video that can be read"),
+        ("<b>.mp4", ("", ""), "&lt;b&gt;.mp4 is not a readable video"),
         ("empty.mp4", ("", ""), "empty.mp4 is empty (0 bytes)"),
         ("smile.mp4", ("0.5", "0.2"), "the offset, 0.2 s, must be later than the onset, 0.5 s"),
         ("smile.mp4", ("-1", ""), "onset and offset are seconds from the first frame, 0 or more"),
-        ("smile.mp4", ("5", ""), "holds no frame"),
+        ("smile.mp4", ("5", ""), "has no frame"),
         ("smile.mp4", ("nan", ""), "0 or more"),
         ("smile.mp4", ("", "early"), "are numbers of seconds, such as 1.2"),
     ],
 )
-def test_mistakes_are_answered_in_a_sentence(speaker, upload, tmp_path, name, times, told):
-    answer = speaker.answer(str(upload(name)), *times)
-    assert 'role="alert"' in answer and told in answer
-    assert str(tmp_path) not in answer and list(tmp_path.iterdir()) == []
+def test_mistakes_are_answered_in_a_sentence(answer, upload, tmp_path, name, times, message):
+    page = answer(str(upload(name)), *times)
+    assert 'role="alert"' in page and message in page
+    assert str(tmp_path) not in page and list(tmp_path.iterdir()) == []
 
 
-def test_who_asks_about_a_video_that_is_gone_is_told(speaker, upload, tmp_path):
+def test_a_video_can_be_answered_once(answer, upload, tmp_path):
     video = upload("nobody.mp4")
-    assert "no face was found" in speaker.answer(str(video), "", "")
-    again = speaker.answer(str(video), "", "")  # another visitor's, who dropped the same
-    assert 'role="alert"' in again and "nobody.mp4 is no longer here" in again
-    assert "drop it again" in again and str(tmp_path) not in again
+    assert "no face was found" in answer(str(video))
+    again = answer(str(video))  # of another visitor, who uploaded the same
+    assert 'role="alert"' in again and "nobody.mp4 was removed" in again
+    assert "upload it again" in again and str(tmp_path) not in again
+    assert "upload a video first" in answer(None)
 
 
-def test_what_nobody_asked_about_is_forgotten(tmp_path):
+def test_old_uploads_are_removed(tmp_path):
     old, new, asked = tmp_path / "a" / "old", tmp_path / "tmpnew", tmp_path / "a" / "asked"
     old.parent.mkdir()
     for path in (old, new, asked):
         path.write_bytes(b"a video")
     for path in (old, asked):
-        os.utime(path, (0, time.time() - uploads.FORGOTTEN_SECONDS - 5))
-    with uploads.taken(asked) as video:
-        uploads.forget(tmp_path)
+        os.utime(path, (0, time.time() - app.MAX_AGE - 5))
+    with app._taken(asked) as video:
+        remove_old_uploads(tmp_path)
         assert not old.exists() and new.exists() and video.read_bytes() == b"a video"
-    uploads.forget(tmp_path, seconds=-1)
+    remove_old_uploads(tmp_path, max_age=-1)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_no_video_is_a_mistake_too(speaker):
-    assert "drop a video first" in speaker.answer(None, "", "")
-
-
-def test_limits_are_obeyed(speaker, upload):
+def test_limits_of_length_and_size_apply(answer, upload):
     def limited(**limits):
-        options = dataclasses.replace(speaker.options, **limits)
-        allowed = dataclasses.replace(speaker, options=options)
-        return allowed.answer(str(upload("smile.mp4")), "0", "0.3")
+        predictor, options = answer.args
+        video = str(upload("smile.mp4"))
+        return app.answer(predictor, dataclasses.replace(options, **limits), video, "0", "0.3")
 
-    assert "srcdoc" in limited(max_seconds=0.84)  # 25 frames at 30 a second
+    assert "srcdoc" in limited(max_seconds=0.84)  # 25 frames at 30 per second
     assert "smile.mp4 is longer than 0.7 s" in limited(max_seconds=0.7)
     assert "smile.mp4 is larger than 0 MB" in limited(max_megabytes=0)
 
 
-def test_a_file_that_tells_no_length_is_too_long_all_the_same(videos):
-    from fdp_jax.inference.limiting import LimitedVideo
-
-    video = LimitedVideo(videos / "smile.mp4", 30.0, 0, 0, max_seconds=0.41)
-    with pytest.raises(UserError, match=r"longer than 0\.41 s"):
-        list(video.frames())
-    frames = LimitedVideo(videos / "smile.mp4", 30.0, 0, 0, max_seconds=5).frames()
-    assert len(list(frames)) == 25
-
-
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        ((), "--checkpoint=DIR is needed"),
+        ((), "needs --checkpoint"),
         (("--checkpoint=nowhere",), "make demo trains one in runs/demo"),
         (("--checkpoint=tests", "--port=0"), "between 1 and 65535"),
         (("--checkpoint=tests", "--max_megabytes=0"), "at least 1"),
@@ -139,12 +128,12 @@ def test_a_file_that_tells_no_length_is_too_long_all_the_same(videos):
         (("--checkpoint=tests", "--max-second=3"), "did you mean --max_seconds"),
     ],
 )
-def test_mistakes_in_options_are_one_sentence(options, told):
-    with pytest.raises(UserError, match=told):
+def test_mistakes_in_options_are_one_sentence(options, message):
+    with pytest.raises(UserError, match=message):
         options_from(list(options))
 
 
-def test_without_gradio_one_sentence_says_how_to_get_it(workdir, tmp_path):
+def test_without_gradio_one_sentence_says_how_to_install_it(workdir, tmp_path):
     environment = environment_without(tmp_path, {"gradio"})
     done = run_module("fdp_jax.app", f"--checkpoint={workdir}", env=environment, check=False)
     assert done.returncode == 1 and done.stdout == ""
@@ -154,9 +143,9 @@ def test_without_gradio_one_sentence_says_how_to_get_it(workdir, tmp_path):
     assert "--max_megabytes" in helped.stdout and "--port" in helped.stdout
 
 
-def test_what_cannot_speak_is_said_before_a_page_is_served(tmp_path, monkeypatch):
+def test_a_folder_without_a_network_is_refused_before_a_page_is_served(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    with pytest.raises(UserError, match="is no work directory"):
+    with pytest.raises(UserError, match="is not the work directory"):
         run([f"--checkpoint={tmp_path}"])
 
 
@@ -170,7 +159,7 @@ def test_options_are_checked_without_jax():
 
 
 def test_make_app_trains_nothing(tmp_path):
-    # Without a word about folders, which it has where `make test` runs this.
+    # make prints nothing about folders, even when `make test` runs this.
     command = ["make", "--no-print-directory", "app", f"DEMO={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
     assert done.returncode == 2 and done.stdout == ""

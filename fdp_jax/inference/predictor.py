@@ -1,0 +1,273 @@
+"""Predictions of trained networks for the windows of a video.
+
+Axes: t frames that a network takes, m categories.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.errors import UserError
+from datasets.face_models import get_face_models
+from datasets.faces import FaceLandmarker
+from fdp_jax.inference.page import draw_pictures
+from fdp_jax.inference.trained_fold import TrainedFold, find_folds, load_fold
+from fdp_jax.inference.video import Video
+from fdp_jax.inference.windows import (
+    WINDOW_SECONDS,
+    FaceAligner,
+    Interval,
+    VideoWindows,
+    Window,
+)
+
+MEANING = (
+    "The prediction is the category that best fits a clip containing a micro-expression. It does "
+    "not detect whether there is one, and it is not a lie detector."
+)
+_WORTH_OF_DRAWN = (
+    "The network was trained on drawn faces (the synthetic corpus). Its prediction for a real face "
+    "only shows that the program works, and is no better than a guess."
+)
+_WORTH_OF_FILMED = (
+    "The network was trained on {}: few people, filmed in a laboratory. For other people, cameras "
+    "and lighting it may be right far less often than its report says."
+)
+_BATCH = 12  # windows; always as many, so that one compiled program serves every video
+_LOW_RATE = 25.0  # frames per second; below it, half a second has too few frames
+_TIMESTAMP_ROUNDING = 1.5  # ms, by which gaps differ where timestamps are in milliseconds
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPrediction:
+    """Outputs of the networks for one window.
+
+    Attributes:
+      index: number of the window, from 0.
+      window: with the t frames that the networks take.
+      probabilities: float32 [m], mean over the networks.
+      outputs: of the first network, as of `TrainedFold.predict` without the axis b.
+    """
+
+    index: int
+    window: Window
+    probabilities: np.ndarray
+    outputs: dict[str, np.ndarray]
+
+    def row(self, classes: Iterable[str]) -> dict:
+        """Returns the entry of the window in `prediction.json`."""
+        start, end, numbers = self.window.start, self.window.end, self.window.numbers
+        shares = [round(float(share), 6) for share in self.probabilities]
+        shares = dict(zip(classes, shares, strict=True))
+        return {
+            "start": None if start is None else round(start, 4),
+            "end": None if end is None else round(end, 4),
+            "first_frame": numbers[0],
+            "last_frame": numbers[-1],
+            "prediction": max(shares, key=shares.get),
+            "probabilities": shares,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """Trained networks and a face detector.
+
+    Attributes:
+      folds: networks of one work directory, whose probabilities are averaged.
+      checkpoint: their folder, as given by the user.
+      landmarker: the face detector.
+    """
+
+    folds: list[TrainedFold]
+    checkpoint: Path
+    landmarker: FaceLandmarker
+
+    @classmethod
+    def load(cls, checkpoint: Path, all_folds: bool, face_models: Path | None) -> "Predictor":
+        """Loads the first finished fold of a work directory, or all of them, and the face detector.
+
+        `checkpoint` may also be one fold; `face_models` None downloads the face models once.
+        Raises UserError where no fold is finished, a file is damaged, or a network has no use.
+        """
+        found = find_folds(checkpoint)
+        if all_folds and found[0].path == checkpoint.resolve():
+            raise UserError(f"{checkpoint} is one fold; with --ensemble give its work directory")
+        folds = [load_fold(directory) for directory in (found if all_folds else found[:1])]
+        if len({(fold.classes, fold.crop, fold.is_grey) for fold in folds}) > 1:
+            raise UserError(
+                f"the folds of {checkpoint} were trained on different categories or faces, so "
+                "their probabilities cannot be averaged; leave out --ensemble, or train again"
+            )
+        if folds[0].config.ablate == "no_mer":
+            raise UserError(
+                f"the network in {checkpoint} was trained without recognition (--ablate=no_mer) "
+                "and predicts no categories; give another work directory"
+            )
+        return cls(folds, checkpoint, FaceLandmarker(get_face_models(face_models)))
+
+    def predict(
+        self,
+        video: Video,
+        interval: Interval | None = None,
+        progress: Callable[[Iterable[Window]], Iterable[Window]] = iter,
+    ) -> tuple[dict, dict[str, bytes]]:
+        """Predicts the windows of a video, and draws the most confident one.
+
+        Args:
+          video: to read.
+          interval: taken as the only window; None slides windows over the video.
+          progress: wraps the windows to show a progress bar.
+
+        Returns:
+          The content of `prediction.json`, and file name -> PNG bytes.
+
+        Raises:
+          UserError: a frame cannot be read, no window shows a face, or there are too few frames.
+        """
+        first = self.folds[0]
+        aligner = FaceAligner(self.landmarker, first.crop, first.is_grey)
+        windows = VideoWindows(video, interval, aligner)
+        rows, best = self._predict_windows(progress(windows))
+        if best is None:
+            raise _no_window_error(windows)
+        scores = best.outputs.get("rank_scores")
+        content = {
+            "video": str(video.path),
+            "frames_per_second": None if video.rate is None else round(video.rate, 4),
+            "width": video.size[0],
+            "height": video.size[1],
+            "frames_read": video.frames_read,
+            "meaning": MEANING,
+            **self.description,
+            "notices": list(_notices(windows, rows, best)),
+            "windows": rows,
+            "shown": {
+                "window": best.index,
+                "frame_seconds": [round(seconds, 4) for seconds in best.window.seconds],
+                "rank_scores": None if scores is None else [round(float(s), 4) for s in scores],
+            },
+        }
+        return content, draw_pictures(best, rows)
+
+    @property
+    def description(self) -> dict:
+        """The entries of `prediction.json` that describe the networks."""
+        first, names = self.folds[0], [fold.path_in_workdir for fold in self.folds]
+        where = ", ".join(names)
+        if not self.checkpoint.as_posix().endswith(where):
+            where += f" of {self.checkpoint}"
+        lead = "One network" if len(names) == 1 else f"Mean of {len(names)} networks"
+        model = (
+            f"{lead} ({where}), {first.preset} preset, {first.config.steps} steps on "
+            f"{first.dataset}, {first.protocol}."
+        )
+        if (rule := first.config.select) != "last":
+            model += f" These are the weights of the last step; --select={rule} is for the report."
+        if first.dataset == "synthetic":
+            worth = _WORTH_OF_DRAWN
+        else:
+            worth = _WORTH_OF_FILMED.format(first.dataset)
+        return {
+            "model": model,
+            "worth": worth,
+            "trained_on": first.dataset,
+            "protocol": first.protocol,
+            "label_version": first.label_version,
+            "faces": first.crop.as_options,
+            "folds": names,
+            "classes": list(first.classes),
+        }
+
+    def _predict_windows(
+        self, windows: Iterable[Window]
+    ) -> tuple[list[dict], WindowPrediction | None]:
+        """Returns the rows of all windows, and the most confident prediction."""
+        t, rows, best = self.folds[0].config.clip.frames, [], None
+        sampled = (window.sample(t) for window in windows)
+        while batch := list(itertools.islice(sampled, _BATCH)):
+            faces = np.stack([window.frames for window in batch])
+            faces = np.resize(faces, (_BATCH, *faces.shape[1:]))
+            outputs = [fold.predict(faces) for fold in self.folds]
+            probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)
+            if not np.isfinite(probabilities).all():
+                raise UserError("the network's probabilities are not finite; its training failed")
+            for k, window in enumerate(batch):
+                of_window = {name: array[k] for name, array in outputs[0].items()}
+                prediction = WindowPrediction(len(rows), window, probabilities[k], of_window)
+                rows.append(prediction.row(self.folds[0].classes))
+                if best is None or probabilities[k].max() > best.probabilities.max():
+                    best = prediction
+        return rows, best
+
+
+def _no_window_error(windows: VideoWindows) -> UserError:
+    video = windows.video
+    if windows.with_one_frame:
+        return UserError(
+            f"{video.path} has {video.rate:.3g} frames per second, so a window of "
+            f"{WINDOW_SECONDS:g} s has a single frame; a movement takes at least two"
+        )
+    what = "no face that stays in its place" if windows.aligner.max_faces else "no face"
+    return UserError(
+        f"{what} was found in {video.path} ({video.frames_read} frames read); the face must be "
+        "frontal and not too small"
+    )
+
+
+def _notices(windows: VideoWindows, rows: list[dict], best: WindowPrediction) -> Iterator[str]:
+    """Yields what a reader of the result should know."""
+    video, faces = windows.video, windows.aligner.max_faces
+    shortest, longest = (1000 * gap for gap in video.gaps)
+    if not video.has_times:
+        yield "The frame rate of the folder is unknown, so it is one window; give --fps=RATE."
+    elif video.rate is not None and video.rate < _LOW_RATE - 0.01:
+        yield (
+            f"{video.rate:.4g} frames per second are few: a micro-expression lasts under half a "
+            f"second, and below {_LOW_RATE:g} frames per second most of its movement is missed."
+        )
+    if longest > 1.5 * shortest and longest - shortest > _TIMESTAMP_ROUNDING:
+        yield (
+            f"The frame rate varies: frames are {shortest:.0f} to {longest:.0f} ms apart. Windows "
+            "are cut by time."
+        )
+    if video.rotation:
+        yield f"The frames are rotated by {video.rotation} degrees, as the file asks."
+    if video.is_complete and video.frames_read < video.stated_frames:
+        yield f"The file states {video.stated_frames} frames; {video.frames_read} could be read."
+    if faces > 1:
+        yield f"Up to {faces} faces are in a frame; the largest is used."
+    if starts := windows.without_face:
+        yield (
+            f"Windows skipped: {len(starts)}, starting between {min(starts):.1f} and "
+            f"{max(starts):.1f} s, where no face is found at once or it does not stay in its place."
+        )
+    others = sum(row["prediction"] != rows[best.index]["prediction"] for row in rows)
+    if others:
+        yield (
+            f"The most confident of {len(rows)} windows; {others} of the {len(rows)} "
+            f"predict{'s' * (others == 1)} another category. The highest of many probabilities is "
+            "high by chance too, and head movement also raises it; check all windows."
+        )
+    if not windows.is_single:
+        return
+    frames, taken = len(best.window.numbers), len(best.window.frames)
+    if frames < taken:
+        yield f"The window has {frames} frames and the network takes {taken}; some are repeated."
+    if windows.interval is None:
+        if video.has_times:
+            yield f"{video.path} is shorter than {WINDOW_SECONDS:g} s, so it is one window."
+        return
+    onset, offset = windows.interval
+    if video.is_complete and video.duration < offset < math.inf:
+        yield f"{video.path} ends at {video.last:.2f} s, before the offset at {offset:g} s."
+    length = min(offset, video.last) - onset
+    if length > 2 * WINDOW_SECONDS:
+        yield (
+            f"The interval lasts {length:.1f} s, but a micro-expression lasts under half a second; "
+            f"the network sees only {taken} frames of the interval."
+        )

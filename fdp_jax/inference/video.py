@@ -1,0 +1,191 @@
+"""Video files and folders of pictures, read one frame at a time with OpenCV."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from datasets.errors import UserError
+from datasets.frames import index_frames, read_frame
+from fdp_jax.files import check_name
+
+# OpenCV reads these when it opens its first video. Only local files in these formats are opened,
+# so a playlist with the name of a video cannot make ffmpeg open other files or addresses.
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,asf,mpeg,flv,ogg"
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"protocol_whitelist;file|format_whitelist;{_FORMATS}"
+
+_MAX_RATE = 10_000.0  # frames per second; a file that states more is wrong
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """A decoded frame.
+
+    Attributes:
+      number: from 1 in a video file; the number in the file name in a folder.
+      seconds: since the first frame; None where the frame rate is unknown.
+      pixels: uint8 [h, w] grey or [h, w, 3] blue-green-red.
+    """
+
+    number: int
+    seconds: float | None
+    pixels: np.ndarray
+
+
+@dataclasses.dataclass
+class Video:
+    """A video file or a folder of pictures.
+
+    Attributes:
+      path: of the file or folder.
+      stated_rate: frames per second by the file, or by the user for a folder; None where unknown.
+      stated_frames: frame count by the file or of the folder; 0 where unknown.
+      rotation: degrees by which OpenCV rotates the frames, as the file asks.
+      pictures: frame number -> file, of a folder; None for a video file.
+      max_seconds: limit on the time of a frame.
+      frames_read, size, last, gaps: by the latest `read`: number of frames, (width, height), time
+        of the last frame, shortest and longest time between two frames in seconds.
+      is_complete: whether it read the last frame.
+    """
+
+    path: Path
+    stated_rate: float | None
+    stated_frames: int
+    rotation: int = 0
+    pictures: Mapping[int, Path] | None = None
+    max_seconds: float = math.inf
+    frames_read: int = 0
+    size: tuple[int, int] = (0, 0)
+    last: float = 0.0
+    gaps: tuple[float, float] = (math.inf, 0.0)
+    is_complete: bool = False
+
+    @property
+    def has_times(self) -> bool:
+        """Whether frames have times."""
+        return self.pictures is None or self.stated_rate is not None
+
+    @property
+    def rate(self) -> float | None:
+        """Frames per second, from the times of the frames read if there are any."""
+        return (self.frames_read - 1) / self.last if self.last else self.stated_rate
+
+    @property
+    def duration(self) -> float:
+        """Seconds read; the last frame is shown for as long as the others."""
+        return self.last + 1 / self.rate if self.last else 0.0
+
+    def read(self, until: float = math.inf) -> Iterator[Frame]:
+        """Yields the frames from the first to `until` seconds, and collects statistics anew.
+
+        Raises:
+          UserError: a picture is damaged, frames differ in size, the file states no times, or a
+            frame is later than `max_seconds`.
+        """
+        self.frames_read, self.size, self.last = 0, (0, 0), 0.0
+        self.gaps, self.is_complete = (math.inf, 0.0), False
+        for frame in self.frames():
+            seconds = frame.seconds or 0.0
+            if seconds > until:
+                return
+            if seconds > self.max_seconds:
+                raise _too_long(self.path, self.max_seconds)
+            height, width = frame.pixels.shape[:2]
+            if self.frames_read and self.size != (width, height):
+                raise UserError(
+                    f"frame {frame.number} of {self.path} has {width}x{height} pixels, those "
+                    f"before it have {self.size[0]}x{self.size[1]}; use frames of one size"
+                )
+            if self.frames_read and frame.seconds is not None:
+                gap = seconds - self.last
+                self.gaps = min(self.gaps[0], gap), max(self.gaps[1], gap)
+            self.frames_read += 1
+            self.size, self.last = (width, height), seconds
+            yield frame
+        self.is_complete = True
+
+    def frames(self) -> Iterator[Frame]:
+        """Yields all frames, without statistics."""
+        return self._decode() if self.pictures is None else self._read_pictures()
+
+    def _decode(self) -> Iterator[Frame]:
+        capture = _open_capture(self.path)
+        try:
+            number, start, seconds = 0, 0.0, 0.0
+            while capture.grab():
+                timestamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                is_decoded, pixels = capture.retrieve()
+                if not is_decoded or pixels is None or not pixels.size:
+                    continue
+                number += 1
+                if number == 1:
+                    start = timestamp
+                elif math.isfinite(timestamp) and timestamp - start > seconds:
+                    seconds = timestamp - start
+                elif self.stated_rate is not None:
+                    seconds += 1 / self.stated_rate
+                else:
+                    raise UserError(
+                        f"{self.path} states neither a frame rate nor frame times; convert it, for "
+                        "example to .mp4, or give its frames as a folder with --fps=RATE"
+                    )
+                yield Frame(number, seconds, pixels)
+        finally:
+            capture.release()
+
+    def _read_pictures(self) -> Iterator[Frame]:
+        for index, (number, path) in enumerate(self.pictures.items()):
+            try:
+                pixels = read_frame(path)
+            except UserError as error:
+                raise UserError(f"{path} is damaged or not a picture; replace it") from error
+            yield Frame(number, index / self.stated_rate if self.stated_rate else None, pixels)
+
+
+def open_video(path: Path, fps: float | None = None, max_seconds: float = math.inf) -> Video:
+    """Opens a video file, or a folder of pictures with `fps` frames per second if given.
+
+    Raises:
+      UserError: the path does not exist, is not a video, has no frames, is too long, or its name is
+        not UTF-8.
+    """
+    check_name(path)
+    if path.is_dir():
+        if not (pictures := index_frames(path)):
+            raise UserError(
+                f"the folder {path} has no numbered frames; name them like img001.jpg, as .jpg, "
+                ".png or .bmp"
+            )
+        return Video(path, fps, len(pictures), pictures=pictures, max_seconds=max_seconds)
+    if not path.is_file():
+        raise UserError(f"there is no video or folder {path}")
+    if fps is not None:
+        raise UserError(f"--fps is for a folder of frames; the video {path} states its own rate")
+    capture = _open_capture(path)
+    rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    rotation = int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
+    capture.release()
+    rate = rate if math.isfinite(rate) and 0 < rate <= _MAX_RATE else None
+    count = int(count) if math.isfinite(count) and 0 < count < 1e9 else 0
+    if rate and count > rate * max_seconds + 1:
+        raise _too_long(path, max_seconds)
+    return Video(path, rate, count, rotation, max_seconds=max_seconds)
+
+
+def _open_capture(path: Path) -> cv2.VideoCapture:
+    # An absolute path: ffmpeg would take the part before a colon for the name of a protocol.
+    is_empty = not path.stat().st_size
+    capture = None if is_empty else cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    if is_empty or not capture.isOpened():
+        what = "is empty (0 bytes)" if is_empty else "is not a readable video"
+        raise UserError(f"{path} {what}; give a video file, such as .mp4, or a folder")
+    return capture
+
+
+def _too_long(path: Path, max_seconds: float) -> UserError:
+    return UserError(f"{path} is longer than {max_seconds:g} s; cut out the part of interest")
