@@ -60,15 +60,16 @@ def parse_options(
     named = {option.name: option for option in options if not option.is_positional}
     values, words = _read_named(arguments, named, program, synonyms)
     values |= _read_positionals(words, [o for o in options if o.is_positional], program)
-    required = [] if default else [option for option in options if option.is_required]
+    required = [option for option in options if option.is_required and default is None]
     missing = [_described(option) for option in required if option.name not in values]
     if missing:
         raise UserError(f"{program} needs {_joined(missing, 'and')}; see {program} --help")
-    parsed = default or kind(**{option.name: values[option.name] for option in required})
+    if default is None:
+        default = kind(**{option.name: values[option.name] for option in required})
     for option in options:
         if option.name in values:
-            parsed = _replaced(parsed, option.path, values[option.name])
-    return parsed
+            default = _replaced(default, option.path, values[option.name])
+    return default
 
 
 def run_command(main: Callable[[], None], resumable: bool = False) -> None:
@@ -305,7 +306,9 @@ def _print_help(kind: type, program: str, description: str, default: Any) -> Non
 
 
 def _default_in_help(value: str) -> str:
-    return "(optional)" if value in ("", "''", "None") else f"(default: {value.lower()})"
+    if value in ("", "''", "None"):
+        return "(optional)"
+    return f"(default: {value.lower() if value in ('True', 'False') else value})"
 
 
 def _field_docstrings(kind: type) -> dict[str, str]:

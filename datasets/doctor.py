@@ -16,9 +16,8 @@ from typing import Literal
 import tyro
 
 from datasets.command_line import parse_options, run_command
-from datasets.commands import corpus_command
 from datasets.errors import UserError
-from datasets.options import BuildOptions
+from datasets.options import BuildOptions, corpus_command
 from datasets.protocols import CORPORA
 from datasets.reading import needs_manual_dir
 

@@ -1,7 +1,6 @@
-"""Tiny corpora of drawn faces in every official layout.
+"""Tiny corpora of drawn faces in every official layout: `python -m datasets.example`.
 
-`python -m datasets.example NAME --out=DIR [--layout=LAYOUT]` shows what an unpacked corpus looks
-like, and gives every part something to be tried on without a licence.
+They show what an unpacked corpus looks like, and try every command without a licence.
 """
 
 import dataclasses
@@ -13,15 +12,13 @@ from typing import Literal
 import tyro
 
 from datasets.command_line import parse_options, run_command
-from datasets.commands import corpus_command
 from datasets.errors import UserError
 from datasets.examples import casme2, casme3, casme_sq, samm, smic
 from datasets.frames import index_frames
-from datasets.options import BuildOptions
-
-__all__ = ["LAYOUTS", "write_example"]
+from datasets.options import BuildOptions, corpus_command
 
 _MODULES = {"casme2": casme2, "samm": samm, "casme_sq": casme_sq, "casme3": casme3, "smic": smic}
+_MOST_FOLDERS = 3  # that are printed; of more than these, only the first
 
 # Corpus -> its layouts, the default first.
 LAYOUTS: dict[str, tuple[str, ...]] = {
@@ -30,53 +27,45 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
 
 
 def write_example(name: str, out: Path, layout: str | None = None) -> Path:
-    """Writes a tiny corpus, the same on every call.
+    """Writes a tiny corpus, the same on every call, and returns `out`.
 
-    All layouts of a corpus hold the same clips with the same pixels, faults and oddities of the
-    real one included.
+    All layouts of a corpus hold the same clips with the same pixels, and the faults and oddities of
+    the real corpus.
 
     Args:
       name: of the corpus.
       out: a folder that is empty or does not exist yet.
       layout: one of LAYOUTS[name]; None takes the first.
 
-    Returns:
-      `out`, to be given as --manual_dir.
-
     Raises:
-      UserError: there is no such example or layout, or `out` is there already.
+      UserError: there is no such example or layout, or `out` is not empty.
     """
     if name not in LAYOUTS:
         raise UserError(f"there is no example of '{name}'; there is one of {', '.join(LAYOUTS)}.")
-    if layout is None:
-        layout = LAYOUTS[name][0]
+    layout = layout or LAYOUTS[name][0]
     if layout not in LAYOUTS[name]:
         raise UserError(
             f"{name} has no layout '{layout}'; its layouts are {', '.join(LAYOUTS[name])}."
         )
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        what = "holds something already" if out.is_dir() else "is a file"
-        raise UserError(f"{out} {what}; name an empty or a new folder with --out=DIR.")
+        fault = "is not empty" if out.is_dir() else "is a file"
+        raise UserError(f"{out} {fault}; name an empty or a new folder with --out=DIR.")
     out.mkdir(parents=True, exist_ok=True)
-    _MODULES[name].write(out, layout)
+    _MODULES[name].write(out, **_MODULES[name].LAYOUTS[layout])
     return out
 
 
-_SHOWN = 3  # folders beside each other that are shown whole; of more than these, only the first
-
-
 def _tree(folder: Path, indent: str = "  ") -> Iterator[str]:
-    """Lines that show what a folder holds, like things cut short."""
-    pictures = [path.name for path in index_frames(folder).values()]
-    yield from (
-        f"{indent}{path.name}"
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.name not in pictures
-    )
-    if pictures:
-        yield f"{indent}{pictures[0]} ... {pictures[-1]} ({len(pictures)} pictures)"
-    folders = sorted(path for path in folder.iterdir() if path.is_dir())
-    shown = folders if len(folders) <= _SHOWN else folders[:1]
+    """Yields lines that show what a folder holds, without repetitions."""
+    frames = [path.name for path in index_frames(folder).values()]
+    entries = sorted(folder.iterdir())
+    for path in entries:
+        if path.is_file() and path.name not in frames:
+            yield f"{indent}{path.name}"
+    if frames:
+        yield f"{indent}{frames[0]} ... {frames[-1]} ({len(frames)} frames)"
+    folders = [path for path in entries if path.is_dir()]
+    shown = folders if len(folders) <= _MOST_FOLDERS else folders[:1]
     for inner in shown:
         yield f"{indent}{inner.name}/"
         yield from _tree(inner, f"{indent}  ")
@@ -85,8 +74,8 @@ def _tree(folder: Path, indent: str = "  ") -> Iterator[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Arguments:
-    """The command line."""
+class _Options:
+    """Options of `python -m datasets.example`."""
 
     corpus: tyro.conf.Positional[Literal[*LAYOUTS]]
     """Which corpus to draw."""
@@ -98,11 +87,11 @@ class _Arguments:
     """One of the corpus' layouts; without it the first."""
 
 
-_LISTED = "\n".join(f"  {name:<9} {', '.join(layouts)}" for name, layouts in LAYOUTS.items())
-_ABOUT = f"""Writes a tiny corpus of drawn faces with the folders, names and sheets of the real one.
-The corpora and their layouts, the default first:
+_TABLE = "\n".join(f"  {name:<9} {', '.join(layouts)}" for name, layouts in LAYOUTS.items())
+_DESCRIPTION = f"""Writes a tiny corpus of drawn faces with the folders, names and sheets of the
+real one. The corpora and their layouts, the default first:
 
-{_LISTED}
+{_TABLE}
 
   python -m datasets.example casme2 --out=DIR
   python -m datasets.example casme2 --out=DIR --layout=cropped"""
@@ -111,7 +100,7 @@ The corpora and their layouts, the default first:
 def main() -> None:
     """The command line."""
     options = parse_options(
-        _Arguments, sys.argv[1:], program="python -m datasets.example", description=_ABOUT
+        _Options, sys.argv[1:], program="python -m datasets.example", description=_DESCRIPTION
     )
     out = write_example(options.corpus, options.out.expanduser(), options.layout)
     where = options.corpus, out, BuildOptions()

@@ -1,9 +1,9 @@
 """The TFDS builder of every corpus of picture files."""
 
-from datasets.commands import corpus_command
 from datasets.common import CorpusBuilder, Plan
 from datasets.errors import UserError
 from datasets.filmed import FilmedCorpus
+from datasets.options import corpus_command
 from datasets.sources import describe_source
 from datasets.survey import Survey, survey
 

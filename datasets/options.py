@@ -1,7 +1,7 @@
-"""Options of a build. Standard library only, so that --help is quick."""
+"""Options of a build, and commands that carry them. Imports nothing heavy."""
 
 import dataclasses
-from collections.abc import Iterator
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,29 +10,22 @@ from datasets.errors import UserError
 from datasets.protocols import CORPORA
 from datasets.reading import needs_manual_dir
 
-_FILMED = tuple(filter(needs_manual_dir, CORPORA))
-_RANGES = {
-    "workers": (0, None),
-    "side": (16, 512),
-    "people": (1, None),
-    "clips_per_category": (1, None),
-    "seed": (0, None),
-    "after_apex": (0, None),
-}
+_IMAGE_CORPORA = tuple(filter(needs_manual_dir, CORPORA))
+_NO_IDENTITY = {"identity": False}  # the option does not change the built corpus
 
 
-def _only(*corpora: str, default: Any = None, unset: Any = None) -> Any:
-    """A field for some corpora: left at `unset` it is not given, and becomes `default` there."""
-    metadata = {"corpora": corpora, "default": unset if default is None else default}
-    return dataclasses.field(default=unset, metadata=metadata)
+def _only(*corpora: str, default: Any = None, filled_in: Any = None) -> Any:
+    """A field for some corpora; where it is left at None there, it becomes `filled_in`."""
+    metadata = {"corpora": corpora, "filled_in": filled_in}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class BuildOptions:
-    """What can be chosen about a build."""
+    """Options of a build."""
 
     per_frame: bool = False
-    """Find the landmarks on every frame, instead of on the onset frame and hold them fixed."""
+    """Find the landmarks on every frame, instead of on the onset frame alone."""
 
     side: int = 72
     """Height and width of the aligned frames, pixels, from 16 to 512."""
@@ -43,74 +36,93 @@ class BuildOptions:
     on_no_face: Literal["fail", "skip"] = "fail"
     """What to do with a clip in no frame of which a face is found."""
 
-    on_missing: Literal["fail", "skip"] = _only(*_FILMED, unset="fail")
-    """What to do with a clip of whose frames all or many are missing."""
+    on_missing: Literal["fail", "skip"] = _only(*_IMAGE_CORPORA, default="fail")
+    """What to do with a clip that lacks all or many of its frames."""
 
-    frames_in: str | None = _only(*_FILMED)
+    frames_in: str | None = _only(*_IMAGE_CORPORA)
     """Folder in --manual_dir that holds the subjects' folders, where there are several such."""
 
-    label_version: str | None = _only("casme3")
-    """casme3 only: v1 or v2, where the sheets of both are there."""
+    label_version: Literal["v1", "v2"] | None = _only("casme3")
+    """casme3 only: version of the sheet, where both are there."""
 
     after_apex: int | None = _only("casme3")
-    """casme3 only: at most so many frames after the apex are kept, since offsets are loose."""
+    """casme3 only: keep at most this many frames after the apex, since offsets are loose."""
 
-    face_models: Path | None = dataclasses.field(default=None, metadata={"identity": False})
-    """Folder that holds the two .tflite face models; without it pip fetches them once."""
+    face_models: Path | None = dataclasses.field(default=None, metadata=_NO_IDENTITY)
+    """Folder that holds the two .tflite face models; without it pip downloads them once."""
 
-    workers: int = dataclasses.field(default=0, metadata={"identity": False})
+    workers: int = dataclasses.field(default=0, metadata=_NO_IDENTITY)
     """Processes that read and align clips; 0 = one per core, 1 = no further process."""
 
-    people: int | None = _only("synthetic", default=30)
-    """synthetic only: how many people (default 30)."""
+    people: int | None = _only("synthetic", filled_in=30)
+    """synthetic only: number of people (default 30)."""
 
-    clips_per_category: int | None = _only("synthetic", default=2)
+    clips_per_category: int | None = _only("synthetic", filled_in=2)
     """synthetic only: clips of each of the five categories per person (default 2)."""
 
-    seed: int | None = _only("synthetic", default=1)
+    seed: int | None = _only("synthetic", filled_in=1)
     """synthetic only: seed of people and clips (default 1)."""
 
     def resolved(self, corpus: str) -> "BuildOptions":
-        """These options for `corpus`, defaults filled in.
+        """Returns these options for `corpus`, defaults filled in.
 
         Raises:
-          UserError: an option was given that does not apply to this corpus, or is out of range.
+          UserError: an option does not apply to this corpus, or is out of range.
         """
         changes = {}
         for field in dataclasses.fields(self):
-            corpora = field.metadata.get("corpora", CORPORA)
-            given = getattr(self, field.name) != field.default
-            if given and corpus not in corpora:
+            value, corpora = getattr(self, field.name), field.metadata.get("corpora", CORPORA)
+            if corpus not in corpora and value != field.default:
                 raise UserError(
                     f"--{field.name} is an option of {', '.join(corpora)} only, not of {corpus}."
                 )
-            if not given and corpus in corpora:
-                changes[field.name] = field.metadata.get("default", field.default)
+            if corpus in corpora and value is None:
+                changes[field.name] = field.metadata.get("filled_in")
         options = dataclasses.replace(self, **changes)
-        for told in options._out_of_range():
-            raise UserError(told)
+        options._check_ranges()
         return options
 
-    def _out_of_range(self) -> Iterator[str]:
-        for name, (least, most) in _RANGES.items():
+    def _check_ranges(self) -> None:
+        for name, least in (
+            ("workers", 0), ("people", 1), ("clips_per_category", 1), ("seed", 0), ("after_apex", 0)
+        ):  # fmt: skip
             value = getattr(self, name)
-            if value is not None and (value < least or (most is not None and value > most)):
-                allowed = f"{least} or more" if most is None else f"from {least} to {most}"
-                yield f"--{name} must be {allowed}, not {value}."
+            if value is not None and value < least:
+                raise UserError(f"--{name} must be {least} or more, not {value}.")
+        if not 16 <= self.side <= 512:
+            raise UserError(f"--side must be from 16 to 512, not {self.side}.")
         if not 1 < self.margin <= 10:
-            yield f"--margin must be more than 1 and at most 10, not {self.margin}."
+            raise UserError(f"--margin must be more than 1 and at most 10, not {self.margin}.")
         if self.label_version not in (None, "v1", "v2"):
-            yield f"--label_version must be v1 or v2, not {self.label_version}."
+            raise UserError(f"--label_version must be v1 or v2, not {self.label_version}.")
 
     @property
     def crop(self) -> Crop:
-        """How frames are aligned."""
+        """Alignment of the frames."""
         return Crop(self.per_frame, self.side, self.margin)
 
     def identity(self) -> dict[str, bool | float | int | str]:
-        """The options that change the built corpus, by name; those that do not apply left out."""
+        """Returns the options that change the built corpus, by name, without those unset."""
         return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if field.metadata.get("identity", True) and getattr(self, field.name) is not None
         }
+
+
+def corpus_command(
+    program: str, corpus: str, manual_dir: Path | str, options: BuildOptions, *further: str
+) -> str:
+    """Returns a command on an unpacked corpus, to be copied into a shell.
+
+    Args:
+      program: module, as `datasets.doctor`.
+      options: those that choose sheet, frames and face models are repeated.
+      further: arguments, already quoted.
+    """
+    chosen = {"manual_dir": manual_dir}
+    for name in ("frames_in", "label_version", "after_apex", "face_models"):
+        if getattr(options, name) is not None:
+            chosen[name] = getattr(options, name)
+    arguments = [f"--{name}={shlex.quote(str(value))}" for name, value in chosen.items()]
+    return " ".join([f"python -m {program} {corpus}", *arguments, *further])

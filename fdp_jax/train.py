@@ -66,7 +66,10 @@ def train(options: TrainOptions, protocol: Protocol, command: str) -> dict:
     keep_compiled_programs(options.compilation_cache)
     plan.write_run_files(describe_environment(plan))
     plan.remove_training_states_of_finished_folds()
-    if pending := plan.pending():
+    pending = plan.pending()
+    if finished := len(plan.tasks) - len(pending):
+        print(f"{finished} of {len(plan.tasks)} folds are finished already")
+    if pending:
         corpus = pack_clips(plan.clips)
         with clear_out_of_memory_error(), _progress_bar(plan, pending) as bar:
             for group in plan.groups(choose_folds_at_once(plan, corpus)):
@@ -80,8 +83,6 @@ def train(options: TrainOptions, protocol: Protocol, command: str) -> dict:
 def _progress_bar(plan: Plan, pending: list[FoldTask]) -> "tqdm":
     from tqdm import tqdm
 
-    if finished := len(plan.tasks) - len(pending):
-        print(f"{finished} of {len(plan.tasks)} folds are finished already")
     steps = plan.options.config.steps * sum(len(task.trainings) for task in pending)
     return tqdm(total=steps, unit="step", dynamic_ncols=True, smoothing=0)
 

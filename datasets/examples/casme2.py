@@ -1,31 +1,29 @@
 """CASME II in its official layouts.
 
-Which labels `CASME2_label_Ver_2.xls` carries is not known; here those of 2014, as in most copies.
-The rows' order and all that the public sheets do not tell (onsets, action units of most clips,
-emotions of most people) are made up.
+The labels of `CASME2_label_Ver_2.xls` are unknown; here they are those of 2014, as in most copies.
+Invented are the order of the rows and what the public sheets do not contain: onsets, the action
+units of most clips, the emotions of most people.
 """
 
-import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
-from datasets.examples.pictures import Film, write_frames
-from datasets.examples.workbooks import Table, write_workbook
+from datasets.examples.writing import draw_clips, write_frames, write_workbook
 
 _FIRST_FACE = 0
-_BEFORE_AND_AFTER = 8  # frames after the offset in the long release, which begins at frame 1
+_AFTERWARDS = 8  # frames after the offset in the long release, which begins at frame 1
 
 
-@dataclasses.dataclass(frozen=True)
-class _Clip:
+class _Clip(NamedTuple):
     subject: str
     folder: str
     emotion: str  # as of 2019
-    onset: int
+    first: int
     apex: int | str
-    offset: int
+    last: int
     units: str | int
-    name: str = ""  # in the sheet, where it is not that of the folder
-    earlier: str = ""  # emotion as of 2014, where it is another
+    name: str = ""  # in the sheet, where it differs from the folder
+    earlier: str = ""  # emotion as of 2014, where it differs
 
 
 _CLIPS = (
@@ -48,63 +46,43 @@ _CLIPS = (
     _Clip("24", "EP10_03", "surprise", 22, 26, 31, "1+15", earlier="sadness"),
     _Clip("24", "EP18_03", "sadness", 35, 40, 44, "15+17"),
 )
-_ONE_MORE = _Clip("24", "EP02_07", "disgust", 61, 91, 106, "4+10")
+_UPDATED = (*_CLIPS, _Clip("24", "EP02_07", "disgust", 61, 91, 106, "4+10"))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    frames_in: str
-    file: str
-    sheet: str
-    labels: int = 2014
-    blank_columns: bool = True
-    long: bool = False
-    one_more: bool = False
-
+_RAW, _OF_2014 = "CASME2_RAW_selected", "CASME2-coding-20140508.xlsx"
 
 LAYOUTS = {
-    "raw_selected": _Layout(
-        "CASME2_RAW_selected", "img{}.jpg", "CASME2-coding-20190701.xlsx", labels=2019
-    ),
-    "raw_selected_doubled": _Layout(
-        "CASME2_RAW_selected/CASME2_RAW_selected", "img{}.jpg", "CASME2-coding-20140508.xlsx"
-    ),
-    "raw_long": _Layout(
-        "CASME2-RAW", "img{}.jpg", "CASME2_label_Ver_2.xls", blank_columns=False, long=True
-    ),
-    "cropped": _Layout("Cropped", "reg_img{}.jpg", "CASME2-coding-20140508.xlsx"),
-    "cropped_updated": _Layout(
-        "Cropped-updated/Cropped", "reg_img{}.jpg", "CASME2-coding-updated.xlsx", one_more=True
+    "raw_selected": dict(frames_in=_RAW, sheet="CASME2-coding-20190701.xlsx", labels=2019),
+    "raw_selected_doubled": dict(frames_in=f"{_RAW}/{_RAW}", sheet=_OF_2014),
+    "raw_long": dict(frames_in="CASME2-RAW", sheet="CASME2_label_Ver_2.xls", is_long=True),
+    "cropped": dict(frames_in="Cropped", sheet=_OF_2014, file="reg_img{}.jpg"),
+    "cropped_updated": dict(
+        frames_in="Cropped-updated/Cropped",
+        sheet="CASME2-coding-updated.xlsx",
+        file="reg_img{}.jpg",
+        clips=_UPDATED,
     ),
 }
 
 
-def write(out: Path, layout: str) -> None:
-    """Writes the corpus into `out`."""
-    chosen = LAYOUTS[layout]
-    clips = (*_CLIPS, _ONE_MORE) if chosen.one_more else _CLIPS
-    people = sorted({clip.subject for clip in clips})
-    for take, clip in enumerate(clips):
-        person = _FIRST_FACE + people.index(clip.subject)
-        film = Film(person, take, clip.emotion, clip.onset, clip.offset)
-        numbers = range(1, clip.offset + _BEFORE_AND_AFTER) if chosen.long else film.numbers
-        folder = out / chosen.frames_in / f"sub{clip.subject}" / clip.folder
-        write_frames(folder, film, numbers, chosen.file)
-    tables = {"Sheet1": _rows(clips, chosen), "Sheet2": (), "Sheet3": ()}
-    write_workbook(out / chosen.sheet, tables)
-
-
-def _rows(clips: tuple[_Clip, ...], layout: _Layout) -> Table:
-    rows = [
-        ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None,
-         "Action Units", "Estimated Emotion"]
-    ]  # fmt: skip
-    for clip in clips:
-        emotion = (clip.earlier if layout.labels == 2014 else "") or clip.emotion
-        rows.append(
-            [clip.subject, clip.name or clip.folder, None, clip.onset, clip.apex, clip.offset,
-             None, clip.units, emotion]
-        )  # fmt: skip
-    if layout.blank_columns:
-        return rows
-    return [[cell for place, cell in enumerate(row) if place not in (2, 6)] for row in rows]
+def write(
+    out: Path,
+    frames_in: str,
+    sheet: str,
+    file: str = "img{}.jpg",
+    clips: tuple[_Clip, ...] = _CLIPS,
+    labels: int = 2014,
+    is_long: bool = False,
+) -> None:
+    """Writes the corpus into `out` in a layout."""
+    blank = () if is_long else (None,)  # a column without a name
+    frames = ("OnsetFrame", "ApexFrame", "OffsetFrame")
+    rows = [("Subject", "Filename", *blank, *frames, *blank, "Action Units", "Estimated Emotion")]
+    for clip, drawn in draw_clips(clips, _FIRST_FACE):
+        numbers = range(1, clip.last + _AFTERWARDS) if is_long else drawn.numbers
+        folder = out / frames_in / f"sub{clip.subject}" / clip.folder
+        write_frames(folder, drawn, numbers, file)
+        emotion = clip.emotion if labels == 2019 else clip.earlier or clip.emotion
+        name, frames = clip.name or clip.folder, (clip.first, clip.apex, clip.last)
+        rows.append((clip.subject, name, *blank, *frames, *blank, clip.units, emotion))
+    write_workbook(out / sheet, {"Sheet1": rows, "Sheet2": (), "Sheet3": ()})

@@ -3,26 +3,26 @@
 - A clip folder of the clip release has the onset of the sheet in its name, also where that cell is
   wrong.
 - The long videos hold some frames round each clip, not all of the video.
-- `extracted` counts the clips of a video from 1, in the order of the sheet, also where there is
-  only one.
-- Version 1 of the sheet differs from version 2 in the last row, which version 2 lost; what its two
-  unnamed columns hold is not known.
-- Action units, objective classes, and the frame numbers of clips without a known fault are made up.
+- `extracted` counts the clips of a video from 1, in the order of the sheet, also a single one.
+- Version 1 of the sheet has one more row than version 2, the last one, and two unnamed columns of
+  unknown meaning.
+- Invented are action units, objective classes, and the frame numbers of clips without a known
+  fault.
 """
 
-import dataclasses
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
-from datasets.examples.pictures import Film, write_depth, write_frames
-from datasets.examples.workbooks import Table, write_workbook
+from datasets.examples.writing import draw_clips, write_depth_maps, write_frames, write_workbook
 
 _FIRST_FACE = 30
 _AROUND = 4  # frames of a long video on either side of a clip
 _HEADER = ("Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion")
+_OBJECTIVE_CLASSES = {"happy": 1, "surprise": 2, "anger": 3, "disgust": 4, "fear": 5, "sad": 6}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Clip:
+class _Clip(NamedTuple):
     subject: int
     name: str
     onset: int  # this and the next two as in the sheet
@@ -30,14 +30,22 @@ class _Clip:
     offset: int
     units: str | int
     emotion: str
-    first: int | None = None  # frame, where the onset is wrong
-    last: int | None = None  # frame, where the offset is wrong
+    right_onset: int | None = None  # where the onset is wrong
+    right_offset: int | None = None  # where the offset is wrong
     missing: tuple[int, ...] = ()  # frames that no release holds
     only_v1: bool = False
 
     @property
     def video(self) -> str:
         return self.name.lower()
+
+    @property
+    def first(self) -> int:
+        return self.onset if self.right_onset is None else self.right_onset
+
+    @property
+    def last(self) -> int:
+        return self.offset if self.right_offset is None else self.right_offset
 
 
 _CLIPS = (
@@ -49,93 +57,55 @@ _CLIPS = (
     _Clip(14, "J", 120, 125, 129, 15, "sad"),
     _Clip(14, "e", 77, 81, 86, "14", "Others", missing=(81,)),
     _Clip(40, "a", 12, 16, 21, "6+12", "happy", missing=(12, 13)),
-    _Clip(40, "e", 1836, 1840, 0, "9", "disgust", last=1845),
-    _Clip(40, "e", 2394, 2398, 0, "4", "anger", last=2403),
+    _Clip(40, "e", 1836, 1840, 0, "9", "disgust", right_offset=1845),
+    _Clip(40, "e", 2394, 2398, 0, "4", "anger", right_offset=2403),
     _Clip(149, "d", 112, 83, 358, "L10", "others"),
     _Clip(149, "f", 60, 64, 69, "15+17", "sad"),
     _Clip(149, "g", 30, 30, 39, "5", "surprise"),
-    _Clip(214, "c", 25, 29, 3460, "10", "disgust", last=34),
+    _Clip(214, "c", 25, 29, 3460, "10", "disgust", right_offset=34),
     _Clip(214, "h", 52, 54, 57, "20", "fear"),
-    _Clip(216, "d", 3647, 2651, 2656, "1+2+5", "surprise", first=2647),
-    _Clip(216, "e", 0, 0, 9, "9+10", "disgust", first=1),
+    _Clip(216, "d", 3647, 2651, 2656, "1+2+5", "surprise", right_onset=2647),
+    _Clip(216, "e", 0, 0, 9, "9+10", "disgust", right_onset=1),
     _Clip(216, "k", 305, 310, 316, "17", "others", missing=(307, 308, 313)),
     _Clip(151, "a", 200, 204, 209, "12", "happy", only_v1=True),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    frames_in: str
-    kind: str  # clips, videos, or extracted
-    sheet: str = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
+_FLAT_DEPTH = (1, "b")  # a video whose depth maps lack their folder
 
 
 LAYOUTS = {
-    "clips": _Layout("Part_A_ME_clip/Part_A_ME_clip", "clips"),
-    "long": _Layout("part_A/data/part_A_split/part_A", "videos"),
-    "long_v1": _Layout("part_A/data/part_A", "videos", "cas(me)3_part_A_ME_label_JpgIndex_v1.xls"),
-    "extracted": _Layout("ME_A", "extracted"),
+    "clips": dict(frames_in="Part_A_ME_clip/Part_A_ME_clip", kind="clips"),
+    "long": dict(frames_in="part_A/data/part_A_split/part_A", kind="videos"),
+    "long_v1": dict(frames_in="part_A/data/part_A", kind="videos", is_v1=True),
+    "extracted": dict(frames_in="ME_A", kind="extracted"),
 }
-_FLAT_DEPTH = (1, "b")  # a video whose depth pictures lack their folder
 
 
-def write(out: Path, layout: str) -> None:
-    """Writes the corpus into `out`."""
-    chosen = LAYOUTS[layout]
-    is_v1 = chosen.sheet.endswith(".xls")
+def write(out: Path, frames_in: str, kind: str, is_v1: bool = False) -> None:
+    """Writes the corpus into `out` in a layout; `is_v1` chooses the version of the sheet."""
+    root, rows, counts = out / frames_in, [_HEADER], Counter()
     clips = [clip for clip in _CLIPS if is_v1 or not clip.only_v1]
-    write_clip = {"clips": _write_clip, "videos": _write_video, "extracted": _write_extracted}
-    seen: list[tuple[int, str]] = []
-    for take, clip in enumerate(clips):
-        seen.append((clip.subject, clip.name))
-        place = seen.count(seen[-1])  # within the video, from 1
-        write_clip[chosen.kind](out / chosen.frames_in, clip, _film(clip, take), place)
-    rows = _rows(clips)
-    if is_v1:
-        tables = {"Sheet1": [*rows[:1], *([*row, 0, 1] for row in rows[1:])]}
-    else:
-        tables = {"label": rows, "Sheet1": (), "Sheet3": ()}
-    if chosen.kind == "clips":
-        (out / chosen.frames_in / "video").mkdir()
-    write_workbook(out / chosen.sheet, tables)
-
-
-def _film(clip: _Clip, take: int) -> Film:
-    people = list(dict.fromkeys(clip.subject for clip in _CLIPS))
-    first = clip.onset if clip.first is None else clip.first
-    last = clip.offset if clip.last is None else clip.last
-    return Film(_FIRST_FACE + people.index(clip.subject), take, clip.emotion, first, last)
-
-
-def _write_clip(root: Path, clip: _Clip, film: Film, place: int) -> None:
-    name = f"spNo.{clip.subject}_{clip.video}_{clip.onset}"
-    _write_frames(root / "frame" / name, clip, film, film.numbers)
-    write_depth(root / "depth" / name, film.numbers)
-
-
-def _write_video(root: Path, clip: _Clip, film: Film, place: int) -> None:
-    video, numbers = root / f"spNO.{clip.subject}" / clip.video, film.around(_AROUND)
-    _write_frames(video / "color", clip, film, numbers)
-    is_flat = (clip.subject, clip.video) == _FLAT_DEPTH
-    write_depth(video if is_flat else video / "depth", numbers)
-
-
-def _write_extracted(root: Path, clip: _Clip, film: Film, place: int) -> None:
-    folder = root / f"spNO.{clip.subject}" / f"{clip.video}{place}" / "color"
-    _write_frames(folder, clip, film, film.numbers)
-
-
-def _write_frames(folder: Path, clip: _Clip, film: Film, numbers: range) -> None:
-    there = [number for number in numbers if number not in clip.missing]
-    write_frames(folder, film, there, "{}.jpg")
-
-
-def _rows(clips: list[_Clip]) -> Table:
-    classes = {"happy": 1, "surprise": 2, "anger": 3, "disgust": 4, "fear": 5, "sad": 6}
-    rows = [list(_HEADER)]
-    for clip in clips:
+    for clip, drawn in draw_clips(clips, _FIRST_FACE):
+        counts[clip.subject, clip.name] += 1
+        video = root / f"spNO.{clip.subject}" / clip.video
+        numbers = drawn.around(_AROUND) if kind == "videos" else drawn.numbers
+        if kind == "clips":
+            name = f"spNo.{clip.subject}_{clip.video}_{clip.onset}"
+            colour, depth = root / "frame" / name, root / "depth" / name
+        elif kind == "videos":
+            is_flat = (clip.subject, clip.video) == _FLAT_DEPTH
+            colour, depth = video / "color", video if is_flat else video / "depth"
+        else:
+            colour, depth = Path(f"{video}{counts[clip.subject, clip.name]}", "color"), None
+        write_frames(colour, drawn, [n for n in numbers if n not in clip.missing], "{}.jpg")
+        if depth is not None:
+            write_depth_maps(depth, numbers)
+        unnamed = (0, 1) if is_v1 else ()
         rows.append(
-            [f"spNO.{clip.subject}", clip.name, clip.onset, clip.apex, clip.offset, clip.units,
-             classes.get(clip.emotion, 7), clip.emotion]
+            (f"spNO.{clip.subject}", clip.name, clip.onset, clip.apex, clip.offset, clip.units,
+             _OBJECTIVE_CLASSES.get(clip.emotion, 7), clip.emotion, *unnamed)
         )  # fmt: skip
-    return rows
+    if kind == "clips":
+        (root / "video").mkdir()
+    tables = {"Sheet1": rows} if is_v1 else {"label": rows, "Sheet1": (), "Sheet3": ()}
+    version = "v1.xls" if is_v1 else "v2.xlsx"
+    write_workbook(out / f"cas(me)3_part_A_ME_label_JpgIndex_{version}", tables)

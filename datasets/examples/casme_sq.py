@@ -1,17 +1,16 @@
 """CAS(ME)^2 in its official layouts.
 
-`all` has the three trees of frames beside each other, the others one each. A long video of `rawpic`
-ends shortly after its last annotated expression. Only the second row of the sheet (anger1_1 of
-subject 1) and the two sheets of naming rules are as distributed; the rest is made up. The third
-sheet lists the nine stimuli.
+`all` holds the three trees of frames, the others one each. A long video of `rawpic` ends shortly
+after its last annotated expression. Only the second row of the sheet (anger1_1 of subject 1) and
+the two sheets of naming rules are as distributed; the rest is invented. The third sheet lists the
+nine stimuli.
 """
 
-import dataclasses
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
-from datasets.examples.pictures import Film, write_frames
-from datasets.examples.workbooks import write_workbook
+from datasets.examples.writing import DrawnClip, draw_clips, write_frames, write_workbook
 
 _FIRST_FACE = 20
 _AFTERWARDS = 5  # frames of a long video after its last expression
@@ -19,7 +18,7 @@ _AFTERWARDS = 5  # frames of a long video after its last expression
 _FOLDERS = (
     15, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40
 )  # number of a folder, by the sheet's subject from 1  # fmt: skip
-_STIMULI = {
+_VIDEOS = {
     "disgust1": "0101disgustingteeth",
     "disgust2": "0102eatingworms",
     "anger1": "0401girlcrashing",
@@ -29,29 +28,32 @@ _STIMULI = {
     "happy3": "0505funnyinnovations",
     "happy4": "0507climbingthewall",
     "happy5": "0508funnydunkey",
-}  # of a clip's name -> of a long video's folder
+}  # stimulus in a clip's name -> in a long video's folder
 
 
-@dataclasses.dataclass(frozen=True)
-class _Clip:
+class _Clip(NamedTuple):
     subject: int
     name: str
     emotion: str
-    onset: int
+    first: int
     apex: int
     offset: int  # as in the sheet; 0 where the apex is the end
     units: str | int
-    told: str  # by the person
+    self_report: str
     kind: str = "micro-expression"
-    has_clip: bool = True  # in `cropped` and `selectedpic`
+    has_folder: bool = True  # in `cropped` and `selectedpic`
+
+    @property
+    def last(self) -> int:
+        return self.offset or self.apex
 
     @property
     def folder(self) -> int:
         return _FOLDERS[self.subject - 1]
 
     @property
-    def stimulus(self) -> str:
-        return self.name.partition("_")[0]
+    def video(self) -> str:
+        return f"s{self.folder}/{self.folder}_{_VIDEOS[self.name.partition('_')[0]]}"
 
 
 _CLIPS = (
@@ -76,78 +78,58 @@ _CLIPS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    cropped: str = ""  # where each tree of frames lies; "" leaves it out
-    selectedpic: str = ""
-    rawpic: str = ""
-    sheet: str = "CAS(ME)^2code_final.xlsx"
-    first_sheet: str = "CASFEcode_final"
-
-
 LAYOUTS = {
-    "cropped": _Layout(cropped="cropped"),
-    "selectedpic": _Layout(
+    "cropped": dict(cropped="cropped"),
+    "selectedpic": dict(
         selectedpic="selectedpic/selectedpic",
         sheet="CAS(ME)^2code_final(Updated).xlsx",
         first_sheet="CASMEcode_final",
     ),
-    "rawpic": _Layout(rawpic="rawpic", sheet="code_final.xlsx"),
-    "all": _Layout("cropped", "selectedpic", "rawpic"),
+    "rawpic": dict(rawpic="rawpic", sheet="code_final.xlsx"),
+    "all": dict(cropped="cropped", selectedpic="selectedpic", rawpic="rawpic"),
 }
 
 
-def write(out: Path, layout: str) -> None:
-    """Writes the corpus into `out`."""
-    chosen = LAYOUTS[layout]
-    films = _films()
-    for tree, prefix in ((chosen.cropped, ""), (chosen.selectedpic, "s")):
-        for clip, film in films.items() if tree else ():
-            if clip.has_clip:
+def write(
+    out: Path,
+    cropped: str = "",
+    selectedpic: str = "",
+    rawpic: str = "",
+    sheet: str = "CAS(ME)^2code_final.xlsx",
+    first_sheet: str = "CASFEcode_final",
+) -> None:
+    """Writes the corpus into `out` in a layout.
+
+    Args:
+      cropped, selectedpic, rawpic: folders of the trees of frames; an empty one is left out.
+    """
+    drawn = dict(draw_clips(_CLIPS, _FIRST_FACE))
+    for tree, prefix in ((cropped, ""), (selectedpic, "s")):
+        for clip in _CLIPS:
+            if tree and clip.has_folder:
                 folder = out / tree / f"{prefix}{clip.folder}" / clip.name
-                write_frames(folder, film, film.numbers, "img{}.jpg")
-    if chosen.rawpic:
-        _write_videos(out / chosen.rawpic, films)
-    rules = {
-        "naming rule1": [[folder, f"s{folder}", number + 1]
-                         for number, folder in enumerate(_FOLDERS)],
-        "naming rule2": [[video[:4], stimulus] for stimulus, video in _STIMULI.items()],
-    }  # fmt: skip
-    write_workbook(out / chosen.sheet, {chosen.first_sheet: _rows()} | rules)
-
-
-def _films() -> dict[_Clip, Film]:
-    people = sorted({clip.subject for clip in _CLIPS})
-    return {
-        clip: Film(
-            _FIRST_FACE + people.index(clip.subject),
-            take,
-            clip.emotion,
-            clip.onset,
-            clip.offset or clip.apex,
-        )
-        for take, clip in enumerate(_CLIPS)
-    }
-
-
-def _write_videos(folder: Path, films: dict[_Clip, Film]) -> None:
-    """Whole long videos, from their first frame on."""
-
-    def video(clip: _Clip) -> tuple[int, str]:
-        return clip.folder, _STIMULI[clip.stimulus]
-
-    for (number, name), clips in groupby(sorted(films, key=video), key=video):
-        begun = 1
-        for film in sorted((films[clip] for clip in clips), key=lambda film: film.first):
-            end = film.last + _AFTERWARDS
-            frames = range(begun, end + 1)
-            write_frames(folder / f"s{number}" / f"{number}_{name}", film, frames, "img{:03d}.jpg")
-            begun = end + 1
-
-
-def _rows() -> list[list[int | str]]:
-    return [
-        [clip.subject, clip.name, clip.onset, clip.apex, clip.offset, clip.units, clip.emotion,
-         clip.kind, clip.told]
+                write_frames(folder, drawn[clip], drawn[clip].numbers, "img{}.jpg")
+    if rawpic:
+        _write_videos(out / rawpic, drawn)
+    rows = [
+        (clip.subject, clip.name, clip.first, clip.apex, clip.offset, clip.units, clip.emotion,
+         clip.kind, clip.self_report)
         for clip in _CLIPS
     ]  # fmt: skip
+    tables = {
+        first_sheet: rows,
+        "naming rule1": [(f, f"s{f}", number) for number, f in enumerate(_FOLDERS, start=1)],
+        "naming rule2": [(video[:4], stimulus) for stimulus, video in _VIDEOS.items()],
+    }
+    write_workbook(out / sheet, tables)
+
+
+def _write_videos(folder: Path, drawn: dict[_Clip, DrawnClip]) -> None:
+    """Writes whole long videos, from their first frame on."""
+    in_order = sorted(_CLIPS, key=lambda clip: (clip.video, clip.first))
+    for video, clips in groupby(in_order, key=lambda clip: clip.video):
+        begin = 1
+        for clip in clips:
+            end = clip.last + _AFTERWARDS + 1
+            write_frames(folder / video, drawn[clip], range(begin, end), "img{:03d}.jpg")
+            begin = end

@@ -1,32 +1,28 @@
 """SAMM in its official layouts.
 
-The official sheet's wrong offset of 013_1_9 is not public, only the right one; here the cell holds
-5793. The text of the thirteen rows of notes, inducement codes, objective classes, and the names
-and emotions of most clips are made up.
+Of 013_1_9 only the right offset is public, not the wrong one of the official sheet; here the cell
+holds 5793. Invented are the text of the thirteen rows of notes, inducement codes, objective
+classes, and the names and emotions of most clips.
 """
 
-import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
-from datasets.examples.pictures import Film, write_frames
-from datasets.examples.workbooks import Table, write_workbook
+from datasets.examples.writing import draw_clips, write_frames, write_workbook
 
 _FIRST_FACE = 10
-_NOTES = 13  # rows above the header
-_EXTRA = 3  # frames on either side of a clip where the folders are longer
 _HEADER = (
     "Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame",
     "Duration", "Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes",
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class _Clip:
+class _Clip(NamedTuple):
     name: str
     emotion: str
-    onset: int
+    first: int
     apex: int | str | None
-    offset: int
+    last: int
     units: str | int
     offset_cell: int | None = None  # where the sheet is wrong
 
@@ -54,51 +50,45 @@ _CLIPS = (
     _Clip("036_7_1", "Disgust", 420, 425, 429, "9"),
     _Clip("036_7_3", "Disgust", 2750, 2754, 2759, "10"),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    frames_in: str = "SAMM"
-    digits: int = 5  # the frame numbers are padded to so many
-    sheet: str = "SAMM_Micro_FACS_Codes_v2.xlsx"
-    notes: int = _NOTES
-    extra: int = 0
-
-
-LAYOUTS = {
-    "raw": _Layout(),
-    "no_notes": _Layout("", digits=4, sheet="SAMM_20181215_Micro_FACS_Codes_v2.xlsx", notes=0),
-    "crop": _Layout("SAMM_CROP/SAMM_CROP"),
-    "unpadded": _Layout(digits=0),
-    "longer": _Layout(extra=_EXTRA),
-}
 _MIXED = "006_3_1"  # every other file padded where the rest is not
 
 
-def write(out: Path, layout: str) -> None:
-    """Writes the corpus into `out`."""
-    chosen = LAYOUTS[layout]
-    people = sorted({clip.subject for clip in _CLIPS})
-    for take, clip in enumerate(_CLIPS):
-        person = _FIRST_FACE + people.index(clip.subject)
-        film = Film(person, take, clip.emotion, clip.onset, clip.offset, colour=False)
-        folder = out / chosen.frames_in / clip.subject / clip.name
-        numbers = film.around(chosen.extra)
-        file = f"{clip.subject}_{{:0{chosen.digits}d}}.jpg"
-        if not chosen.digits and clip.name == _MIXED:
-            write_frames(folder, film, numbers[1::2], f"{clip.subject}_{{:05d}}.jpg")
-            numbers = numbers[::2]
-        write_frames(folder, film, numbers, file)
-    write_workbook(out / chosen.sheet, {"MICRO_ONLY": _rows(chosen.notes)})
+LAYOUTS = {
+    "raw": dict(),
+    "no_notes": dict(
+        frames_in="", digits=4, sheet="SAMM_20181215_Micro_FACS_Codes_v2.xlsx", notes=0
+    ),
+    "crop": dict(frames_in="SAMM_CROP/SAMM_CROP"),
+    "unpadded": dict(digits=0),
+    "longer": dict(extra=3),
+}
 
 
-def _rows(notes: int) -> Table:
+def write(
+    out: Path,
+    frames_in: str = "SAMM",
+    digits: int = 5,
+    sheet: str = "SAMM_Micro_FACS_Codes_v2.xlsx",
+    notes: int = 13,
+    extra: int = 0,
+) -> None:
+    """Writes the corpus into `out` in a layout.
+
+    Args:
+      digits: that frame numbers are padded to.
+      notes: rows above the header.
+      extra: frames on either side of a clip.
+    """
     rows = [[f"Note {number + 1} on the coding of the micro-movements."] for number in range(notes)]
-    rows.append(list(_HEADER))
-    for clip in _CLIPS:
+    rows.append(_HEADER)
+    for clip, drawn in draw_clips(_CLIPS, _FIRST_FACE, colour=False):
+        for place, number in enumerate(drawn.around(extra)):
+            is_odd = not digits and clip.name == _MIXED and place % 2
+            file = f"{clip.subject}_{{:0{5 if is_odd else digits}d}}.jpg"
+            write_frames(out / frames_in / clip.subject / clip.name, drawn, [number], file)
         rows.append(
-            [clip.subject, clip.name, int(clip.name.split("_")[1]), clip.onset, clip.apex,
-             clip.offset_cell or clip.offset, clip.offset - clip.onset + 1, "Micro - 1/2",
-             clip.units, clip.emotion, "I", None]
+            (clip.subject, clip.name, int(clip.name.split("_")[1]), clip.first, clip.apex,
+             clip.offset_cell or clip.last, clip.last - clip.first + 1, "Micro - 1/2", clip.units,
+             clip.emotion, "I", None)
         )  # fmt: skip
-    return rows
+    write_workbook(out / sheet, {"MICRO_ONLY": rows})

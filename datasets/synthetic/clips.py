@@ -1,8 +1,7 @@
-"""Clips of the synthetic corpus: which there are, and the frames of each.
+"""Clips of the synthetic corpus and their frames.
 
 Person, resting face, pose, timing, drift, flicker, noise and distractors of clip k of a person
-come from (seed, person, k) alone; the category is dealt out over a person's k by a shuffle, so it
-is independent of all of them.
+follow from (seed, person, k). The categories of a person's clips are shuffled independently.
 """
 
 import dataclasses
@@ -12,24 +11,26 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from datasets.clip_tasks import Annotation
 from datasets.synthetic import drawing, motion
 from datasets.synthetic.people import Person, draw_person
 
 HEIGHT, WIDTH = 208, 192  # pixels, of the frames
 
+_CLIP_STREAM, _ORDER_STREAM, _HABIT_STREAM = 2, 3, 4  # of random numbers
 _HEAD_FIELDS = 3  # the last fields of a clip: sideways, up and down, roll
-_CLIP_STREAM, _DEAL_STREAM, _HABIT_STREAM = 2, 3, 4  # of the random numbers
+_HEAD_CENTRE = 0.6  # y of the point that the head rolls about, eye distances
 _NOISE = (1.0, 2.0)  # grey levels, standard deviation, drawn per clip
 _FLICKER = 0.006  # of the brightness
 _DRIFT = 0.006  # eye distances, of the head over a clip
 _ROLL = 0.002  # radians, of the head over a clip
-_TURN = np.array([0.24, 0.20])  # radians, yaw and pitch a clip is seen under, up to
-_LIGHT = 0.35  # change of the brightness over one eye distance, per clip, up to
+_TURN = np.array([0.24, 0.20])  # radians, largest yaw and pitch
+_LIGHT = 0.35  # largest change of the brightness over one eye distance
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipSpec:
-    """What names one clip; its frames follow from it alone."""
+    """A clip that is drawn when it is built; see `datasets.clip_tasks.ClipTask`."""
 
     seed: int
     person: int  # from 0
@@ -42,34 +43,53 @@ class ClipSpec:
         return f"s{self.person + 1:02d}"
 
     @property
-    def name(self) -> str:
+    def clip(self) -> str:
         """Name of the clip: s01_01, s01_02, ..."""
         return f"{self.subject}_{self.number + 1:02d}"
 
+    @property
+    def where(self) -> str:
+        """Source of the frames, for messages."""
+        return f"drawn from seed {self.seed}"
 
-@dataclasses.dataclass(frozen=True)
-class Timing:
-    """Frame numbers as a sheet gives them, and what moves."""
+    def annotation(self) -> Annotation:
+        """Returns the annotation of the clip."""
+        clip = prepare_clip(self)
+        return Annotation(
+            subject=self.subject,
+            clip=self.clip,
+            emotion=self.category,
+            objective_class="",
+            action_units="+".join(map(str, clip.units)),
+            onset=clip.onset,
+            apex=clip.apex,
+            offset=clip.offset,
+            fps=motion.FPS,
+        )
 
-    onset: int
-    apex: int
-    offset: int
-    units: tuple[int, ...]
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields the frames from onset to offset, uint8 [h, w] grey each."""
+        return prepare_clip(self).frames()
+
+    def rng(self, purpose: int) -> np.random.Generator:
+        """Returns a generator of random numbers for this clip."""
+        key = (self.seed, _CLIP_STREAM, self.person, self.number, purpose)
+        return np.random.default_rng(key)
 
 
 def clip_specs(people: int, clips_per_category: int, seed: int) -> list[ClipSpec]:
-    """All clips of a corpus, sorted by subject and name."""
+    """Returns all clips of a corpus, sorted by subject and name."""
     specs = []
     for person in range(people):
-        deal = np.repeat(list(motion.CATEGORIES), clips_per_category)
-        np.random.default_rng([seed, _DEAL_STREAM, person]).shuffle(deal)
-        specs += [ClipSpec(seed, person, k, str(category)) for k, category in enumerate(deal)]
-    return sorted(specs, key=lambda spec: (spec.subject, spec.name))
+        categories = np.repeat(list(motion.CATEGORIES), clips_per_category)
+        np.random.default_rng([seed, _ORDER_STREAM, person]).shuffle(categories)
+        specs += [ClipSpec(seed, person, k, str(name)) for k, name in enumerate(categories)]
+    return sorted(specs, key=lambda spec: (spec.subject, spec.clip))
 
 
 @functools.lru_cache(maxsize=2)
 def _face(seed: int, index: int) -> tuple[Person, np.ndarray, np.ndarray | None]:
-    """A person, the neutral picture, and how much of it the glasses cover."""
+    """A person, the neutral picture, and the cover of the glasses."""
     person = draw_person(seed, index)
     return person, drawing.draw_face(person), drawing.draw_glasses(person)
 
@@ -79,9 +99,10 @@ class Clip:
     """A clip ready to be drawn: fields over the frame, and their strengths over time.
 
     Attributes:
-      timing: onset, apex and offset, and the action units.
+      onset, apex, offset: frame numbers.
+      units: action units of the expression.
       peak: largest displacement at the apex, eye distances.
-      base: where each frame pixel lies in the neutral picture, [h, w, 2] float32 pixels.
+      base: position of each frame pixel in the neutral picture, [h, w, 2] float32 pixels.
       rigid: the same without the resting expression, for what does not follow the skin.
       fields: displacements, [f, h, w, 2] float32 pixels of the picture, the expression first.
       strengths: of each field in each frame, [n, f] float32.
@@ -91,7 +112,10 @@ class Clip:
     """
 
     spec: ClipSpec
-    timing: Timing
+    onset: int
+    apex: int
+    offset: int
+    units: tuple[int, ...]
     peak: float
     base: np.ndarray
     rigid: np.ndarray
@@ -102,46 +126,36 @@ class Clip:
     noise: float
 
     def frames(self) -> Iterator[np.ndarray]:
-        """The frames from onset to offset, uint8 [h, w] grey each."""
+        """Yields the frames from onset to offset, uint8 [h, w] grey each."""
         person, picture, glasses = _face(self.spec.seed, self.spec.person)
-        rng = np.random.default_rng([*_key(self.spec), 1])
+        rng = self.spec.rng(1)
         for strength, brightness in zip(self.strengths, self.brightness, strict=True):
-            # Backward map: small displacements make it the same as the forward one.
-            places = _moved(self.base, self.fields, strength)
-            frame = cv2.remap(picture, places, None, cv2.INTER_LINEAR,
-                              borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+            # Displacements are small, so that the backward map equals the forward one.
+            places = _displaced(self.base, self.fields, strength)
+            frame = cv2.remap(
+                picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
             if glasses is not None:
-                frame = self._put_on(glasses, drawing.glasses_tone(person), strength, frame)
+                head = slice(-_HEAD_FIELDS, None)
+                places = _displaced(self.rigid, self.fields[head], strength[head])
+                cover = cv2.remap(glasses, places, None, cv2.INTER_LINEAR).astype(np.float32) / 255
+                frame = frame + cover * (drawing.glasses_tone(person) - frame)
             lit = cv2.multiply(frame, self.light, scale=float(brightness), dtype=cv2.CV_32F)
             noise = rng.standard_normal((HEIGHT, WIDTH), np.float32)
             yield cv2.addWeighted(lit, 1.0, noise, self.noise, 0, dtype=cv2.CV_8U)
 
-    def _put_on(
-        self, glasses: np.ndarray, tone: float, strength: np.ndarray, frame: np.ndarray
-    ) -> np.ndarray:
-        """`frame` with the glasses on, which follow the head and not the skin."""
-        places = _moved(self.rigid, self.fields[-_HEAD_FIELDS:], strength[-_HEAD_FIELDS:])
-        cover = cv2.remap(glasses, places, None, cv2.INTER_LINEAR)
-        cover = cover.astype(np.float32) / 255
-        return frame + cover * (tone - frame)
 
-
-def _moved(places: np.ndarray, fields: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """`places` less the fields by their strengths."""
-    # Not a product of matrices: several processes, each with all cores for BLAS, stall each other.
-    for field, amount in zip(fields, strength, strict=True):
-        places = cv2.scaleAdd(field, -float(amount), places)
+def _displaced(places: np.ndarray, fields: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+    # Not a matrix product: several processes, each with all cores for BLAS, stall each other.
+    for field, strength in zip(fields, strengths, strict=True):
+        places = cv2.scaleAdd(field, -float(strength), places)
     return places
-
-
-def _key(spec: ClipSpec) -> tuple[int, ...]:
-    return spec.seed, _CLIP_STREAM, spec.person, spec.number
 
 
 @functools.lru_cache(maxsize=1)
 def prepare_clip(spec: ClipSpec) -> Clip:
-    """Draws all random numbers of a clip and the fields it moves by."""
-    rng = np.random.default_rng([*_key(spec), 0])
+    """Draws the random numbers of a clip and computes its displacement fields."""
+    rng = spec.rng(0)
     person, _, _ = _face(spec.seed, spec.person)
     count = int(rng.integers(motion.FRAMES[0], motion.FRAMES[1] + 1))
     curve, apex = motion.expression_curve(count, rng)
@@ -164,18 +178,18 @@ def prepare_clip(spec: ClipSpec) -> Clip:
         fields.append(motion.field(pushes, x, y))
         curves.append(strength)
     ones, zeros = np.ones_like(x), np.zeros_like(x)
-    centre = 0.6  # the head turns about a place between eyes and mouth
-    for unit, size in (((ones, zeros), _DRIFT), ((zeros, ones), _DRIFT),
-                       ((centre - y, x), _ROLL)):  # fmt: skip
-        fields.append(np.stack(unit, axis=-1))
-        curves.append(motion.wander(count, size, rng))
+    fields += [np.stack(f, axis=-1) for f in ((ones, zeros), (zeros, ones), (_HEAD_CENTRE - y, x))]
+    curves += [motion.drift(count, size, rng) for size in (_DRIFT, _DRIFT, _ROLL)]
     flicker = 1 + _FLICKER * (
         rng.uniform(0, 1) * np.sin(rng.uniform(0.2, 2.0) * np.arange(count) + rng.uniform(0, 6.28))
         + rng.normal(0, 0.4, count)
     )
     return Clip(
         spec=spec,
-        timing=Timing(onset, onset + apex, onset + count - 1, units),
+        onset=onset,
+        apex=onset + apex,
+        offset=onset + count - 1,
+        units=units,
         peak=peak,
         base=(rigid - drawing.EYE_DISTANCE * rest).astype(np.float32),
         rigid=rigid.astype(np.float32),
@@ -188,14 +202,14 @@ def prepare_clip(spec: ClipSpec) -> Clip:
 
 
 def _light(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A clip's own light: brightness and a slope over the face, [h, w] float32 factors."""
+    """Brightness of a clip with a slope over the face, [h, w] float32 factors."""
     slope_x, slope_y = rng.uniform(-_LIGHT, _LIGHT, 2)
     slope = np.tanh(slope_x * x) + np.tanh(slope_y * (y - 0.6))
     return (rng.uniform(0.7, 0.95) * np.maximum(1 + slope, 0.2)).astype(np.float32)
 
 
 def _pose(rng: np.random.Generator) -> np.ndarray:
-    """Where the frame's pixels lie in the neutral picture, [h, w, 2]."""
+    """Position of the frame's pixels in the neutral picture, [h, w, 2]."""
     scale, angle = rng.uniform(0.80, 0.92), rng.uniform(-0.12, 0.12)
     shift = rng.uniform(-5, 5, 2)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)

@@ -1,8 +1,7 @@
-"""A drawn neutral face: one grey picture per person, from numbers alone.
+"""Drawing of neutral faces: one grey picture per person, from numbers alone.
 
-The head is a relief (an ellipsoid with nose, sockets, brow ridge, cheeks, lips and chin on it)
-lit from one side; eyes, brows, lips, hair and beard are painted on it at twice the size
-and brought down, so that edges are smooth. Neither TFDS nor any file is needed.
+The head is a relief (an ellipsoid with nose, sockets, brow ridge, cheeks, lips and chin) lit from
+one side. Eyes, brows, lips, hair and beard are painted on it at twice the size and scaled down.
 
 Axes: h w pixels; points are xy in eye distances (see `people`).
 """
@@ -19,44 +18,36 @@ SIDE = 256  # pixels, of the picture
 EYE_DISTANCE = 68.0  # pixels
 ORIGIN = np.array([128.0, 118.0])  # pixel midway between the eyes
 
-_FINE = 2  # the picture is painted this many times larger
-_SUBPIXEL = 4  # bits of the fixed-point coordinates that OpenCV draws with
+_SCALE = 2  # of the canvas over the picture
+_FRACTION_BITS = 4  # of OpenCV's fixed-point coordinates
+_SIDES = (-1, 1)
 
 
 def to_pixels(points: np.ndarray) -> np.ndarray:
-    """Points [..., 2] in eye distances as pixels of the picture."""
+    """Converts points [..., 2] from eye distances to pixels of the picture."""
     return np.asarray(points) * EYE_DISTANCE + ORIGIN
 
 
 class _Canvas:
-    """A grey picture in float32 at `_FINE` times the size, painted through soft masks."""
+    """A float32 grey picture at `_SCALE` times the size, painted through soft masks."""
 
     def __init__(self, person: Person):
-        self.size = SIDE * _FINE
+        self.size = SIDE * _SCALE
         self.picture = np.empty((self.size, self.size), np.float32)
         self.rng = np.random.default_rng(person.texture_seed)
 
-    def fixed(self, points: np.ndarray) -> np.ndarray:
-        pixels = (to_pixels(points) + 0.5) * _FINE - 0.5
-        return np.round(pixels * 2**_SUBPIXEL).astype(np.int32)
-
-    def polygon(self, points: np.ndarray, soft: float = 0.0) -> np.ndarray:
+    def polygon(self, points: np.ndarray, blur: float = 0.0) -> np.ndarray:
+        """Mask from 0 to 1 of a filled polygon, blurred by `blur` eye distances."""
         mask = np.zeros((self.size, self.size), np.uint8)
-        cv2.fillPoly(mask, [self.fixed(points)], 255, cv2.LINE_AA, _SUBPIXEL)
-        return self.soften(mask, soft)
+        cv2.fillPoly(mask, [_fixed(points)], 255, cv2.LINE_AA, _FRACTION_BITS)
+        return _blurred(mask, blur)
 
-    def line(self, points: np.ndarray, width: float, soft: float = 0.0, closed=False):
+    def line(self, points: np.ndarray, width: float, blur: float, closed=False) -> np.ndarray:
+        """Mask from 0 to 1 of a line, `width` eye distances wide."""
         mask = np.zeros((self.size, self.size), np.uint8)
-        thickness = max(1, round(width * EYE_DISTANCE * _FINE))
-        cv2.polylines(mask, [self.fixed(points)], closed, 255, thickness, cv2.LINE_AA, _SUBPIXEL)
-        return self.soften(mask, soft)
-
-    def soften(self, mask: np.ndarray, soft: float) -> np.ndarray:
-        """A mask from 0 to 1, blurred by `soft` eye distances."""
-        sigma = soft * EYE_DISTANCE * _FINE
-        if sigma > 0.3:
-            mask = cv2.GaussianBlur(mask, (0, 0), sigma)
-        return mask.astype(np.float32) / 255
+        thickness = max(1, round(width * EYE_DISTANCE * _SCALE))
+        cv2.polylines(mask, [_fixed(points)], closed, 255, thickness, cv2.LINE_AA, _FRACTION_BITS)
+        return _blurred(mask, blur)
 
     def paint(self, mask: np.ndarray, tone: float | np.ndarray, strength: float = 1.0) -> None:
         self.picture += (tone - self.picture) * (mask * strength)
@@ -64,26 +55,59 @@ class _Canvas:
     def darken(self, mask: np.ndarray, amount: float) -> None:
         self.picture *= 1 - amount * mask
 
+    def fill(self, points: np.ndarray, blur: float, tone: float | np.ndarray) -> None:
+        self.paint(self.polygon(points, blur), tone)
+
+    def shade(self, points: np.ndarray, blur: float, amount: float) -> None:
+        self.darken(self.polygon(points, blur), amount)
+
+    def stroke(self, points: np.ndarray, width: float, blur: float, amount: float) -> None:
+        self.darken(self.line(points, width, blur), amount)
+
     def noise(self, sigma_x: float, sigma_y: float) -> np.ndarray:
-        """Blurred noise of unit deviation; sigmas in eye distances."""
-        # Drawn on a grid where the blur is about one cell wide, then enlarged: the same look as
-        # blurring at full size, and quick.
-        cells = [
-            max(4, round(self.size / max(1.0, sigma * EYE_DISTANCE * _FINE)))
-            for sigma in (sigma_y, sigma_x)
-        ]
+        """Smooth noise of unit deviation; sigmas in eye distances."""
+        # A coarse grid that is enlarged looks like blurred noise and is much faster.
+        sigmas = np.array([sigma_y, sigma_x]) * EYE_DISTANCE * _SCALE
+        cells = [max(4, round(self.size / max(1.0, sigma))) for sigma in sigmas.tolist()]
         coarse = self.rng.standard_normal(cells, np.float32)
         full = cv2.resize(coarse, (self.size, self.size), interpolation=cv2.INTER_CUBIC)
         return full / full.std()
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    """Canvas coordinates of points, in OpenCV's fixed-point format."""
+    pixels = (to_pixels(points) + 0.5) * _SCALE - 0.5
+    return np.round(pixels * 2**_FRACTION_BITS).astype(np.int32)
+
+
+def _blurred(mask: np.ndarray, blur: float) -> np.ndarray:
+    sigma = blur * EYE_DISTANCE * _SCALE
+    if sigma > 0.3:
+        mask = cv2.GaussianBlur(mask, (0, 0), sigma)
+    return mask.astype(np.float32) / 255
+
+
+def _scaled_down(picture: np.ndarray) -> np.ndarray:
+    small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.round(cv2.GaussianBlur(small, (0, 0), 0.6)).astype(np.uint8)
 
 
 def _down(points: np.ndarray, by: float) -> np.ndarray:
     return points + np.array([0, by])
 
 
+def _curve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.stack([x, y], axis=1)
+
+
+def _between(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Polygon between two curves that run in the same direction."""
+    return np.concatenate([one, other[::-1]])
+
+
 def _ellipse(x: float, y: float, rx: float, ry: float, points: int = 48) -> np.ndarray:
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
-    return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1)
+    return _curve(x + rx * np.cos(angle), y + ry * np.sin(angle))
 
 
 @functools.lru_cache(maxsize=1)
@@ -123,43 +147,36 @@ def _shading(person: Person) -> np.ndarray:
 
 
 def draw_face(person: Person) -> np.ndarray:
-    """The neutral face, uint8 [SIDE, SIDE], grey; see `to_pixels` for where things lie."""
+    """Draws the neutral face, uint8 [SIDE, SIDE]; `to_pixels` converts its points."""
     canvas = _Canvas(person)
     _paint_surroundings(canvas, person)
     _paint_skin(canvas, person)
-    for sign in (-1, 1):
+    for sign in _SIDES:
         _paint_eye(canvas, person, sign)
         _paint_brow(canvas, person, sign)
     _paint_nose(canvas, person)
     _paint_mouth(canvas, person)
-    _paint_beard(canvas, person)
-    _paint_hair(canvas, person)
-    return _brought_down(np.clip(canvas.picture, 4, 250))
-
-
-def _brought_down(picture: np.ndarray) -> np.ndarray:
-    small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return np.round(cv2.GaussianBlur(small, (0, 0), 0.6)).astype(np.uint8)
+    if person.beard != "none":
+        _paint_beard(canvas, person)
+    if person.hair_style != "bald":
+        _paint_hair(canvas, person)
+    return _scaled_down(np.clip(canvas.picture, 4, 250))
 
 
 def _paint_surroundings(canvas: _Canvas, person: Person) -> None:
     canvas.picture[:] = person.background
     canvas.picture += 8 * canvas.noise(0.6, 0.6)
-    w, chin = person.head_half_width, person.chin_y
+    w, top = person.head_half_width, person.skull_y
     if person.hair_style in ("long", "curly"):
-        bottom = chin - 0.1 if person.hair_style == "long" else 0.5
-        back = _ellipse(
-            0, (person.skull_y + bottom) / 2 - 0.1, w + 0.22, (bottom - person.skull_y) / 2 + 0.3
-        )
-        canvas.paint(canvas.polygon(back, 0.03), 0.8 * person.hair_tone)
+        bottom = person.chin_y - 0.1 if person.hair_style == "long" else 0.5
+        back = _ellipse(0, (top + bottom) / 2 - 0.1, w + 0.22, (bottom - top) / 2 + 0.3)
+        canvas.fill(back, 0.03, 0.8 * person.hair_tone)
     neck = np.array([(-0.62, 1.0), (0.62, 1.0), (0.7, 2.1), (1.9, 2.6), (-1.9, 2.6), (-0.7, 2.1)])
-    canvas.paint(canvas.polygon(neck, 0.04), 0.62 * person.skin)
+    canvas.fill(neck, 0.04, 0.62 * person.skin)
     collar = np.array([(-2.4, 2.5), (-0.75, 1.92), (0, 2.25), (0.75, 1.92), (2.4, 2.5)])
-    canvas.paint(canvas.polygon(collar, 0.02), person.clothes)
-    for sign in (-1, 1):
-        canvas.paint(
-            canvas.polygon(_ellipse(sign * (w + 0.03), 0.22, 0.13, 0.3), 0.02), 0.75 * person.skin
-        )
+    canvas.fill(collar, 0.02, person.clothes)
+    for sign in _SIDES:
+        canvas.fill(_ellipse(sign * (w + 0.03), 0.22, 0.13, 0.3), 0.02, 0.75 * person.skin)
 
 
 def _paint_skin(canvas: _Canvas, person: Person) -> None:
@@ -167,48 +184,39 @@ def _paint_skin(canvas: _Canvas, person: Person) -> None:
     grain = 0.5 * canvas.noise(0.012, 0.012) + 0.5 * canvas.noise(0.05, 0.05)
     grain += 0.8 * canvas.noise(0.25, 0.25)
     skin = person.skin * shading * (1 + person.texture * grain)
-    canvas.paint(canvas.polygon(people.head_outline(person), 0.015), skin)
+    canvas.fill(people.head_outline(person), 0.015, skin)
     for _ in range(person.freckles):
         x, y, size = canvas.rng.uniform((-0.8, 0.1, 0.008), (0.8, 0.8, 0.02))
-        canvas.darken(canvas.polygon(_ellipse(x, y, size, size, 10)), 0.25)
-    if canvas.rng.uniform() < 0.5:
+        canvas.shade(_ellipse(x, y, size, size, 10), 0.0, 0.25)
+    if canvas.rng.uniform() < 0.5:  # a mole
         x, y = canvas.rng.uniform((-0.8, 0.2), (0.8, 1.3))
-        canvas.darken(canvas.polygon(_ellipse(x, y, 0.025, 0.025, 12), 0.006), 0.5)
-    for sign in (-1, 1):
-        fold = np.array([
-            (sign * 0.95 * person.nose_half_width, person.nose_tip_y + 0.05),
-            (sign * 0.47, person.nose_tip_y + 0.22),
-            (sign * (person.mouth_half_width + 0.12), person.mouth_y - 0.02),
-        ])  # fmt: skip
-        canvas.darken(canvas.line(fold, 0.03, 0.03), 1.4 * person.folds)
+        canvas.shade(_ellipse(x, y, 0.025, 0.025, 12), 0.006, 0.5)
+    tip, mouth = person.nose_tip_y, person.mouth_half_width + 0.12
+    for sign in _SIDES:
+        x = np.array([0.95 * person.nose_half_width, 0.47, mouth])
+        fold = _curve(sign * x, np.array([tip + 0.05, tip + 0.22, person.mouth_y - 0.02]))
+        canvas.stroke(fold, 0.03, 0.03, 1.4 * person.folds)
     for row in (-0.62, -0.76):
-        wrinkle = np.stack(
-            [np.linspace(-0.5, 0.5, 9), row - 0.03 * np.cos(np.linspace(-2, 2, 9))], axis=1
-        )
-        canvas.darken(canvas.line(wrinkle, 0.015, 0.02), 0.7 * person.folds)
+        wrinkle = _curve(np.linspace(-0.5, 0.5, 9), row - 0.03 * np.cos(np.linspace(-2, 2, 9)))
+        canvas.stroke(wrinkle, 0.015, 0.02, 0.7 * person.folds)
 
 
 def _paint_eye(canvas: _Canvas, person: Person, sign: int) -> None:
     upper, lower = people.lid_curves(person, sign)
-    opening = np.concatenate([upper, lower[::-1]])
-    canvas.darken(canvas.polygon(_down(opening * (1, 1.5), -0.02), 0.07), 0.22)  # socket
+    opening = _between(upper, lower)
+    canvas.shade(_down(opening * (1, 1.5), -0.02), 0.07, 0.22)  # socket
     mask = canvas.polygon(opening)
-    white = min(235.0, 0.72 * person.skin + 75) * (0.75 + 0.25 * person.ambient)
-    canvas.paint(mask, white)
-    iris_y = 0.2 * (person.eye_lower - person.eye_upper)
-    radius = 0.115
+    canvas.paint(mask, min(235.0, 0.72 * person.skin + 75) * (0.75 + 0.25 * person.ambient))
+    iris_y, radius = 0.2 * (person.eye_lower - person.eye_upper), 0.115
     for r, tone in ((radius, 0.6 * person.iris), (0.85 * radius, person.iris), (0.45 * radius, 8)):
-        disc = canvas.polygon(_ellipse(sign * 0.5, iris_y, r, r), 0.006)
-        canvas.paint(disc * mask, tone)
-    shine = canvas.polygon(
-        _ellipse(sign * 0.5 + 0.05 * np.sign(person.light[0]), iris_y - 0.04, 0.022, 0.022, 12)
-    )
-    canvas.paint(shine * mask, 245)
+        canvas.paint(canvas.polygon(_ellipse(sign * 0.5, iris_y, r, r), 0.006) * mask, tone)
+    shine_x = sign * 0.5 + 0.05 * np.sign(person.light[0])
+    canvas.paint(canvas.polygon(_ellipse(shine_x, iris_y - 0.04, 0.022, 0.022, 12)) * mask, 245)
     canvas.darken(canvas.line(upper, 0.06, 0.025) * mask, 0.5)  # shadow of the lid
-    canvas.darken(canvas.line(upper, 0.028, 0.008), 0.75)  # lashes
-    canvas.darken(canvas.line(lower, 0.012, 0.01), 0.3)
-    canvas.darken(canvas.line(_down(upper[2:-1], -0.06), 0.015, 0.012), 0.3)  # crease
-    canvas.darken(canvas.line(_down(lower[3:-3], 0.09), 0.02, 0.03), 0.2)
+    canvas.stroke(upper, 0.028, 0.008, 0.75)  # lashes
+    canvas.stroke(lower, 0.012, 0.01, 0.3)
+    canvas.stroke(_down(upper[2:-1], -0.06), 0.015, 0.012, 0.3)  # crease
+    canvas.stroke(_down(lower[3:-3], 0.09), 0.02, 0.03, 0.2)
 
 
 def _paint_brow(canvas: _Canvas, person: Person, sign: int) -> None:
@@ -216,9 +224,7 @@ def _paint_brow(canvas: _Canvas, person: Person, sign: int) -> None:
     t = (x - 0.2) / 0.7
     half = 0.5 * person.brow_thickness * np.minimum(1, 2.2 * (1.02 - t)) * (0.7 + 0.3 * (t > 0.1))
     middle = people.brow_line(person, x)
-    shape = np.concatenate(
-        [np.stack([sign * x, middle - half], 1), np.stack([sign * x, middle + half], 1)[::-1]]
-    )
+    shape = _between(_curve(sign * x, middle - half), _curve(sign * x, middle + half))
     mask = canvas.polygon(shape, 0.012)
     hairs = np.clip(0.85 + 0.25 * canvas.noise(0.02, 0.006), 0, 1)
     canvas.paint(mask * hairs, person.brow_tone, 0.9)
@@ -226,68 +232,51 @@ def _paint_brow(canvas: _Canvas, person: Person, sign: int) -> None:
 
 def _paint_nose(canvas: _Canvas, person: Person) -> None:
     tip, wing = person.nose_tip_y, person.nose_half_width
-    canvas.darken(canvas.polygon(_ellipse(0, tip + 0.2, 0.7 * wing, 0.05), 0.035), 0.25)
-    for sign in (-1, 1):
-        hole = _ellipse(sign * 0.45 * wing, tip + 0.12, 0.27 * wing, 0.035)
-        canvas.darken(canvas.polygon(hole, 0.012), 0.7)
-        angle = np.linspace(-1.2, 1.3, 15)
-        crease = np.stack(
-            [sign * (0.66 * wing + 0.34 * wing * np.cos(angle)), tip + 0.06 + 0.11 * np.sin(angle)],
-            axis=1,
-        )
-        canvas.darken(canvas.line(crease, 0.018, 0.014), 0.42)
+    canvas.shade(_ellipse(0, tip + 0.2, 0.7 * wing, 0.05), 0.035, 0.25)
+    angle = np.linspace(-1.2, 1.3, 15)
+    crease_x, crease_y = (
+        0.66 * wing + 0.34 * wing * np.cos(angle),
+        tip + 0.06 + 0.11 * np.sin(angle),
+    )
+    for sign in _SIDES:
+        canvas.shade(_ellipse(sign * 0.45 * wing, tip + 0.12, 0.27 * wing, 0.035), 0.012, 0.7)
+        canvas.stroke(_curve(sign * crease_x, crease_y), 0.018, 0.014, 0.42)
 
 
 def _paint_mouth(canvas: _Canvas, person: Person) -> None:
     top, line, bottom = people.mouth_curves(person)
-    canvas.darken(
-        canvas.polygon(np.concatenate([top, line[::-1]]), 0.012), person.lip_darkness + 0.08
-    )
-    canvas.darken(
-        canvas.polygon(np.concatenate([line, bottom[::-1]]), 0.015), 0.75 * person.lip_darkness
-    )
-    shine = _ellipse(
-        0,
-        person.mouth_y + 0.55 * person.lip_lower,
-        0.4 * person.mouth_half_width,
-        0.2 * person.lip_lower,
-    )
+    canvas.shade(_between(top, line), 0.012, person.lip_darkness + 0.08)
+    canvas.shade(_between(line, bottom), 0.015, 0.75 * person.lip_darkness)
+    width, height = person.mouth_half_width, person.lip_lower
+    shine = _ellipse(0, person.mouth_y + 0.55 * height, 0.4 * width, 0.2 * height)
     canvas.paint(canvas.polygon(shine, 0.03), person.skin, 0.25)
-    canvas.darken(canvas.line(line, 0.022, 0.008), 0.68)
-    canvas.darken(canvas.line(_down(bottom[10:-10], 0.05), 0.04, 0.035), 0.3)
+    canvas.stroke(line, 0.022, 0.008, 0.68)
+    canvas.stroke(_down(bottom[10:-10], 0.05), 0.04, 0.035, 0.3)
     for corner in (line[0], line[-1]):
-        canvas.darken(canvas.polygon(_ellipse(*corner, 0.03, 0.025, 12), 0.015), 0.45)
+        canvas.shade(_ellipse(*corner, 0.03, 0.025, 12), 0.015, 0.45)
 
 
 def _paint_beard(canvas: _Canvas, person: Person) -> None:
-    if person.beard == "none":
-        return
     top, _, bottom = people.mouth_curves(person)
-    tip, mouth = person.nose_tip_y, person.mouth_y
     hairs = np.clip(0.8 + 0.3 * canvas.noise(0.008, 0.03), 0, 1)
     x = top[:, 0] * 1.12
-    moustache = np.concatenate(
-        [top * (1.12, 1), np.stack([x, np.full(len(x), tip + 0.25)], 1)[::-1] * (0.8, 1)]
-    )
-    masks = [canvas.polygon(moustache, 0.02)]
+    below_nose = _curve(x, np.full(len(x), person.nose_tip_y + 0.25)) * (0.8, 1)
+    masks = [canvas.polygon(_between(top * (1.12, 1), below_nose), 0.02)]
     if person.beard != "moustache":
         jaw = people.head_outline(person)
-        jaw = jaw[(jaw[:, 1] > mouth - 0.45)]
+        jaw = jaw[(jaw[:, 1] > person.mouth_y - 0.45)]
         area = canvas.polygon(jaw * (0.98, 1), 0.06)
         face = canvas.polygon(_ellipse(0, 0.45, 0.72, 0.78), 0.08)
-        lips = canvas.polygon(np.concatenate([top, bottom[::-1]]), 0.01)
+        lips = canvas.polygon(_between(top, bottom), 0.01)
         masks.append(area * (1 - face) * (1 - lips))
         masks.append(canvas.polygon(_ellipse(0, person.chin_y - 0.2, 0.4, 0.24), 0.05) * (1 - lips))
     strength = 0.35 if person.beard == "stubble" else 0.8
-    canvas.paint(
-        np.maximum.reduce(masks) * hairs, min(person.hair_tone, person.skin - 40), strength
-    )
+    tone = min(person.hair_tone, person.skin - 40)
+    canvas.paint(np.maximum.reduce(masks) * hairs, tone, strength)
 
 
 def _paint_hair(canvas: _Canvas, person: Person) -> None:
     style, w = person.hair_style, person.head_half_width
-    if style == "bald":
-        return
     outline = people.head_outline(person) * (1.06, 1.06)
     cap = outline[outline[:, 1] < 0.1]
     cap = cap[np.argsort(np.arctan2(cap[:, 0], -cap[:, 1]))]  # left to right over the top
@@ -300,41 +289,33 @@ def _paint_hair(canvas: _Canvas, person: Person) -> None:
         line += 0.22 * np.abs(x / w + 0.35) - 0.05
     if style == "curly":
         line += 0.05 * np.sin(14 * x)
-    front = np.stack([x, np.minimum(line, side)], axis=1)
-    ends = np.array([(1.05 * w, side), (-1.05 * w, side)])
-    shape = np.concatenate([cap, ends[:1], front, ends[1:]])
-    streaks = canvas.noise(0.012, 0.2) if style != "curly" else canvas.noise(0.05, 0.05)
+    front = _curve(x, np.minimum(line, side))
+    shape = np.concatenate([cap, [(1.05 * w, side)], front, [(-1.05 * w, side)]])
+    streaks = canvas.noise(0.05, 0.05) if style == "curly" else canvas.noise(0.012, 0.2)
     broad = canvas.noise(0.3, 0.3)
-    tone = person.hair_tone * (1 + 0.13 * streaks + 0.10 * broad) + 5
-    canvas.paint(canvas.polygon(shape, 0.025), tone)
+    canvas.fill(shape, 0.025, person.hair_tone * (1 + 0.13 * streaks + 0.10 * broad) + 5)
 
 
 def draw_glasses(person: Person) -> np.ndarray | None:
-    """How much of each pixel the glasses cover, uint8 [SIDE, SIDE], 255 = all; None without.
+    """Returns the cover of each pixel, uint8 [SIDE, SIDE], 255 = all; None without glasses.
 
-    Apart from the face, since they do not follow the skin. See `glasses_tone`.
+    Glasses are drawn apart from the face, since they do not follow the skin.
     """
     if person.glasses == "none":
         return None
     canvas = _Canvas(person)
-    power = 2 if person.glasses == "round" else 5  # a superellipse: the higher, the squarer
+    exponent = 1.0 if person.glasses == "round" else 0.4  # of a superellipse
     angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-    cos, sin = np.cos(angle), np.sin(angle)
-    ring = np.stack(
-        [
-            0.37 * np.sign(cos) * np.abs(cos) ** (2 / power),
-            0.29 * np.sign(sin) * np.abs(sin) ** (2 / power),
-        ],
-        axis=1,
-    )
+    cos, sin = (np.sign(wave) * np.abs(wave) ** exponent for wave in (np.cos(angle), np.sin(angle)))
+    ring = _curve(0.37 * cos, 0.29 * sin)
     masks = [canvas.line(np.array([(-0.13, 0.0), (0, -0.03), (0.13, 0.0)]), 0.03, 0.004)]
-    for sign in (-1, 1):
+    for sign in _SIDES:
         masks.append(canvas.line(ring + np.array([sign * 0.5, 0.05]), 0.03, 0.004, closed=True))
         arm = np.array([(sign * 0.87, 0.0), (sign * (person.head_half_width + 0.05), -0.05)])
         masks.append(canvas.line(arm, 0.03, 0.006))
-    return _brought_down(255 * np.maximum.reduce(masks))
+    return _scaled_down(255 * np.maximum.reduce(masks))
 
 
 def glasses_tone(person: Person) -> float:
-    """Grey level of the glasses' frame."""
+    """Returns the grey level of the glasses' frame."""
     return 25.0 if person.skin > 90 else 215.0

@@ -1,12 +1,10 @@
 """The embedded corpus `synthetic`: drawn faces with micro-expressions; see `datasets/README.md`.
 
-Nothing is downloaded but the face models, and nothing read: the frames are drawn (`drawing`,
-`motion`, `clips`) and then pass through the same detector and alignment as those of any corpus.
+The drawn frames pass through the same face detector and alignment as those of any corpus.
 """
 
 from datasets.common import CorpusBuilder, Plan
-from datasets.synthetic import clips
-from datasets.synthetic.tasks import DrawnClip
+from datasets.synthetic.clips import clip_specs
 
 
 class Builder(CorpusBuilder):
@@ -15,7 +13,7 @@ class Builder(CorpusBuilder):
     name = "synthetic"
 
     def plan(self) -> Plan:
-        """Every clip that follows from the options."""
+        """Returns every clip that follows from the options."""
         options = self.build_options
-        specs = clips.clip_specs(options.people, options.clips_per_category, options.seed)
-        return Plan(tasks=tuple(map(DrawnClip, specs)), label_version="synthetic 1")
+        specs = clip_specs(options.people, options.clips_per_category, options.seed)
+        return Plan(tasks=tuple(specs), label_version="synthetic 1")

@@ -359,7 +359,7 @@ def test_the_command_writes_the_same_bytes_and_tells_what_comes_next(examples, t
     out = tmp_path / "my corpus"
     told = run_module("datasets.example", "casme_sq", f"--out={out}", "--layout=selectedpic").stdout
     assert _contents(out) == _contents(examples["casme_sq", "selectedpic"])
-    assert "img557.jpg ... img608.jpg (52 pictures)" in told
+    assert "img557.jpg ... img608.jpg (52 frames)" in told
     assert "... 4 more folders" in told
     assert f"python -m datasets.doctor casme_sq --manual_dir='{out}'\n" in told
     assert f"python -m datasets.build casme_sq --manual_dir='{out}' --data_dir=data\n" in told
@@ -387,7 +387,7 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     write_example("smic", tmp_path / "mine", "long")  # an empty one is not
     before = _contents(tmp_path)
-    with pytest.raises(UserError, match=r"mine holds something already; .*--out=DIR"):
+    with pytest.raises(UserError, match=r"mine is not empty; .*--out=DIR"):
         write_example("smic", tmp_path / "mine", "long")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file is a file; .*--out=DIR"):

@@ -5,8 +5,7 @@ import shlex
 
 import pytest
 
-from datasets.examples.pictures import Film, write_frames
-from datasets.examples.workbooks import write_workbook
+from datasets.examples.writing import DrawnClip, write_frames, write_workbook
 from tests.conftest import ROOT
 from tests.helpers.docs_pages import commands_of, follow, run_python
 from tests.helpers.tiny import TINY_OPTIONS
@@ -31,8 +30,8 @@ def draw(folder):
     for person in range(3):
         for take, emotion in enumerate(EMOTIONS):
             subject, clip = f"p{person + 1:02d}", f"{emotion.lower()}_1"
-            film = Film(person, 3 * person + take, emotion, FIRST, LAST)
-            write_frames(folder / "raw" / subject / clip, film, film.numbers, "frame_{:05d}.jpg")
+            drawn = DrawnClip(person, 3 * person + take, emotion, FIRST, LAST)
+            write_frames(folder / "raw" / subject / clip, drawn, drawn.numbers, "frame_{:05d}.jpg")
             rows.append([subject, clip, FIRST, APEX, LAST, emotion])
     write_workbook(folder / "mine.xlsx", {"clips": rows})
 
