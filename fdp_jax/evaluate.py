@@ -10,9 +10,9 @@ from fdp_jax.clips import Clips
 from fdp_jax.config import TrainConfig
 from fdp_jax.input_pipeline import GREY_WEIGHTS, Batch, PackedClips
 from fdp_jax.losses import dynamic_image_loss
+from fdp_jax.metrics.auxiliary_tasks import dynamic_image_levels, rank_levels
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.models.fdp import Outputs
-from fdp_jax.reporting.auxiliary import dynamic_image_levels, rank_levels
 from fdp_jax.splits import Fold
 from fdp_jax.train_step import eval_step
 
@@ -107,9 +107,9 @@ def train_set_metrics(
         metrics["acc"] = float((arrays["probabilities"].argmax(axis=1) == labels).mean())
     if "dic_mse" in arrays:
         images = dynamic_image_levels(arrays["target"], arrays["dic_mse"])
-        metrics["dic_mse"] = images.mse
-        metrics["best_constant_image"] = images.best_constant_image
+        metrics["dic_mse"] = images["mse"]
+        metrics["best_constant_image"] = images["best_constant_image"]
     if "rank_scores" in arrays:
         ranks = rank_levels(arrays["rank_scores"], rank_slope)
-        metrics["rank_loss"], metrics["kendall_tau"] = ranks.loss, ranks.kendall_tau
+        metrics["rank_loss"], metrics["kendall_tau"] = ranks["loss"], ranks["kendall_tau"]
     return metrics

@@ -1,4 +1,4 @@
-"""JSON files of a work directory: whole, with numbers that are numbers, of the kinds expected."""
+"""Reads JSON files of a work directory, with finite numbers and checked types."""
 
 import json
 import math
@@ -9,22 +9,22 @@ Kind = type | list | dict
 
 
 def read(path: Path) -> object:
-    """The content of a file.
+    """Returns the content of a file.
 
     Raises:
       OSError: it cannot be read.
-      ValueError: it is torn, or holds NaN, infinity, or a number too large for a float.
+      ValueError: it is incomplete, or has NaN, infinity, or a number too large for a float.
     """
     return parse(path.read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> object:
-    """As `read`, of what stands in a file."""
+    """Returns the content of a JSON text; raises ValueError as `read` does."""
     return json.loads(text, parse_constant=_refuse, parse_float=_finite)
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(f"it holds {name}")
+    raise ValueError(f"it has {name}")
 
 
 def _finite(digits: str) -> float:
@@ -33,18 +33,20 @@ def _finite(digits: str) -> float:
 
 
 def wrong_in(content: object, kind: Kind) -> str | None:
-    """The first entry that is of another kind, in words; None where all are as they should be.
+    """Returns the first entry of another type, in words; None if all types match.
 
     Args:
       content: of a file.
-      kind: a type; a list with the kind of all entries; or a dict of the kinds by name, in which
-        a name that ends in `?` may be missing or null, and beside which there may be others.
+      kind: a type; a list with the kind of every entry; or a dict of kinds by name. A name that
+        ends in `?` may be missing or null, `*` is every name, and other names are allowed.
     """
     return next(_wrong(content, kind, "its content"), None)
 
 
 def _wrong(value: object, kind: Kind, name: str) -> Iterator[str]:
     if isinstance(kind, dict) and isinstance(value, dict):
+        if "*" in kind:
+            kind = dict.fromkeys(value, kind["*"])
         for key, inner in kind.items():
             entry = value.get(key.rstrip("?"))
             if entry is not None or not key.endswith("?"):

@@ -1,4 +1,4 @@
-"""How pages are filled in: every text is escaped, and a name that is not there is an error."""
+"""Jinja templates: every text is escaped, and an undefined name is an error."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def environment_of(folder: Path) -> "jinja2.Environment | None":
-    """Jinja's environment for the templates in a folder; None where jinja2 is not installed."""
+    """Returns the environment for a folder of templates; None if jinja2 is not installed."""
     try:
         import jinja2
     except ModuleNotFoundError:

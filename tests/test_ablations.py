@@ -226,7 +226,7 @@ def test_without_recognition_the_dynamic_images_levels_are_the_headline(tmp_path
     clips = random_clips(people=2, corpora=("left", "right"), split="corpora")
     report = train_and_report(tmp_path, tiny(ablate="no_mer"), seeds=(0, 1), clips=clips)
     table = PredictionTable.read(tmp_path / "predictions.csv")
-    assert len(table) == 24 and not table.recognises
+    assert len(table) == 24 and not table.has_predictions
     by_seed = [table.dic_mse[table.seed == seed].mean() for seed in (0, 1)]
     assert report["dic_mse"] == pytest.approx(np.mean(by_seed))
     assert report["spread"]["dic_mse"] == pytest.approx(np.std(by_seed, ddof=1))
@@ -234,15 +234,15 @@ def test_without_recognition_the_dynamic_images_levels_are_the_headline(tmp_path
     of_left = table.dic_mse[np.array(table.dataset) == "left"].mean()
     assert report["per_dataset"][0]["dic_mse"] == pytest.approx(of_left)
     levels = report["auxiliary"]["dynamic_image"]
-    headline = summary_text(report, tmp_path).split("\n\n")[1]
-    values = [line.split()[-1] for line in headline.splitlines()[1:]]
-    assert f"Dynamic image, MSE    {report['dic_mse']:.4g} (sd " in headline
+    headline = summary_text(report, tmp_path).split("\n\n")[2]
+    values = [line.split()[-2] for line in headline.splitlines()[3:]]
+    assert f"{report['dic_mse']:.4g} (sd " in headline
     assert values == [
         f"{levels[level]:.4g}"
         for level in ("best_constant_image", "best_constant_value", "own_mean")
     ]
     for text in (summary_text(report, tmp_path), (tmp_path / "report.md").read_text()):
-        assert "UF1" not in text and "Guessing" not in text
+        assert "UF1" not in text and "Chance level" not in text
 
 
 def no_predictions(**changes):
@@ -261,7 +261,7 @@ def test_a_table_without_predictions_reads_back(tmp_path):
         "samm,3class,last,0,006,006,x,a,,,,0.25", "samm,3class,last,0,006,006,y,b,,,,0.5",
     ]  # fmt: skip
     table = PredictionTable.read(path)
-    assert not table.recognises and not table.right.any()
+    assert not table.has_predictions and not table.correct.any()
     assert table.prediction == ("", "") and np.isnan(table.probabilities).all()
     table.write(tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()
@@ -271,9 +271,9 @@ def test_a_table_without_predictions_reads_back(tmp_path):
     ("row", "words"),
     [
         ("x,a,a,0.75,0.25,0.25", "some rows have a prediction and some have none"),
-        ("x,a,a,,,0.25", "no number"),
+        ("x,a,a,,,0.25", "not a number"),
         ("x,a,,0.75,0.25,0.25", "has the prediction ''"),
-        ("x,a,a,0.75,,0.25", "no number"),
+        ("x,a,a,0.75,,0.25", "not a number"),
     ],
 )
 def test_either_all_predictions_are_empty_or_none(tmp_path, row, words):
@@ -286,7 +286,7 @@ def test_either_all_predictions_are_empty_or_none(tmp_path, row, words):
 
 def test_folds_with_and_without_predictions_are_not_pooled():
     other = no_predictions(fold="007", clips=["z", "w"], probabilities=[[1, 0], [0, 1]])
-    assert other.recognises
+    assert other.has_predictions
     with pytest.raises(UserError, match=r"some have none.*--ablate"):
         pool([no_predictions(), other])
 

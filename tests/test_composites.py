@@ -19,7 +19,7 @@ from fdp_jax import corpora
 from fdp_jax.clips import load_clips
 from fdp_jax.options import parse_train_options
 from fdp_jax.report import summary_text, write_report
-from fdp_jax.reporting.workdir import read_workdir
+from fdp_jax.reporting.results import read_workdir
 from fdp_jax.splits import make_folds
 from fdp_jax.train import _show_progress
 from tests.helpers.tiny import make_tiny_plan, random_clips, train_plan

@@ -97,6 +97,6 @@ def test_the_command_trains_several_seeds_and_rules_in_one_run(data_dir, tmp_pat
     assert "fold 1/2 s01, seed 1" in done.stderr and "fold 2/2 s01, seed 0" in done.stderr
     assert sorted(path.name for path in tmp_path.glob("seed_*")) == ["seed_0", "seed_1"]
     assert "mean over seeds 0 and 1" in done.stdout
-    assert "test-best is OPTIMISTIC" in done.stdout and "the best of 2 looks" in done.stdout
+    assert "test-best is OPTIMISTIC" in done.stdout and "the best of 2 evaluations" in done.stdout
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["select"] == "last" and len(report["runs"]) == 6

@@ -1,1 +1,1 @@
-"""From the table of predictions to every number, and what a number is worth; without jax."""
+"""Prediction tables, scores, and their uncertainty. Imports no jax."""

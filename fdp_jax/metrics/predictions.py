@@ -1,14 +1,14 @@
-"""The prediction table: one row per test clip, the only thing that scores are computed from.
+"""The prediction table: one row per test clip, from which all scores are computed.
 
-Columns: dataset, protocol, select, seed, fold, subject, clip, label,
-prediction, one `p_<class>` per class, dic_mse. `label` and `prediction` are class names. Where the
-recognition module is ablated `prediction` and every `p_<class>` are empty, in all rows; where the
-dynamic-image module is, `dic_mse`. Floats are written with `repr`, the shortest text that reads
-back to the same bits.
+Columns: dataset, protocol, select, seed, fold, subject, clip, label, prediction, one `p_<class>`
+per class, dic_mse. `label` and `prediction` are class names. Without the recognition module
+(ablated), `prediction` and every `p_<class>` are empty in all rows; without the dynamic-image
+module, `dic_mse` is. Floats are written with `repr`, so they read back to the same bits.
 """
 
 import csv
 import io
+import itertools
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -20,17 +20,13 @@ import numpy as np
 from datasets.errors import UserError
 from fdp_jax.files import write_atomically
 
-TEXT_COLUMNS = ("dataset", "protocol", "select", "fold", "subject", "clip", "label", "prediction")
-_BEFORE_CLASSES = (
-    "dataset", "protocol", "select", "seed", "fold", "subject", "clip", "label", "prediction",
-)  # fmt: skip
-_AFTER_CLASSES = "dic_mse"
-_PREFIX = "p_"
+_KEYS = ("dataset", "protocol", "select", "seed", "fold", "subject", "clip", "label", "prediction")
+_ARRAYS = ("seed", "probabilities", "dic_mse")
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionTable:
-    """A table of n clips and m classes; columns of text are tuples of length n."""
+    """A table of n clips and m classes; text columns are tuples of length n."""
 
     classes: tuple[str, ...]
     dataset: tuple[str, ...]
@@ -41,9 +37,9 @@ class PredictionTable:
     subject: tuple[str, ...]
     clip: tuple[str, ...]
     label: tuple[str, ...]
-    prediction: tuple[str, ...]  # empty texts where there is none
-    probabilities: np.ndarray  # float64 [n, m], NaN where there are none
-    dic_mse: np.ndarray  # float64 [n], NaN where there is none
+    prediction: tuple[str, ...]  # empty strings without the recognition module
+    probabilities: np.ndarray  # float64 [n, m], NaN without the recognition module
+    dic_mse: np.ndarray  # float64 [n], NaN without the dynamic-image module
 
     def __len__(self) -> int:
         return len(self.clip)
@@ -64,21 +60,23 @@ class PredictionTable:
         probabilities: np.ndarray | None,
         dic_mse: np.ndarray | None = None,
     ) -> "PredictionTable":
-        """The table of one fold of n clips; the prediction is the most probable class.
+        """Returns the table of one fold with n clips; the prediction is the most probable class.
 
         Args:
           datasets, subjects, clips, labels: text [n]; labels are class names.
-          probabilities: float [n, m], or None where the recognition module is ablated.
-          dic_mse: float [n], or None where the dynamic-image module is ablated.
+          probabilities: float [n, m], or None without the recognition module.
+          dic_mse: float [n], or None without the dynamic-image module.
 
         Raises:
-          ValueError: shapes that do not fit, or a label outside `classes`.
+          ValueError: shapes that do not match, or a label outside `classes`.
         """
         n, m = len(clips), len(classes)
-        recognises = probabilities is not None
-        probabilities = (
-            np.asarray(probabilities, dtype=np.float64) if recognises else np.full((n, m), np.nan)
-        )
+        prediction = ("",) * n
+        if probabilities is not None:
+            probabilities = np.asarray(probabilities, dtype=np.float64)
+            prediction = tuple(classes[k] for k in probabilities.argmax(axis=1))
+        else:
+            probabilities = np.full((n, m), np.nan)
         dic_mse = np.full(n, np.nan) if dic_mse is None else np.asarray(dic_mse, dtype=np.float64)
         if probabilities.shape != (n, m) or dic_mse.shape != (n,):
             raise ValueError(
@@ -98,80 +96,75 @@ class PredictionTable:
             subject=tuple(subjects),
             clip=tuple(clips),
             label=tuple(labels),
-            prediction=tuple(classes[index] for index in probabilities.argmax(axis=1))
-            if recognises
-            else ("",) * n,
+            prediction=prediction,
             probabilities=probabilities,
             dic_mse=dic_mse,
         )
 
     @property
-    def recognises(self) -> bool:
-        """Whether there are predictions: not where the recognition module is ablated."""
+    def has_predictions(self) -> bool:
+        """Whether the network had a recognition module."""
         return "" not in self.prediction
 
     @property
-    def right(self) -> np.ndarray:
+    def correct(self) -> np.ndarray:
         """bool [n]: whether the prediction is the label."""
         return np.array([a == b for a, b in zip(self.label, self.prediction, strict=True)], bool)
 
     @property
-    def people(self) -> list[tuple[str, str]]:
-        """Everyone as (corpus, subject), sorted: two corpora may use one name."""
+    def subjects(self) -> list[tuple[str, str]]:
+        """Every (corpus, subject), sorted: two corpora may share a subject's name."""
         return sorted(set(zip(self.dataset, self.subject, strict=True)))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "PredictionTable":
-        """The table of the rows with these indices, in that order."""
+        """Returns the table of the rows with these indices, in that order."""
         rows = np.asarray(rows, dtype=np.int64)
-        columns = {name: tuple(getattr(self, name)[row] for row in rows) for name in TEXT_COLUMNS}
-        arrays = {name: getattr(self, name)[rows] for name in ("seed", "probabilities", "dic_mse")}
-        return PredictionTable(classes=self.classes, **columns, **arrays)
+        columns = {}
+        for name in _columns():
+            column = getattr(self, name)
+            columns[name] = column[rows] if name in _ARRAYS else tuple(column[k] for k in rows)
+        return PredictionTable(classes=self.classes, **columns)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes the table as CSV, atomically. Raises UserError where that is not possible."""
+        """Writes the table as CSV, atomically. Raises UserError if the file cannot be written."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(_header(self.classes))
-        for row in range(len(self)):
-            names = [getattr(self, name)[row] for name in _BEFORE_CLASSES]
-            names[_BEFORE_CLASSES.index("seed")] = str(int(self.seed[row]))
-            numbers = [*self.probabilities[row], self.dic_mse[row]]
-            writer.writerow([*names, *("" if math.isnan(x) else repr(float(x)) for x in numbers)])
+        keys = zip(*(getattr(self, name) for name in _KEYS), strict=True)
+        numbers = np.column_stack([self.probabilities, self.dic_mse]).tolist()
+        for names, values in zip(keys, numbers, strict=True):
+            writer.writerow([*names, *("" if math.isnan(x) else repr(x) for x in values)])
         write_atomically(path, text.getvalue())
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "PredictionTable":
-        """Reads a table that `write` wrote.
+        """Reads a table written by `write`.
 
         Raises:
-          UserError: the file is missing, cut short or edited; the sentence names it.
+          UserError: the file is missing, truncated or edited; the message names it.
         """
         path = Path(path)
+        way_out = "remove the folder of its fold and train that fold again"
         try:
             text = path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'}):"
-                f" {_WAY_OUT}."
-            ) from error
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise UserError(f"{path} cannot be read ({reason}): {way_out}.") from error
         try:
             return _parse(text)
         except (ValueError, csv.Error) as error:
             raise UserError(
-                f"{path} is not a prediction table as written ({error}): {_WAY_OUT}."
+                f"{path} is not a valid prediction table ({error}): {way_out}."
             ) from error
 
 
-_WAY_OUT = "remove the folder of its fold and train that fold again"
-
-
 def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
-    """One table of all rows, in the order given.
+    """Returns one table of all rows, in the order given.
 
     Raises:
-      UserError: no table, tables of differing classes, some with and some without predictions, or
-        the same clip twice. A clip is the same when corpus, subject and name agree (CASME II uses
-        one name for clips of several subjects), within one seed and selection rule.
+      UserError: no table, tables with different classes, some with and some without predictions,
+        or a clip that occurs twice within one seed and selection rule. Clips are identified by
+        corpus, subject and name (CASME II uses one name for clips of several subjects).
     """
     tables = list(tables)
     if not tables:
@@ -182,88 +175,90 @@ def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
                 f"Folds {tables[0].fold[:1]} and {table.fold[:1]} were trained on different"
                 " classes: use one work directory per protocol."
             )
-    if len({table.recognises for table in tables if len(table)}) > 1:
+    if len({table.has_predictions for table in tables if len(table)}) > 1:
         raise UserError(
             "Some folds have predictions and some have none: use one work directory per --ablate."
         )
-    first_fold: dict[tuple, str] = {}
-    for table in tables:
-        for row, fold in enumerate(table.fold):
-            key = (
-                table.dataset[row], table.select[row], int(table.seed[row]),
-                table.subject[row], table.clip[row],
-            )  # fmt: skip
-            if key in first_fold:
-                raise UserError(
-                    f"Clip {table.clip[row]} of subject {table.subject[row]} was predicted twice"
-                    f" (folds {first_fold[key]} and {fold}): remove one of the two fold folders."
-                )
-            first_fold[key] = fold
     merged = {}
-    for field in fields(PredictionTable)[1:]:
-        parts = [getattr(table, field.name) for table in tables]
-        if field.name in TEXT_COLUMNS:
-            merged[field.name] = tuple(value for part in parts for value in part)
-        else:
-            merged[field.name] = np.concatenate(parts)
-    return PredictionTable(classes=tables[0].classes, **merged)
+    for name in _columns():
+        parts = [getattr(table, name) for table in tables]
+        join = np.concatenate if name in _ARRAYS else _chained
+        merged[name] = join(parts)
+    pooled = PredictionTable(classes=tables[0].classes, **merged)
+    _check_unique(pooled)
+    return pooled
+
+
+def _chained(parts: list[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(itertools.chain.from_iterable(parts))
+
+
+def _check_unique(table: PredictionTable) -> None:
+    fold_of: dict[tuple, str] = {}
+    keys = zip(
+        table.dataset, table.select, table.seed.tolist(), table.subject, table.clip, strict=True
+    )
+    for key, fold in zip(keys, table.fold, strict=True):
+        if key in fold_of:
+            raise UserError(
+                f"Clip {key[-1]} of subject {key[-2]} was predicted twice (folds {fold_of[key]}"
+                f" and {fold}): remove one of the two fold folders."
+            )
+        fold_of[key] = fold
+
+
+def _columns() -> list[str]:
+    return [field.name for field in fields(PredictionTable) if field.name != "classes"]
 
 
 def _header(classes: Sequence[str]) -> list[str]:
-    return [*_BEFORE_CLASSES, *(_PREFIX + name for name in classes), _AFTER_CLASSES]
+    return [*_KEYS, *(f"p_{name}" for name in classes), "dic_mse"]
 
 
 def _parse(text: str) -> PredictionTable:
-    """CSV text -> table. Raises ValueError that says what is wrong and in which line."""
-    # The writer ends every row with a line feed, so a file without one was cut short.
-    if not text.endswith("\n"):
+    """Returns the table in a CSV text. Raises ValueError with the row and what is wrong."""
+    if not text.endswith("\n"):  # the writer ends every row with a line feed
         raise ValueError("its last line is cut short" if text else "it is empty")
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    middle = header[len(_BEFORE_CLASSES) : -1]
-    classes = tuple(name.removeprefix(_PREFIX) for name in middle)
+    classes = tuple(name.removeprefix("p_") for name in header[len(_KEYS) : -1])
     if header != _header(classes) or not classes or len(set(classes)) != len(classes):
         raise ValueError("its header is not the expected one")
-    parsed = [_parse_row(row, classes, number) for number, row in enumerate(rows, start=2)]
-    prediction = _BEFORE_CLASSES.index("prediction")
-    if len({row[prediction] == "" for row in parsed}) > 1:
+    numbers = []
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"row {number} has {len(row)} cells")
+        try:
+            numbers.append(_numbers(dict(zip(header, row, strict=True)), classes))
+        except ValueError as error:
+            raise ValueError(f"row {number} has {error}") from None
+    columns = {name: tuple(row[k] for row in rows) for k, name in enumerate(_KEYS)}
+    if len({name == "" for name in columns["prediction"]}) > 1:
         raise ValueError("some rows have a prediction and some have none")
-    start = len(_BEFORE_CLASSES)
-    columns = {
-        name: tuple(row[column] for row in parsed)
-        for column, name in enumerate(_BEFORE_CLASSES)
-        if name != "seed"
-    }
-    numbers = [row[start:] for row in parsed]
-    table = np.array(numbers, dtype=np.float64).reshape(len(rows), len(classes) + 1)
+    values = np.array(numbers, dtype=np.float64).reshape(len(rows), len(classes) + 1)
     return PredictionTable(
         classes=classes,
-        seed=np.array([row[_BEFORE_CLASSES.index("seed")] for row in parsed], dtype=np.int64),
-        probabilities=table[:, :-1].copy(),
-        dic_mse=table[:, -1].copy(),
-        **columns,
+        probabilities=values[:, :-1].copy(),
+        dic_mse=values[:, -1].copy(),
+        **columns | {"seed": np.array([int(seed) for seed in columns["seed"]], dtype=np.int64)},
     )
 
 
-def _parse_row(row: list[str], classes: tuple[str, ...], number: int) -> list:
-    """One row's cells with seed as int and the numbers as floats, checked."""
-    start = len(_BEFORE_CLASSES)
-    if len(row) != start + len(classes) + 1:
-        raise ValueError(f"row {number} has {len(row)} cells")
-    cells = dict(zip(_BEFORE_CLASSES, row, strict=False))
-    recognises = any([cells["prediction"], *row[start:-1]])
-    for column in ("label", "prediction") if recognises else ("label",):
-        if cells[column] not in classes:
-            raise ValueError(f"row {number} has the {column} {cells[column]!r}, which is no class")
+def _numbers(row: dict[str, str], classes: Sequence[str]) -> list[float]:
+    """Returns the probabilities and dic_mse of a row. Raises ValueError with the wrong cell."""
+    cells = [row[f"p_{name}"] for name in classes]
+    predicted = any([row["prediction"], *cells])
+    for column in ("label", "prediction") if predicted else ("label",):
+        if row[column] not in classes:
+            raise ValueError(f"the {column} {row[column]!r}, which is not a class")
     try:
-        seed = int(cells["seed"])
-        probabilities = [float(cell) if recognises else math.nan for cell in row[start:-1]]
-        dic_mse = float(row[-1]) if row[-1] else math.nan
+        int(row["seed"])
+        probabilities = [float(cell) if predicted else math.nan for cell in cells]
+        dic_mse = float(row["dic_mse"] or "nan")
     except ValueError:
-        raise ValueError(f"row {number} has a cell that is no number") from None
-    if recognises and not all(math.isfinite(value) for value in probabilities):
-        raise ValueError(f"row {number} has a probability that is not finite")
-    # Ties are left to the writer; anything else means that one of the cells was changed.
-    if recognises and probabilities[classes.index(cells["prediction"])] != max(probabilities):
-        raise ValueError(f"row {number} predicts a class that is not its most probable one")
-    cells["seed"] = seed
-    return [*cells.values(), *probabilities, dic_mse]
+        raise ValueError("a cell that is not a number") from None
+    if predicted and not all(math.isfinite(value) for value in probabilities):
+        raise ValueError("a probability that is not finite")
+    # A tie may be resolved either way; otherwise the prediction is the most probable class.
+    if predicted and probabilities[classes.index(row["prediction"])] != max(probabilities):
+        raise ValueError("a prediction that is not its most probable class")
+    return [*probabilities, dic_mse]

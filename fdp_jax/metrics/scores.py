@@ -1,21 +1,17 @@
-"""The scores of a pooled prediction table (paper section 4.1.2, Eq. 9 and 10).
+"""Scores of a pooled prediction table (paper section 4.1.2, Eq. 9 and 10).
 
-Everything here is a pure function of true labels, predicted labels and the list of classes, and is
-meant for the table pooled over all folds: a mean of per-fold scores is another, wrong number.
+Scores are computed from the table pooled over all folds; a mean of per-fold scores is a different
+number. The paper reports "F1" without saying which one, so both are computed: UF1, the unweighted
+mean of the per-class F1 scores (macro F1), and the F1 weighted by the clips of each true class.
 
-The paper prints "F1" and does not say which. Both readings are computed: UF1, the unweighted mean
-of the per-class F1 (macro F1), and the F1 weighted by the number of true clips of each class.
-
-A class without any true clip has no recall. It is left out of UF1 and UAR (a zero would punish a
-model for a class that nobody could be right about) and named in `Scores.classes_without_clips`.
-Axes: true classes are rows (i), predicted classes are columns (j).
+A class without a true clip has no recall. UF1 and UAR leave it out (counting it as zero would
+penalise every model), and `Scores.classes_without_clips` names it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn import metrics as sk
 
 SCORE_NAMES = ("acc", "uf1", "weighted_f1", "uar", "war")
 
@@ -33,12 +29,12 @@ class Scores:
     war: float
     per_class_recall: dict[str, float | None]  # None: the class has no true clip
     per_class_f1: dict[str, float | None]
-    confusion_matrix: np.ndarray  # int64 [i, j]
+    confusion_matrix: np.ndarray  # int64 [true, predicted]
     classes_without_clips: tuple[str, ...]
 
 
 def score(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> Scores:
-    """All scores of `n` clips at once.
+    """Returns the scores of n clips.
 
     Args:
       labels: the true class name of each clip, [n].
@@ -48,112 +44,81 @@ def score(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[s
     Raises:
       ValueError: no clips, lengths that differ, a repeated class, or a name outside `classes`.
     """
-    true, _ = _indices(labels, predictions, classes)
-    return Scores(
-        classes=tuple(classes),
-        n_clips=len(true),
-        acc=accuracy(labels, predictions, classes),
-        uf1=uf1(labels, predictions, classes),
-        weighted_f1=weighted_f1(labels, predictions, classes),
-        uar=uar(labels, predictions, classes),
-        war=war(labels, predictions, classes),
-        per_class_recall=per_class_recall(labels, predictions, classes),
-        per_class_f1=per_class_f1(labels, predictions, classes),
-        confusion_matrix=confusion_matrix(labels, predictions, classes),
-        classes_without_clips=classes_without_clips(labels, classes),
-    )
-
-
-def accuracy(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> float:
-    """Share of clips that are right. Arguments and errors as in `score`."""
-    true, predicted = _indices(labels, predictions, classes)
-    return float(sk.accuracy_score(true, predicted))
-
-
-def uf1(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> float:
-    """Unweighted F1, also called macro F1: mean of F1 over the classes that have a true clip."""
-    true, predicted = _indices(labels, predictions, classes)
-    present = np.unique(true)
-    return float(sk.f1_score(true, predicted, labels=present, average="macro", zero_division=0))
-
-
-def weighted_f1(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> float:
-    """Mean of F1 over the classes, each weighted by its number of true clips."""
-    true, predicted = _indices(labels, predictions, classes)
-    present = np.unique(true)
-    return float(sk.f1_score(true, predicted, labels=present, average="weighted", zero_division=0))
-
-
-def uar(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> float:
-    """Unweighted average recall (Eq. 9), over the classes that have a true clip."""
-    true, predicted = _indices(labels, predictions, classes)
-    present = np.unique(true)
-    return float(sk.recall_score(true, predicted, labels=present, average="macro"))
-
-
-def war(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]) -> float:
-    """Weighted average recall (Eq. 10). With one label per clip it equals the accuracy."""
-    true, predicted = _indices(labels, predictions, classes)
-    present = np.unique(true)
-    return float(sk.recall_score(true, predicted, labels=present, average="weighted"))
-
-
-def per_class_recall(
-    labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]
-) -> dict[str, float | None]:
-    """Class name -> recall, in the order of `classes`; None where a class has no true clip."""
-    true, predicted = _indices(labels, predictions, classes)
-    present = np.unique(true)
-    recalls = sk.recall_score(true, predicted, labels=present, average=None)
-    return _by_class(present, recalls, classes)
-
-
-def per_class_f1(
-    labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]
-) -> dict[str, float | None]:
-    """Class name -> F1, as `per_class_recall`; UF1 is the mean of those that are there."""
-    true, predicted = _indices(labels, predictions, classes)
-    present = np.unique(true)
-    found = sk.f1_score(true, predicted, labels=present, average=None, zero_division=0)
-    return _by_class(present, found, classes)
-
-
-def _by_class(
-    present: np.ndarray, values: np.ndarray, classes: Sequence[str]
-) -> dict[str, float | None]:
-    found = {int(index): float(value) for index, value in zip(present, values, strict=True)}
-    return {name: found.get(index) for index, name in enumerate(classes)}
-
-
-def confusion_matrix(
-    labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]
-) -> np.ndarray:
-    """int64 [i, j]: the number of clips of true class i that were called class j."""
-    true, predicted = _indices(labels, predictions, classes)
-    matrix = sk.confusion_matrix(true, predicted, labels=np.arange(len(classes)))
-    return matrix.astype(np.int64)
-
-
-def classes_without_clips(labels: Sequence[str], classes: Sequence[str]) -> tuple[str, ...]:
-    """The classes that no clip truly has, in the order of `classes`."""
-    there = set(labels)
-    return tuple(name for name in classes if name not in there)
-
-
-def _indices(
-    labels: Sequence[str], predictions: Sequence[str], classes: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Names -> class indices int64 [n], [n], checked."""
     if len(labels) != len(predictions):
         raise ValueError(f"{len(labels)} labels but {len(predictions)} predictions")
     if not len(labels):
         raise ValueError("no clips to score")
-    place = {name: index for index, name in enumerate(classes)}
-    if len(place) != len(classes):
+    if len(set(classes)) != len(classes):
         raise ValueError(f"a class is listed twice: {list(classes)}")
-    strange = sorted((set(labels) | set(predictions)) - set(place))
-    if strange:
-        raise ValueError(f"not a class: {strange} (classes: {list(classes)})")
-    true = np.array([place[name] for name in labels], dtype=np.int64)
-    predicted = np.array([place[name] for name in predictions], dtype=np.int64)
-    return true, predicted
+    if unknown := sorted({*labels, *predictions} - set(classes)):
+        raise ValueError(f"not a class: {unknown} (classes: {list(classes)})")
+    index_of = {name: index for index, name in enumerate(classes)}
+    true = np.array([index_of[name] for name in labels])
+    predicted = np.array([index_of[name] for name in predictions])
+    matrix = confusion_matrices(true, predicted, len(classes))
+    recall, f1 = recall_and_f1(matrix)
+    return Scores(
+        classes=tuple(classes),
+        n_clips=len(labels),
+        **{name: float(value) for name, value in score_matrices(matrix).items()},
+        per_class_recall=_by_class(classes, recall),
+        per_class_f1=_by_class(classes, f1),
+        confusion_matrix=matrix,
+        classes_without_clips=tuple(
+            name for name, clips in zip(classes, matrix.sum(axis=1), strict=True) if not clips
+        ),
+    )
+
+
+def _by_class(classes: Sequence[str], values: np.ndarray) -> dict[str, float | None]:
+    return {
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(classes, values, strict=True)
+    }
+
+
+def confusion_matrices(labels: np.ndarray, predictions: np.ndarray, m: int) -> np.ndarray:
+    """Returns int64 [..., true, predicted], one matrix per set of predictions of the same clips.
+
+    Args:
+      labels: int [n], the true class of each clip.
+      predictions: int [..., n], the predicted class of each clip.
+      m: number of classes.
+    """
+    cells = (labels * m + predictions).reshape(-1, len(labels))
+    offsets = np.arange(len(cells))[:, None] * m * m
+    counts = np.bincount((cells + offsets).ravel(), minlength=len(cells) * m * m)
+    return counts.reshape(*predictions.shape[:-1], m, m)
+
+
+def recall_and_f1(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns recall and F1 of each class, float64 [..., m]; NaN for a class without a true clip.
+
+    Args:
+      matrices: int [..., true, predicted], clip counts.
+    """
+    correct = np.diagonal(matrices, axis1=-2, axis2=-1)
+    true, predicted = matrices.sum(axis=-1), matrices.sum(axis=-2)
+    clips = np.where(true > 0, true, np.nan)
+    return correct / clips, 2 * correct / (clips + predicted)
+
+
+def score_matrices(matrices: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns each score of `SCORE_NAMES`, float64 [...], of confusion matrices with clips.
+
+    UAR is Eq. 9. WAR (Eq. 10) equals the accuracy because every clip has exactly one label.
+
+    Args:
+      matrices: int [..., true, predicted], clip counts.
+    """
+    recall, f1 = recall_and_f1(matrices)
+    true = matrices.sum(axis=-1)
+    n_clips = true.sum(axis=-1)
+    acc = np.trace(matrices, axis1=-2, axis2=-1) / n_clips
+    return {
+        "acc": acc,
+        "uf1": np.nanmean(f1, axis=-1),
+        "weighted_f1": np.nansum(f1 * true, axis=-1) / n_clips,
+        "uar": np.nanmean(recall, axis=-1),
+        "war": acc,
+    }

@@ -5,13 +5,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from datasets.errors import UserError
-from fdp_jax.metrics.bootstrap import DRAWS, Resampling, interval
+from fdp_jax.metrics.statistics import DRAWS, percentile_interval, resample_subjects
 from fdp_jax.paper.catalogue import RunSpec, experiment
 from fdp_jax.paper.running import Result
-from fdp_jax.reporting import selection
-from fdp_jax.reporting.comparison import compare
-from fdp_jax.reporting.comparison_text import p_text
-from fdp_jax.reporting.words import listing, rule_name
+from fdp_jax.reporting.comparison import compare, p_text
+from fdp_jax.reporting.formatting import auxiliary_summary, listing, rule_name, selection_notes
 
 SCORES = "UF1 is macro F1, wF1 the F1 weighted by clips, UAR the mean recall."
 AUXILIARY = (
@@ -74,7 +72,7 @@ def _optimism(found: Sequence[Result]) -> list[str]:
     several = len({result.report["dataset"] for result in found}) > 1
     told = {}
     for result in found:
-        warning, *levels = selection.sentences(result.report) or [""]
+        warning, *levels = selection_notes(result.report) or [""]
         corpus = f"{result.report['dataset']}: " if several else ""
         told |= dict.fromkeys([warning, *(corpus + level for level in levels)])
     return [sentence for sentence in told if sentence]
@@ -116,9 +114,9 @@ def levels(results: Sequence[Result]) -> list[str]:
         image, rank = (result.report["auxiliary"][part] for part in ("dynamic_image", "rank"))
         images += [image] if image else []
         ranks += [rank] if rank else []
-        for part in (image, rank):
+        for task, part in (("dynamic_image", image), ("rank", rank)):
             if part and part["verdict"] != "learnt":
-                told.setdefault(part["words"], []).append(result.run.name)
+                told.setdefault(auxiliary_summary(task, part), []).append(result.run.name)
     constants = []
     if images:
         constants.append(
@@ -140,7 +138,7 @@ def _unseen_only(results: Sequence[Result]) -> list[str]:
         result.run.name
         for result in trained(results)
         if result.report["auxiliary"]["rank"]
-        and (result.report.get("training_people") or {}).get("kendall_tau") is None
+        and (result.report.get("train_set_metrics") or {}).get("kendall_tau") is None
     ]
     return [
         f"tau seen is empty for {listing(without)}: the people trained on are scored at the last "
@@ -203,13 +201,13 @@ def _less_error(full: list[dict], other: list[dict]) -> tuple[float, list[float]
     clips = {p["subject"]: p["n_clips"] for p in full}
     if errors[0].keys() != errors[1].keys() or None in [*errors[0].values(), *errors[1].values()]:
         return None
-    people = Resampling.of([("", subject) for subject in clips])
-    names = [subject for _, subject in people.people]
+    names = sorted(clips)
+    draws = resample_subjects([("", name) for name in names])
     weights = np.array([clips[name] for name in names])
     less = np.array([errors[1][name] - errors[0][name] for name in names])
-    drawn = people.weights @ (weights * less) / (people.weights @ weights)
-    found = interval(drawn)
-    pair = [found.low, found.high] if people.says_something else None
+    pair = None
+    if draws is not None:
+        pair = percentile_interval(draws @ (weights * less) / (draws @ weights))
     return float(weights @ less / weights.sum()), pair
 
 

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from fdp_jax.config import ClipConfig
 from fdp_jax.paper.running import Result
 from fdp_jax.reporting.figures import INK, RED, choose_clips, render
-from fdp_jax.reporting.summary import headline_runs
-from fdp_jax.reporting.workdir import Run, read_workdir
+from fdp_jax.reporting.results import Run, headline_runs, read_workdir
 
 _CLIPS = 6  # rows of a picture; Figure 1 has one for each class at least
 _FRAMES = 4  # sample frames of a clip, as in Fig. 1
@@ -125,29 +124,32 @@ def constructions(results: list[Result]) -> list[Panel]:
 def right_and_wrong(result: Result) -> list[Panel]:
     """Table 15: clips recognised and mistaken, by turns, with their dynamic images."""
     run = _first_run(result)
+    table, outputs, correct = run.table, run.outputs, run.table.correct
     return [
         Panel(
-            f"{clip.title}\n{clip.label}\nas {clip.prediction}",
-            _samples(clip.frames)
-            | {"ground truth": clip.target, "constructed": clip.dynamic_image},
-            is_wrong=not clip.right,
+            f"{table.subject[row]} / {table.clip[row]}\n{table.label[row]}\n"
+            f"as {table.prediction[row]}",
+            _samples(outputs.frames[row])
+            | {"ground truth": outputs.target[row], "constructed": outputs.dynamic_image[row]},
+            is_wrong=not correct[row],
         )
-        for clip in choose_clips(run.table, run.outputs, _CLIPS)
+        for row in choose_clips(table, _CLIPS)
     ]
 
 
 def clip_rows(result: Result) -> list[tuple[str, ...]]:
     """Corpus, person, clip, label, prediction and outcome of the clips of `right_and_wrong`."""
-    run = _first_run(result)
+    table = _first_run(result).table
     return [
         (
-            result.run.dataset,
-            *clip.title.split(" / "),
-            clip.label,
-            clip.prediction,
-            "right" if clip.right else "wrong",
+            table.dataset[row],
+            table.subject[row],
+            table.clip[row],
+            table.label[row],
+            table.prediction[row],
+            "right" if table.correct[row] else "wrong",
         )
-        for clip in choose_clips(run.table, run.outputs, _CLIPS)
+        for row in choose_clips(table, _CLIPS)
     ]
 
 

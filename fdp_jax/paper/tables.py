@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fdp_jax.metrics.significance import rank_sum_notes, recompute
 from fdp_jax.paper import notes
 from fdp_jax.paper.catalogue import Experiment
 from fdp_jax.paper.catalogue import experiment as paper_experiment
 from fdp_jax.paper.numbers import paper_table
+from fdp_jax.paper.recomputed import printed, rank_sum_notes, recompute
 from fdp_jax.paper.running import Result
 from fdp_jax.paper.sheets import Cell, Sheet, number
-from fdp_jax.reporting.words import rule_name
+from fdp_jax.reporting.formatting import rule_name
 
 _TITLES = {"acc": "Acc", "uf1": "UF1", "weighted_f1": "wF1", "uar": "UAR"}
 _AUXILIARY = ("MSE e-3", "rank loss", "tau", "tau seen")
@@ -165,7 +165,7 @@ def significance(experiment: Experiment) -> Sheet:
     found = recompute(experiment.name)
     rows = []
     for row in found:
-        pairs = zip(row.paper.printed, row.ours.printed, strict=True)
+        pairs = zip(printed(row.paper), printed(row.ours), strict=True)
         rows.append((row.benchmark, len(row.rivals), *(cell for pair in pairs for cell in pair)))
     columns = (
         "benchmark", "rivals", "statistic, paper", "statistic, here", "P-value, paper",
@@ -238,5 +238,5 @@ def _auxiliary(report: dict | None) -> list[Cell]:
         number(report, "dic_mse", 1000, 3),
         number(rank, "loss", 1, 3),
         number(rank, "kendall_tau", 1, 3),
-        number(report["training_people"], "kendall_tau", 1, 3) if rank else None,
+        number(report["train_set_metrics"], "kendall_tau", 1, 3) if rank else None,
     ]

@@ -1,8 +1,10 @@
-"""Two work directories of one protocol, compared on the clips that both have.
+"""Compares two trainings of one protocol.
 
-Scores of several seeds are averaged, and the intervals are of that average: in each draw the same
-people are taken for every seed of both runs. McNemar's test is made for each seed that both have
-(where they have none in common, for their seeds in order), since it needs one prediction a clip.
+Compares scores, with bootstrap intervals over subjects, and predictions, with McNemar's exact test,
+on the clips that both have, and lists how the two trainings differ. Scores of several seeds are
+averaged, with the same resampled subjects for every seed of both. McNemar's test needs one
+prediction per clip, so it is made per seed that both have (or their seeds in order, without a
+common one).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,263 +14,303 @@ from pathlib import Path
 import numpy as np
 
 from datasets.errors import UserError
-from fdp_jax.metrics.bootstrap import DRAWS, Resampling, drawn_scores, interval
-from fdp_jax.metrics.confusion import SCORED
 from fdp_jax.metrics.predictions import PredictionTable
-from fdp_jax.metrics.significance import combined_p_value, mcnemar
-from fdp_jax.reporting.selection import side_by_side
-from fdp_jax.reporting.summary import headline_runs, split_of
-from fdp_jax.reporting.workdir import Run, read_workdir
+from fdp_jax.metrics.statistics import (
+    DRAWS,
+    INTERVAL_SCORES,
+    combined_p_value,
+    mcnemar,
+    percentile_interval,
+    resample_subjects,
+    weighted_scores,
+)
+from fdp_jax.reporting import formatting
+from fdp_jax.reporting.formatting import table
+from fdp_jax.reporting.results import Run, headline_runs, read_workdir
+from fdp_jax.reporting.summary import summarise
 
-Key = tuple[str, str, str]  # corpus, subject, clip
+Clip = tuple[str, str, str]  # corpus, subject, name
 
-# Entries of config.json whose difference means that two runs did not have the same task.
+# Entries of config.json that define the task rather than the method.
 _TASK = {
-    "dataset": "the corpus",
-    "protocol": "the protocol",
-    "label_version": "the label version",
-    "clips": "the built clips (frames, labels or people)",
-    "group_folds": "the groups of people left out",
+    "dataset": "corpus",
+    "protocol": "protocol",
+    "label_version": "label version",
+    "clips": "built clips (frames, labels or subjects)",
+    "group_folds": "groups of subjects left out",
+    "select": "selection rule",
 }
-OPTIMISTIC = "test-best"
-_NO_OPTIONS = ("select", "preset")  # told by themselves
+_ABOUT = (
+    "dataset", "protocol", "select", "label_version", "seeds", "preset", "steps", "n_clips",
+    "n_subjects", "folds_finished", "folds_expected", *INTERVAL_SCORES, "selection",
+)  # fmt: skip
+_EXCLUDED = {
+    "only_first": "only in the first",
+    "only_second": "only in the second",
+    "relabelled": "labelled differently",
+}
+_SHOWN = 10  # excluded clips that the text names; --json lists all
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """One of the two.
-
-    Attributes:
-      workdir: of the training.
-      config: its config.json.
-      runs: those that its report's headline comes from, one a seed.
-      tables: their predictions, one table a seed.
-    """
+class _Training:
+    """A work directory: its headline runs, one per seed, and the content of its report."""
 
     workdir: Path
-    config: dict
-    runs: tuple[Run, ...]
-    tables: tuple[PredictionTable, ...]
+    runs: list[Run]
+    report: dict
 
     @classmethod
-    def read(cls, workdir: str | Path) -> "Side":
-        """Reads a work directory.
-
-        Raises:
-          UserError: it is none, has no finished fold, or its network names no categories.
-        """
-        workdir = Path(workdir)
-        config, runs = read_workdir(workdir)
-        chosen = tuple(headline_runs(runs))
-        tables = tuple(run.table for run in chosen)
-        if not all(table.recognises for table in tables):
+    def read(cls, workdir: str | Path) -> "_Training":
+        config, runs = read_workdir(Path(workdir))
+        training = cls(Path(workdir), headline_runs(runs), summarise(config, runs))
+        if not formatting.has_scores(training.report):
             raise UserError(
-                f"{workdir} has no predictions to compare: the recognition module was left out of"
-                " its training (--ablate=no_mer); name another work directory."
+                f"{workdir} has no predictions to compare: it was trained without the recognition"
+                " module (--ablate=no_mer); name another work directory."
             )
-        return cls(workdir, config, chosen, tables)
+        return training
 
-    @property
-    def seeds(self) -> list[int]:
-        """One for each table."""
-        return [run.seed for run in self.runs]
+    def about(self) -> dict:
+        """Returns what the training is, and its scores on all of its own clips."""
+        return {"workdir": str(self.workdir)} | {name: self.report[name] for name in _ABOUT}
 
-    @property
-    def info(self) -> dict:
-        """run.json of the first seed."""
-        return self.runs[0].info
+    def label_of(self) -> dict[Clip, str]:
+        """Returns the true class of every clip that all seeds predict."""
+        labels = [dict(zip(_clips(run.table), run.table.label, strict=True)) for run in self.runs]
+        common = set(labels[0]).intersection(*labels)
+        return {clip: label for clip, label in labels[0].items() if clip in common}
 
-    def labels(self) -> dict[Key, str]:
-        """True class of every clip that all seeds predict."""
-        first, *others = (dict(zip(_keys(t), t.label, strict=True)) for t in self.tables)
-        return {key: label for key, label in first.items() if all(key in o for o in others)}
+
+def _clips(predictions: PredictionTable) -> list[Clip]:
+    return list(zip(predictions.dataset, predictions.subject, predictions.clip, strict=True))
 
 
 def compare(
     first: str | Path, second: str | Path, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, object]:
-    """Everything that `report compare` tells, as plain values.
+    """Returns the comparison as plain values.
 
     Args:
       first, second: work directories.
-      draws: of the bootstrap over people.
-      seed: of the draws.
+      draws, seed: of the bootstrap over subjects.
 
     Raises:
-      UserError: one is no work directory or has no predictions, or the two have other categories
-        or no clip in common.
+      UserError: one is not a work directory or has no predictions, or the two have different
+        classes or no clip in common.
     """
-    sides = (Side.read(first), Side.read(second))
-    _check_comparable(*sides)
-    labels, others = (side.labels() for side in sides)
-    relabelled = [key for key in labels if key in others and labels[key] != others[key]]
-    common = sorted(key for key in labels if key in others and labels[key] == others[key])
+    pair = (_Training.read(first), _Training.read(second))
+    tasks = [(sorted(t.report["classes"]), t.report["split"]) for t in pair]
+    if tasks[0] != tasks[1]:
+        names = [f"{t.report['dataset']} {t.report['protocol']}" for t in pair]
+        raise UserError(
+            f"{first} was trained for {names[0]} and {second} for {names[1]}, which cannot be"
+            " compared clip by clip: name two work directories of one protocol."
+        )
+    labels, others = (training.label_of() for training in pair)
+    shared = sorted(labels.keys() & others.keys())
+    common = [clip for clip in shared if labels[clip] == others[clip]]
     if not common:
         raise UserError(
-            f"{first} and {second} have no clip with the same label in common, so that there is"
-            " nothing to compare: name two work directories of one corpus and protocol."
+            f"{first} and {second} have no clip with the same label in common: name two work"
+            " directories of one corpus and protocol."
         )
-    on_common = tuple([_rows_of(table, common) for table in side.tables] for side in sides)
+    tables = tuple([_on_clips(run.table, common) for run in t.runs] for t in pair)
     return {
-        **{name: _about(side) for name, side in zip(("first", "second"), sides, strict=True)},
+        "first": pair[0].about(),
+        "second": pair[1].about(),
         "clips": {
             "common": len(common),
-            "people": len({key[:2] for key in common}),
-            "only_first": [list(key) for key in sorted(labels.keys() - others.keys())],
-            "only_second": [list(key) for key in sorted(others.keys() - labels.keys())],
-            "relabelled": [list(key) for key in sorted(relabelled)],
+            "subjects": len({clip[:2] for clip in common}),
+            "only_first": [list(clip) for clip in sorted(labels.keys() - others.keys())],
+            "only_second": [list(clip) for clip in sorted(others.keys() - labels.keys())],
+            "relabelled": [list(clip) for clip in shared if labels[clip] != others[clip]],
         },
-        "scores": _scores(*on_common, split_of(sides[0].info), draws, seed),
-        "mcnemar": _mcnemar(sides, on_common),
+        "scores": _scores(tables, pair[0].report["split"], draws, seed),
+        "mcnemar": _mcnemar(pair, tables),
         "draws": draws,
         "seed": seed,
-        "warnings": list(_warnings(*sides)),
-        "options": list(_options(sides[0].config, sides[1].config)),
+        "warnings": list(_warnings(*pair)),
+        "options": list(_different_options(*(t.report["config"] for t in pair))),
     }
 
 
-def _check_comparable(first: Side, second: Side) -> None:
-    """Raises UserError unless both tell the same categories apart in the same way."""
-    classes = [sorted(side.info["classes"]) for side in (first, second)]
-    splits = [split_of(side.info) for side in (first, second)]
-    if classes[0] != classes[1] or splits[0] != splits[1]:
-        names = [f"{s.info['dataset']} {s.info['protocol']}" for s in (first, second)]
-        raise UserError(
-            f"{first.workdir} was trained for {names[0]} and {second.workdir} for {names[1]}, which"
-            " cannot be compared clip by clip: name two work directories of one protocol."
-        )
+def _on_clips(predictions: PredictionTable, clips: Sequence[Clip]) -> PredictionTable:
+    row_of = {clip: row for row, clip in enumerate(_clips(predictions))}
+    return predictions.take([row_of[clip] for clip in clips])
 
 
-def _keys(table: PredictionTable) -> list[Key]:
-    return list(zip(table.dataset, table.subject, table.clip, strict=True))
-
-
-def _rows_of(table: PredictionTable, keys: Sequence[Key]) -> PredictionTable:
-    row_of = {key: row for row, key in enumerate(_keys(table))}
-    return table.take([row_of[key] for key in keys])
-
-
-def _about(side: Side) -> dict:
-    """What a run is, and its scores on all of its own clips."""
-    info, table, rule = side.info, side.tables[0], side.runs[0].select
-    everyone = Resampling.none([person for table in side.tables for person in table.people])
-    own = drawn_scores(side.tables, everyone, split_of(info))
-    return {
-        "workdir": str(side.workdir),
-        "dataset": info["dataset"],
-        "protocol": info["protocol"],
-        "select": rule,
-        "label_version": info.get("label_version"),
-        "seeds": side.seeds,
-        "preset": side.config.get("preset"),
-        "steps": info.get("steps"),
-        "n_clips": len(table),
-        "n_subjects": len(table.people),
-        "folds_finished": sum(len(run.folds) for run in side.runs),
-        "folds_expected": sum(len(run.info["folds"]) for run in side.runs),
-        **{name: float(own[name][0]) for name in SCORED},
-        "selection": side_by_side([{"select": rule}], side.runs[0] if rule == OPTIMISTIC else None),
-    }
+def _seed_scores(tables: Sequence[PredictionTable], split: str) -> dict[str, list[float]]:
+    """Returns score -> its value for each seed."""
+    ones = [np.ones((1, len(predictions.subjects)), np.int64) for predictions in tables]
+    scores = [weighted_scores([t], weights, split) for t, weights in zip(tables, ones, strict=True)]
+    return {name: [float(of_seed[name][0]) for of_seed in scores] for name in INTERVAL_SCORES}
 
 
 def _scores(
-    first: Sequence[PredictionTable],
-    second: Sequence[PredictionTable],
-    split: str,
-    draws: int,
-    seed: int,
+    tables: tuple[list[PredictionTable], ...], split: str, draws: int, seed: int
 ) -> dict[str, dict]:
-    """Scores on the common clips and their difference, second less first, with intervals."""
-    people = first[0].people
-    everyone, resampling = Resampling.none(people), Resampling.of(people, draws, seed)
-    seeds = [
-        [drawn_scores([table], everyone, split) for table in tables] for tables in (first, second)
+    """Returns scores on the common clips and their difference, second minus first."""
+    weights = resample_subjects(tables[0][0].subjects, draws, seed)
+    per_seed = [_seed_scores(of_training, split) for of_training in tables]
+    resampled = [None, None]
+    if weights is not None:
+        resampled = [weighted_scores(of_training, weights, split) for of_training in tables]
+    scores = {}
+    for name in INTERVAL_SCORES:
+        first, second = (
+            {
+                "value": float(np.mean(values[name])),
+                "interval": percentile_interval(drawn[name]) if drawn else None,
+                "per_seed": values[name],
+                "spread": float(np.std(values[name], ddof=1)) if len(values[name]) > 1 else None,
+            }
+            for values, drawn in zip(per_seed, resampled, strict=True)
+        )
+        interval = None
+        if weights is not None:
+            interval = percentile_interval(resampled[1][name] - resampled[0][name])
+        difference = {"value": second["value"] - first["value"], "interval": interval}
+        scores[name] = {"first": first, "second": second, "difference": difference}
+    return scores
+
+
+def _mcnemar(pair: Sequence[_Training], tables: Sequence[list[PredictionTable]]) -> dict:
+    """Returns the test of each pair of seeds, and one P-value for all."""
+    correct = [
+        {run.seed: found.correct for run, found in zip(t.runs, of_training, strict=True)}
+        for t, of_training in zip(pair, tables, strict=True)
     ]
-    drawn = [drawn_scores(tables, resampling, split) for tables in (first, second)]
-    found = {}
-    for name in SCORED:
-        entries = []
-        for of_seed, draws_of_mean in zip(seeds, drawn, strict=True):
-            values = [float(scores[name][0]) for scores in of_seed]
-            entries.append(
-                {
-                    "value": float(np.mean(values)),
-                    "interval": _pair(draws_of_mean[name], resampling),
-                    "per_seed": values,
-                    "spread": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-                }
-            )
-        found[name] = {
-            "first": entries[0],
-            "second": entries[1],
-            "difference": {
-                "value": entries[1]["value"] - entries[0]["value"],
-                "interval": _pair(drawn[1][name] - drawn[0][name], resampling),
-            },
-        }
-    return found
-
-
-def _pair(drawn: np.ndarray, resampling: Resampling) -> list[float] | None:
-    """[low, high] of the draws; None where they say nothing."""
-    if not resampling.says_something:
-        return None
-    found = interval(drawn)
-    return [found.low, found.high]
-
-
-def _mcnemar(sides: Sequence[Side], on_common: Sequence[list[PredictionTable]]) -> dict:
-    """The test for each pair of seeds, and one P-value for them all."""
-    tables = [
-        dict(zip(side.seeds, found, strict=True))
-        for side, found in zip(sides, on_common, strict=True)
-    ]
-    shared = [seed for seed in tables[0] if seed in tables[1]]
-    pairs = [(seed, seed) for seed in shared] or list(zip(*tables, strict=False))
+    shared = [(seed, seed) for seed in correct[0] if seed in correct[1]]
     tests = [
         {
             "first_seed": one,
             "second_seed": other,
-            **asdict(mcnemar(tables[0][one].right, tables[1][other].right)),
+            **asdict(mcnemar(correct[0][one], correct[1][other])),
         }
-        for one, other in pairs
+        for one, other in shared or zip(*correct, strict=False)
     ]
     return {"tests": tests, "p_value": combined_p_value([test["p_value"] for test in tests])}
 
 
-def _warnings(first: Side, second: Side) -> Iterator[str]:
-    """Sentences on what keeps the two from being compared like with like."""
+def _warnings(first: _Training, second: _Training) -> Iterator[str]:
+    """Yields sentences on why the two are not directly comparable."""
     for key, what in _TASK.items():
-        old, new = _fact(first, key), _fact(second, key)
-        if old != new:
-            yield f"They differ in {what}: {_told(old)} in the first, {_told(new)} in the second."
-    rules = [side.runs[0].select for side in (first, second)]
-    if rules[0] != rules[1]:
-        yield (
-            f"They differ in the selection rule: {rules[0]} in the first, {rules[1]} in the second."
-        )
-    for name, side in (("first", first), ("second", second)):
-        missing = sum(len(run.missing) for run in side.runs)
-        if missing:
+        values = [t.report.get(key, t.report["config"].get(key)) for t in (first, second)]
+        if values[0] != values[1]:
+            old, new = ("none" if value in (None, "", 0) else value for value in values)
+            yield f"They differ in the {what}: {old} in the first, {new} in the second."
+    for name, training in (("first", first), ("second", second)):
+        if missing := sum(len(run.missing) for run in training.runs):
             yield f"The {name} is incomplete: {missing} of its folds are missing."
     if first.workdir.resolve() == second.workdir.resolve():
         yield "Both are the same work directory."
 
 
-def _options(first: dict, second: dict, prefix: str = "") -> Iterator[dict]:
-    """The options in which the two differ: name, first, second."""
+def _different_options(first: dict, second: dict, prefix: str = "") -> Iterator[dict]:
+    """Yields name, first and second value of every option of the method that differs."""
     for key in {**first, **second}:
         old, new = first.get(key), second.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            yield from _options(old, new, f"{prefix}{key}.")
-        elif old != new and not (prefix == "" and (key in _TASK or key in _NO_OPTIONS)):
+            yield from _different_options(old, new, f"{prefix}{key}.")
+        elif old != new and (prefix or key not in (*_TASK, "preset")):
             yield {"name": f"{prefix}{key}", "first": old, "second": new}
 
 
-def _fact(side: Side, key: str) -> object:
-    """What a side was trained for, by its config.json, or by the run's own file."""
-    return side.config.get(key, side.runs[0].info.get(key))
+def text(found: dict) -> str:
+    """Returns the content of `compare` as text."""
+    pair, clips = (found["first"], found["second"]), found["clips"]
+    parts = [
+        table([("", "First", "Second"), *_facts(pair, any(clips[key] for key in _EXCLUDED))]),
+        f"Compared: {clips['common']} clips of {clips['subjects']} subjects, in both with the same"
+        " label.",
+        table(_score_rows(found["scores"])),
+        _interval_text(found),
+        *_mcnemar_text(found["mcnemar"]),
+    ]
+    for key, where in _EXCLUDED.items():
+        if clips[key]:
+            named = ", ".join(" ".join(clip) for clip in clips[key][:_SHOWN])
+            more = len(clips[key]) - _SHOWN
+            named += f" and {more} more (see --json)" if more > 0 else ""
+            parts.append(f"Not compared, {where} ({len(clips[key])}): {named}.")
+    if found["options"]:
+        rows = [(o["name"], str(o["first"]), str(o["second"])) for o in found["options"]]
+        parts.append(table([("Different options", "First", "Second"), *rows]))
+    parts += [f"WARNING: {sentence}" for sentence in found["warnings"]]
+    for name, training in zip(("first", "second"), pair, strict=True):
+        if training["select"] == "test-best":
+            parts.append(f"The {name}: {' '.join(formatting.selection_notes(training))}")
+    return "\n\n".join(parts)
 
 
-def _told(value: object) -> str:
-    return "none" if value in (None, "", 0) else str(value)
+def _facts(pair: Sequence[dict], with_own_scores: bool) -> Iterator[tuple[str, ...]]:
+    yield "Work directory", *(t["workdir"] for t in pair)
+    yield "Protocol", *(f"{t['dataset']} {t['protocol']}" for t in pair)
+    yield "Selection rule", *(formatting.rule_name(t["select"]) for t in pair)
+    yield "Label version", *(t["label_version"] or "unknown" for t in pair)
+    yield "Seeds", *(", ".join(map(str, t["seeds"])) for t in pair)
+    yield "Steps per fold", *(str(t["steps"]) for t in pair)
+    yield "Clips, subjects", *(f"{t['n_clips']}, {t['n_subjects']}" for t in pair)
+    yield "Folds", *(f"{t['folds_finished']} of {t['folds_expected']}" for t in pair)
+    for name in INTERVAL_SCORES if with_own_scores else ():
+        title = f"{formatting.SCORE_TITLES[name]}, all own clips"
+        yield title, *(formatting.percent(t[name]) for t in pair)
+
+
+def _score_rows(scores: dict) -> formatting.Rows:
+    rows = [("On the same clips", "First", "Second", "Second minus first, points")]
+    for name, found in scores.items():
+        cells = []
+        for entry in (found["first"], found["second"]):
+            spread = "" if entry["spread"] is None else f" (sd {100 * entry['spread']:.2f})"
+            value = formatting.percent(entry["value"])
+            cells.append(f"{value}{spread}{formatting.bracket(entry['interval'])}")
+        difference = found["difference"]
+        interval = formatting.bracket(difference["interval"], "{:+.1f}")
+        cells.append(f"{100 * difference['value']:+.2f}{interval}")
+        rows.append((formatting.SCORE_TITLES[name], *cells))
+    return rows
+
+
+def _interval_text(found: dict) -> str:
+    averaged = max(len(found[name]["seeds"]) for name in ("first", "second")) > 1
+    seeds = " Scores are means over the seeds, with their standard deviation." if averaged else ""
+    intervals = {name: x["difference"]["interval"] for name, x in found["scores"].items()}
+    if None in intervals.values():
+        return f"Too few subjects for intervals: a corpus has a single one.{seeds}"
+    clear = [
+        formatting.SCORE_TITLES[name]
+        for name, (low, high) in intervals.items()
+        if not low <= 0 <= high
+    ]
+    which = f"of {formatting.listing(clear)} excludes 0" if clear else "of no score excludes 0"
+    brackets = formatting.resampling_text(found["draws"], found["clips"]["subjects"])
+    return (
+        f"{brackets} Both use the same resamples (seed {found['seed']}).{seeds} The interval of the"
+        f" difference {which}."
+    )
+
+
+def _mcnemar_text(found: dict) -> Iterator[str]:
+    kinds = ("both_correct", "only_first", "only_second", "both_wrong")
+    head = ("McNemar's exact test, seeds", *(kind.replace("_", " ") for kind in kinds), "P")
+    rows = []
+    for test in found["tests"]:
+        seeds = f"{test['first_seed']}, {test['second_seed']}"
+        rows.append((seeds, *(str(test[kind]) for kind in kinds), p_text(test["p_value"])))
+    yield table([head, *rows])
+    if len(rows) > 1:
+        yield (
+            f"All pairs of seeds: P = {p_text(found['p_value'])}, twice the mean, since seeds share"
+            " their clips and are not independent."
+        )
+    yield (
+        "The test assumes independent clips. Clips of one subject are not, so the interval over"
+        " subjects is the more conservative of the two."
+    )
+
+
+def p_text(p_value: float) -> str:
+    """Returns a P-value with three significant digits."""
+    return f"{p_value:.3g}"

@@ -1,82 +1,252 @@
-"""`report.html`: one self-contained page, drawn by jinja2 from `page.html.j2` beside this file.
+"""`report.md`, whose beginning the terminal shows, and `report.html`.
 
-Style sheet, script and images stand inside the file; nothing is fetched, and the page's own policy
-forbids it. Every text goes through jinja2's autoescaping, since names of clips, people and classes
-come from other people's sheets.
+The HTML is one self-contained file, rendered from `page.html.j2`: style sheet, script and images
+are inline, and the content security policy forbids requests. jinja2 escapes every text, since names
+of clips, subjects and classes come from external files.
+
+Every number links to the predictions that it was computed from. A link is a URL fragment such as
+`#run=headline&label=anger`; `filters.js.j2` reads it and hides all other rows and cards.
 """
 
 import base64
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from fdp_jax.reporting import gallery, selection, words
-from fdp_jax.reporting.figures import PIXELS_PER_INCH
-from fdp_jax.reporting.summary import headline_runs
-from fdp_jax.reporting.text import FIGURES
-from fdp_jax.reporting.workdir import Run
+import numpy as np
+from PIL import Image
+
+from fdp_jax.metrics.auxiliary_tasks import rank_losses, rank_targets
+from fdp_jax.reporting import formatting
+from fdp_jax.reporting.figures import PIXELS_PER_INCH, balanced_order
+from fdp_jax.reporting.formatting import HEADLINE, bullets, escape, run_id, table
+from fdp_jax.reporting.results import Run, headline_runs
 from fdp_jax.templates import environment_of
 
-_CHARTS = ("training_curves.png", "rank_scores.png")  # what the page does not draw itself
+# Figure file -> title and caption.
+FIGURES = {
+    "confusion_matrix.png": ("Confusion matrix", "Rows are true classes; colour is the row share."),
+    "subject_accuracy.png": ("Accuracy by subject", "Each subject was left out of training."),
+    "training_curves.png": (
+        "Training curves",
+        "Training losses of each fold (thin) and their mean (thick). Dashed: baselines that need no"
+        " learning, computed on the test clips.",
+    ),
+    "dynamic_images.png": (
+        "Dynamic images",
+        "Input frames, ground truth and construction of test clips, balanced over classes, subjects"
+        " and correct and wrong predictions.",
+    ),
+    "rank_scores.png": (
+        "Rank scores",
+        "Rank scores of the test clips by frame; they rise if the scorer has learnt the order.",
+    ),
+}
+_SUMMARY = ("rules", "corpora")  # sections in the summary
 
 
-def html(report: dict, figures: dict[str, bytes], runs: list[Run]) -> str | None:
-    """The whole page; None where jinja2 is not installed.
+def summary(report: dict) -> str:
+    """Returns the beginning of `report.md`: the headline and what it means."""
+    parts = [f"# FDP on {escape(report['dataset'])}, {escape(report['protocol'])}"]
+    parts.append(escape(formatting.about(report)))
+    if lines := formatting.alerts(report):
+        parts.append(bullets(lines))
+    headline = [
+        (title, value + formatting.uncertainty(report, name))
+        for name, title, value in formatting.headline_rows(report)
+    ]
+    parts += [table([("", "Headline"), *headline]), bullets(formatting.notes(report))]
+    tables = formatting.sections(report)
+    parts += [_section(tables[key]) for key in _SUMMARY if key in tables]
+    return "\n\n".join(parts)
+
+
+def markdown(report: dict, figures: Iterable[str]) -> str:
+    """Returns `report.md`; `figures` are the names of the existing files in `figures/`."""
+    tables = formatting.sections(report)
+    parts = [summary(report)]
+    parts += [_section(found) for key, found in tables.items() if key not in _SUMMARY]
+    for name in figures:
+        title, caption = FIGURES[name]
+        parts.append(f"## Figure: {title}\n\n{caption}\n\n![{title}](figures/{name})")
+    facts = [f"{name}: {value}" for name, value in formatting.configuration(report).items()]
+    parts += ["## Configuration", bullets(facts)]
+    if report["corrections"]:
+        parts += ["## Corrections", bullets(report["corrections"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(section: formatting.Section) -> str:
+    return "\n\n".join([f"## {section.title}", table(section.rows), *map(escape, section.notes)])
+
+
+JPEG_QUALITY = 60
+PICTURE_BYTES = 7_000_000  # of all pictures together, so that the page stays below 10 MB
+_CURVE_SIZE = (100, 60)  # of the SVG of rank scores
+_CHARTS = ("rank_scores.png", "training_curves.png")  # the page has tables instead of the others
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prediction; the first six fields can be filtered."""
+
+    run: str  # as `run_id` returns
+    corpus: str
+    subject: str
+    label: str
+    prediction: str  # empty without predictions
+    verdict: str  # correct, wrong or empty
+    clip: str
+    probability: float  # of the prediction; NaN without one
+    image_mse: float  # NaN without the dynamic-image module
+    rank_loss: float  # NaN without the rank scorer
+
+
+@dataclass(frozen=True)
+class Card:
+    """Pictures of one clip: images as data URIs, curves as points of an SVG polyline."""
+
+    row: Row
+    most_probable: str
+    n_frames: int
+    frames: str
+    target: str
+    dynamic_image: str | None
+    rank_curve: str | None
+    rank_target: str | None
+
+
+def html(report: dict, figures: dict[str, bytes], runs: Sequence[Run]) -> str | None:
+    """Returns `report.html`; None if jinja2 is not installed.
 
     Args:
-      report: the content of `report.json`.
-      figures: file name -> PNG bytes, keys as in `text.FIGURES`.
-      runs: all runs of the work directory; their predictions are the rows that numbers link to.
-        Pictures are those of the first run of the headline.
+      report: content of `report.json`.
+      figures: file name -> PNG.
+      runs: all runs of the work directory. Pictures show the first one of the headline.
     """
     environment = environment_of(Path(__file__).parent)
     if environment is None:
         return None
-    environment.filters |= {"percent": words.percent, "small": words.small}
     finished = [run for run in runs if run.folds]
-    pictured = headline_runs(finished)[0] if finished else None
+    pictured = headline_runs(finished)[0]
+    charts = {}
+    for name in _CHARTS:
+        if name in figures:
+            width = int.from_bytes(figures[name][16:20], "big")  # from the PNG's header
+            # At this width, letters are as large as the page's small print.
+            charts[name] = {
+                "uri": _data_uri(figures[name], "png"),
+                "width": width * 92 // PIXELS_PER_INCH,
+            }
     return environment.get_template("page.html.j2").render(
         report=report,
-        words=words,
-        selection=selection,
-        charts={
-            name.removesuffix(".png"): _chart(name, figures) for name in _CHARTS if name in figures
-        },
-        rows=[row for run in finished for row in gallery.prediction_rows(report, run)],
-        cards=gallery.cards(report, pictured) if pictured else [],
+        formatting=formatting,
+        sections=formatting.sections(report),
+        charts=charts,
+        figures=FIGURES,
+        runs=run_choices(report, finished),
+        rows=[row for run in finished for row in prediction_rows(run)],
+        cards=cards(pictured),
         pictured=pictured,
-        run_choices=gallery.run_choices(report, runs),
-        links=_links(report),
     )
 
 
-def _links(report: dict) -> dict[str, list[dict | None]]:
-    """Of each table with numbers: the filter that each row's numbers link to, None for none."""
-    chosen = report["selection"] or {"rules": []}
-    behind = {"run": gallery.HEADLINE}
-    return {
-        "rules": [{"run": _rule_choice(rule)} for rule in chosen["rules"]],
-        "corpora": [behind | {"corpus": e["dataset"]} for e in report.get("per_dataset", [])],
-        "runs": [
-            {"run": gallery.run_id(run["select"], run["seed"])} if run["n_clips"] else None
-            for run in report.get("runs", [])
-        ],
-        "people": [behind | {"person": person["subject"]} for person in report["per_subject"]],
-    }
+def run_choices(report: dict, runs: Sequence[Run]) -> dict[str, tuple[str, list[str]]]:
+    """Returns name in links -> (title, run ids) of the headline, each rule and each run.
+
+    Args:
+      report: content of `report.json`.
+      runs: those with a finished fold.
+    """
+    ids = {run: run_id(run.select, run.seed) for run in runs}
+    title = f"headline: {formatting.rule_name(report['select'])}, {formatting.seeds_text(report)}"
+    choices = {HEADLINE: (title, [ids[run] for run in headline_runs(runs)])}
+    rules = dict.fromkeys(run.select for run in runs)
+    for rule in rules if len(rules) > 1 else ():
+        chosen = headline_runs([run for run in runs if run.select == rule])
+        if len(chosen) > 1:
+            seeds = formatting.listing(run.seed for run in chosen)
+            title = f"{formatting.rule_name(rule)}, seeds {seeds}"
+            choices[rule] = (title, [ids[run] for run in chosen])
+    for run in runs if len(runs) > 1 else ():
+        choices[ids[run]] = (f"{formatting.rule_name(run.select)}, seed {run.seed}", [ids[run]])
+    return choices
 
 
-def _rule_choice(rule: dict) -> str:
-    """The value of the `gallery.RunChoice` with the runs of a selection rule."""
-    select, seeds = rule["select"], rule["seeds"]
-    return select if len(seeds) > 1 else gallery.run_id(select, seeds[0])
+def prediction_rows(run: Run) -> list[Row]:
+    """Returns a row for each prediction, in the order of the run's predictions."""
+    predictions, scores = run.table, run.outputs.rank_scores
+    losses = np.full(len(predictions), np.nan)
+    if scores is not None:
+        losses = rank_losses(scores, run.rank_slope)
+    rows = []
+    for k, correct in enumerate(predictions.correct):
+        corpus = f"{predictions.dataset[k]} " if len(run.corpora) > 1 else ""
+        rows.append(
+            Row(
+                run=run_id(run.select, run.seed),
+                corpus=predictions.dataset[k],
+                subject=corpus + predictions.subject[k],
+                label=predictions.label[k],
+                prediction=predictions.prediction[k],
+                verdict=("correct" if correct else "wrong") if predictions.has_predictions else "",
+                clip=predictions.clip[k],
+                probability=predictions.probabilities[k].max(),
+                image_mse=predictions.dic_mse[k],
+                rank_loss=losses[k],
+            )
+        )
+    return rows
 
 
-def _chart(name: str, figures: dict[str, bytes]) -> dict:
-    """Title, caption, data URI and width of a chart."""
-    title, caption = FIGURES[name]
-    uri = "data:image/png;base64," + base64.b64encode(figures[name]).decode("ascii")
-    return {"title": title, "caption": caption, "uri": uri, "width": _natural_width(figures[name])}
+def cards(run: Run) -> list[Card]:
+    """Returns pictures of the run's clips in balanced order, as many as fit `PICTURE_BYTES`."""
+    predictions, outputs, rows = run.table, run.outputs, prediction_rows(run)
+    found, size = [], 0
+    for row in balanced_order(predictions):
+        probabilities = predictions.probabilities[row]
+        likely = np.argsort(-probabilities, kind="stable")[:3]
+        named = [f"{predictions.classes[k]} {probabilities[k]:.2f}" for k in likely]
+        constructed, curves = None, (None, None)
+        if outputs.dynamic_image is not None:
+            constructed = jpeg(outputs.dynamic_image[row])
+        if outputs.rank_scores is not None:
+            curves = _rank_curves(outputs.rank_scores[row], run.rank_slope)
+        card = Card(
+            row=rows[row],
+            most_probable=" · ".join(named) if predictions.has_predictions else "",
+            n_frames=outputs.frames.shape[1],
+            frames=jpeg(np.concatenate(outputs.frames[row], axis=1)),
+            target=jpeg(outputs.target[row]),
+            dynamic_image=constructed,
+            rank_curve=curves[0],
+            rank_target=curves[1],
+        )
+        size += len(card.frames) + len(card.target) + len(constructed or "")
+        if size > PICTURE_BYTES:
+            break
+        found.append(card)
+    return found
 
 
-def _natural_width(png: bytes) -> int:
-    """CSS pixels at which a chart's letters have the size of the page's small print."""
-    width = int.from_bytes(png[16:20], "big")  # the first field of a PNG's header chunk
-    return round(width / PIXELS_PER_INCH * 92)
+def jpeg(image: np.ndarray) -> str:
+    """Returns a grey image [h, w], uint8 or float in [0, 1], as the data URI of a JPEG."""
+    if image.dtype != np.uint8:
+        image = np.uint8(np.clip(image, 0, 1) * 255 + 0.5)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return _data_uri(buffer.getvalue(), "jpeg")
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _rank_curves(scores: np.ndarray, slope: float) -> tuple[str, str]:
+    """Returns a clip's rank scores float [t] and their targets as points, on a common scale."""
+    width, height = _CURVE_SIZE
+    both = np.stack([scores, rank_targets(len(scores), slope)]).astype(np.float64)
+    y = height - height * (both - both.min()) / (np.ptp(both) or 1)
+    x = np.linspace(0, width, len(scores))
+    return tuple(" ".join(f"{a:.0f},{b:.1f}" for a, b in zip(x, line, strict=True)) for line in y)

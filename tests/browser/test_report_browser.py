@@ -7,16 +7,20 @@ import pytest
 from playwright.sync_api import expect
 
 from fdp_jax.report import write_report
+from tests.helpers.workdirs import make_workdir
 from tests.reporting.test_report import NASTY
-from tests.reporting.test_report_workdir import make_workdir
 
-PEOPLE = ("00<b>6", "王小明", 'a"b & c')
+SUBJECTS = ("00<b>6", "王小明", 'a"b & c')
+LONG = ("happiness", "repression", "contempt", "surprise", "disgust", "sadness", "others")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     workdir = make_workdir(
-        tmp_path_factory.mktemp("browser") / "wörk #1", subjects=PEOPLE, classes=NASTY, clips_each=8
+        tmp_path_factory.mktemp("browser") / "wörk #1",
+        subjects=SUBJECTS,
+        classes=NASTY,
+        clips_each=8,
     )
     return workdir, write_report(workdir)
 
@@ -34,7 +38,7 @@ def shown_cards(page):
     return page.locator("article:visible")
 
 
-def test_it_opens_without_a_word_in_the_console(page):
+def test_it_opens_without_console_messages(page):
     assert shown_rows(page).count() == 24 and shown_cards(page).count() == 12
     assert page.locator("#shown").inner_text().startswith("24 of 24 predictions, ")
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
@@ -43,12 +47,12 @@ def test_it_opens_without_a_word_in_the_console(page):
 def test_every_cell_of_the_confusion_matrix_shows_its_clips(made, page):
     _, report = made
     cells = np.array(report["confusion_matrix"])
-    links = page.locator(".matrix td a")
+    links = page.locator(".classes td[style] a")
     assert links.count() == np.count_nonzero(cells.sum(axis=1)) * len(NASTY)
     seen = 0
-    for place in range(links.count()):
-        links.nth(place).click()
-        count = int(links.nth(place).inner_text().split()[0])
+    for index in range(links.count()):
+        links.nth(index).click()
+        count = int(links.nth(index).inner_text())
         expect(page.locator("#shown")).to_have_text(re.compile(rf"^\s*{count} of "))
         assert shown_rows(page).count() == count == shown_cards(page).count()
         assert page.locator("#no-cards").is_visible() == (count == 0)
@@ -56,22 +60,32 @@ def test_every_cell_of_the_confusion_matrix_shows_its_clips(made, page):
     assert seen == 24
 
 
-@pytest.mark.parametrize("person", PEOPLE)
-def test_a_persons_bar_shows_the_persons_clips(made, page, person):
+@pytest.mark.parametrize("classes", [LONG[:5], LONG])
+def test_the_confusion_matrix_fits_a_laptop(tmp_path, open_page, classes):
+    workdir = make_workdir(tmp_path / "work", classes=classes)
+    write_report(workdir)
+    page = open_page((workdir / "report.html").as_uri(), width=1280)
+    widths = page.locator(".scroll:has(> .classes)").evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert widths[0] <= widths[1]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_the_accuracy_of_a_subject_shows_the_subjects_clips(made, page, subject):
     _, report = made
-    (told,) = [entry for entry in report["per_subject"] if entry["subject"] == person]
-    page.get_by_label(f"the clips of {person}", exact=True).click()
-    expect(shown_rows(page).filter(has_not_text=person)).to_have_count(0)
-    assert set(shown_rows(page).locator("td:first-child").all_inner_texts()) == {person}
-    assert page.locator("select[name=person]").input_value() == person
-    share = f"({100 * told['acc']:.2f} %)"
+    (entry,) = [entry for entry in report["per_subject"] if entry["subject"] == subject]
+    row = page.locator(".subjects tr").filter(has=page.get_by_text(subject, exact=True))
+    row.locator("td[style] a").click()
+    expect(shown_rows(page).filter(has_not_text=subject)).to_have_count(0)
+    assert set(shown_rows(page).locator("td:first-child").all_inner_texts()) == {subject}
+    assert page.locator("select[name=subject]").input_value() == subject
+    share = f"({100 * entry['acc']:.2f} %)"
     assert share in page.locator("#shown").inner_text()
-    assert page.locator("#predictions").bounding_box()["y"] < 300  # one need not look for them
-    assert all(person in title for title in shown_cards(page).locator(".title").all_inner_texts())
+    assert page.locator("#predictions").bounding_box()["y"] < 300  # scrolled into view
+    assert all(subject in title for title in shown_cards(page).locator(".title").all_inner_texts())
 
 
 def test_filters_combine_are_kept_in_the_address_and_cleared(page, open_page):
-    page.select_option("select[name=person]", "王小明")
+    page.select_option("select[name=subject]", "王小明")
     page.select_option("select[name=verdict]", "wrong")
     # The rows follow the address, in an event of their own.
     expect(shown_rows(page).filter(has_not_text="✗")).to_have_count(0)
@@ -82,11 +96,11 @@ def test_filters_combine_are_kept_in_the_address_and_cleared(page, open_page):
     assert shown_rows(again).all_inner_texts() == rows
     again.get_by_role("button", name="Clear").click()
     expect(again.locator("#rows tr[hidden]")).to_have_count(0)
-    assert shown_rows(again).count() == 24 and "person" not in again.url
+    assert shown_rows(again).count() == 24 and "subject" not in again.url
 
 
 def test_back_leads_to_the_choice_before(page):
-    links = page.locator(".people .number a")
+    links = page.locator(".subjects td a")
     links.nth(0).click()
     expect(page.locator("#rows tr[hidden]")).to_have_count(16)
     first = page.url
@@ -126,7 +140,7 @@ def test_seeds_are_chosen_one_by_one(tmp_path, open_page):
 def test_no_width_needs_scrolling_sideways(made, open_page, width):
     page = open_page((made[0] / "report.html").as_uri(), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for name in page.locator(".people td.person:first-child").all():
+    for name in page.locator(".subjects td:first-child").all():
         assert name.bounding_box()["height"] < 60  # no more than two lines
 
 

@@ -66,7 +66,7 @@ def test_the_prediction_is_the_most_probable_class():
     table = fold_table()
     best = [CLASSES[i] for i in table.probabilities.argmax(axis=1)]
     assert list(table.prediction) == best
-    assert table.right.tolist() == [a == b for a, b in zip(best, table.label, strict=True)]
+    assert table.correct.tolist() == [a == b for a, b in zip(best, table.label, strict=True)]
 
 
 def test_pool_keeps_every_row_in_order():
@@ -82,7 +82,7 @@ def test_pool_refuses_a_clip_twice():
         pool([fold_table("006", n=2, clips=["x", "x"])])
 
 
-def test_one_name_for_clips_of_two_people_seeds_or_corpora_is_no_double():
+def test_one_name_for_clips_of_two_subjects_seeds_or_corpora_is_no_duplicate():
     pooled = pool(
         [
             fold_table("01", n=1, clips=["EP02_01f"]),
@@ -92,7 +92,7 @@ def test_one_name_for_clips_of_two_people_seeds_or_corpora_is_no_double():
         ]
     )
     assert pooled.dataset == ("samm", "samm", "samm", "casme2")
-    assert pooled.people == [("casme2", "01"), ("samm", "01"), ("samm", "02")]
+    assert pooled.subjects == [("casme2", "01"), ("samm", "01"), ("samm", "02")]
 
 
 def test_pool_refuses_other_classes_and_nothing():
@@ -126,11 +126,11 @@ def _set_cell(row, column, value):
         (lambda path: path.write_text(""), "it is empty"),
         (lambda path: path.write_bytes(path.read_bytes()[:-30]), "cut short"),
         (lambda path: path.write_bytes(b"\xff\xfe\x00"), "not UTF-8"),
-        (lambda path: path.write_text('"open\n'), "not a prediction table"),
+        (lambda path: path.write_text('"open\n'), "not a valid prediction table"),
         (_edit(lambda lines: lines[1:]), "header"),
         (_edit(lambda lines: [*lines[:2], "samm,3class\n"]), "row 3 has 2 cells"),
         (_set_cell(2, 7, "joy"), "row 3 has the label 'joy'"),
-        (_set_cell(2, 9, "much"), "no number"),
+        (_set_cell(2, 9, "much"), "not a number"),
         (_set_cell(2, 9, "nan"), "not finite"),
         (_set_cell(2, 9, "7.0"), "not its most probable"),
     ],

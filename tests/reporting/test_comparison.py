@@ -8,13 +8,12 @@ import pytest
 from datasets.errors import UserError
 from fdp_jax import report
 from fdp_jax.metrics.predictions import PredictionTable
-from fdp_jax.reporting.comparison import compare
-from fdp_jax.reporting.comparison_text import lines
+from fdp_jax.reporting.comparison import compare, text
 from tests.conftest import run_module
-from tests.reporting.test_report_workdir import make_workdir
+from tests.helpers.workdirs import make_workdir
 
 AB = ("a", "b")
-# Person -> true class and answer of each clip; four clips each, so that the rest of a fold fits.
+# Subject -> true class and prediction of each clip; four clips each, as in the other files.
 FIRST = {"1": "aa ab bb ba", "2": "aa aa bb bb", "3": "ab ab ba bb"}
 SECOND = {"1": "aa aa bb ba", "2": "aa ab bb bb", "3": "aa aa bb bb"}
 
@@ -42,10 +41,6 @@ def _update(path, changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def on_screen(found) -> str:
-    return "\n".join(lines(found))
-
-
 @pytest.fixture
 def pair(tmp_path):
     return planted(tmp_path / "one", FIRST), planted(tmp_path / "two", SECOND)
@@ -54,7 +49,7 @@ def pair(tmp_path):
 def test_scores_difference_and_mcnemar_by_hand(pair):
     found = compare(*pair)
     assert found["clips"] == {
-        "common": 12, "people": 3, "only_first": [], "only_second": [], "relabelled": [],
+        "common": 12, "subjects": 3, "only_first": [], "only_second": [], "relabelled": [],
     }  # fmt: skip
     # First: a right 3 of 6 and named 5 times, b right 4 of 6 and named 7 times.
     # Second: a right 5 of 6 and named 6 times, b right 5 of 6.
@@ -67,35 +62,35 @@ def test_scores_difference_and_mcnemar_by_hand(pair):
     assert uf1["second"]["value"] == pytest.approx(10 / 12)
     assert uar["difference"]["value"] == pytest.approx(10 / 12 - (3 / 6 + 4 / 6) / 2)
     assert acc["first"]["per_seed"] == [pytest.approx(7 / 12)] and acc["first"]["spread"] is None
-    # By person the first has 2, 4 and 1 of 4 right, the second 3, 3 and 4: differences 1/4, -1/4
-    # and 3/4. One person three times over is 1/27 of the draws, more than 2.5 %.
+    # By subject, the first has 2, 4 and 1 of 4 right, the second 3, 3 and 4: differences 1/4, -1/4
+    # and 3/4. One subject three times is 1/27 of the draws, more than 2.5 %.
     assert acc["first"]["interval"] == pytest.approx([1 / 4, 1])
     assert acc["second"]["interval"] == pytest.approx([3 / 4, 1])
     assert acc["difference"]["interval"] == pytest.approx([-1 / 4, 3 / 4])
     # Only the first has clip x of 2; only the second x of 1, and w, x and y of 3.
     (test,) = found["mcnemar"]["tests"]
     assert test == {
-        "first_seed": 0, "second_seed": 0, "both_right": 6, "only_first": 1, "only_second": 4,
+        "first_seed": 0, "second_seed": 0, "both_correct": 6, "only_first": 1, "only_second": 4,
         "both_wrong": 1, "p_value": pytest.approx(2 * (1 + 5) / 2**5),
     }  # fmt: skip
     assert found["mcnemar"]["p_value"] == test["p_value"]
     assert found["warnings"] == [] and found["options"] == []
-    text = on_screen(found)
-    assert "58.33 % [25.0, 100.0]" in text and "+25.00 [-25.0, +75.0]" in text
-    assert "0.375" in text and "No difference is clear of 0" in text
-    assert "With 3 people they are rather too narrow" in text and "WARNING" not in text
+    shown = text(found)
+    assert "58.33 % [25.0, 100.0]" in shown and "+25.00 [-25.0, +75.0]" in shown
+    assert "0.375" in shown and "The interval of the difference of no score excludes 0." in shown
+    assert "With 3 subjects, it tends to be too narrow" in shown and "WARNING" not in shown
 
 
 def test_the_difference_is_paired(tmp_path):
     # Both are as far from certain by themselves, and yet one is above the other for everyone.
-    people = [str(k) for k in range(8)]
-    low = {k: "aa aa aa ab" if int(k) % 2 else "ab ab ab ab" for k in people}
-    high = {k: "aa aa aa aa" if int(k) % 2 else "aa ab ab ab" for k in people}
+    subjects = [str(k) for k in range(8)]
+    low = {k: "aa aa aa ab" if int(k) % 2 else "ab ab ab ab" for k in subjects}
+    high = {k: "aa aa aa aa" if int(k) % 2 else "aa ab ab ab" for k in subjects}
     found = compare(planted(tmp_path / "1", low), planted(tmp_path / "2", high))
     acc = found["scores"]["acc"]
     assert acc["first"]["interval"][1] > acc["second"]["interval"][0]
     assert acc["difference"]["interval"] == pytest.approx([1 / 4, 1 / 4])
-    assert "clear of 0 in Acc" in on_screen(found)
+    assert "difference of Acc (= WAR)" in text(found)
     turned = compare(tmp_path / "2", tmp_path / "1")["scores"]["acc"]["difference"]
     assert turned["value"] == pytest.approx(-1 / 4)
     assert turned["interval"] == pytest.approx([-1 / 4, -1 / 4])
@@ -121,7 +116,7 @@ def test_seeds_are_averaged_and_tested_one_by_one(tmp_path):
     assert acc["first"]["value"] == pytest.approx(17 / 24)
     assert acc["first"]["spread"] == pytest.approx(3 / 12 / 2**0.5)
     assert acc["difference"]["value"] == pytest.approx(27 / 36 - 17 / 24)
-    # The first's mean by person is 5/8, 7/8 and 5/8; the second's 8/12, 10/12 and 9/12.
+    # The first's mean by subject is 5/8, 7/8 and 5/8; the second's 8/12, 10/12 and 9/12.
     assert acc["first"]["interval"] == pytest.approx([5 / 8, 7 / 8])
     assert acc["second"]["interval"] == pytest.approx([8 / 12, 10 / 12])
     assert acc["difference"]["interval"] == pytest.approx([-1 / 24, 1 / 8])
@@ -129,8 +124,8 @@ def test_seeds_are_averaged_and_tested_one_by_one(tmp_path):
     assert [(test["first_seed"], test["second_seed"]) for test in tests] == [(0, 0), (1, 1)]
     assert [test["p_value"] for test in tests] == pytest.approx([3 / 8, 1])
     assert found["mcnemar"]["p_value"] == 1  # twice the mean of 3/8 and 1 is more than 1
-    text = on_screen(found)
-    assert "twice the mean" in text and "means over the seeds" in text and "sd 17.68" in text
+    shown = text(found)
+    assert "twice the mean" in shown and "means over the seeds" in shown and "sd 17.68" in shown
 
 
 def test_seeds_without_a_common_one_are_paired_in_order(tmp_path):
@@ -148,7 +143,7 @@ def test_clips_of_one_alone_are_named_and_left_out(tmp_path):
     found = compare(one, other)
     assert found["clips"] == {
         "common": 7,
-        "people": 2,
+        "subjects": 2,
         "only_first": [["synthetic", "3", clip] for clip in "wxyz"],
         "only_second": [["synthetic", "4", clip] for clip in "wxyz"],
         "relabelled": [["synthetic", "1", "z"]],
@@ -158,28 +153,29 @@ def test_clips_of_one_alone_are_named_and_left_out(tmp_path):
     assert found["first"]["acc"] == pytest.approx(7 / 12)  # on its own clips
     assert found["second"]["acc"] == pytest.approx(10 / 12)
     (test,) = found["mcnemar"]["tests"]
-    assert (test["both_right"], test["only_first"], test["only_second"]) == (5, 1, 1)
-    text = on_screen(found)
-    assert "only in the first (4): synthetic 3 w" in text
-    assert "only in the second (4): synthetic 4 w" in text
-    assert "labelled differently in the two (1): synthetic 1 z" in text
-    assert "Acc, own clips" in text and "58.33 %" in text
+    assert (test["both_correct"], test["only_first"], test["only_second"]) == (5, 1, 1)
+    shown = text(found)
+    assert "only in the first (4): synthetic 3 w" in shown
+    assert "only in the second (4): synthetic 4 w" in shown
+    assert "labelled differently (1): synthetic 1 z" in shown
+    assert "Acc (= WAR), all own clips" in shown and "58.33 %" in shown
 
 
-def test_other_tasks_are_warned_of_and_other_options_listed(tmp_path):
-    settings = {"label_version": "2014", "group_folds": 0, "clips": "aa", "optimizer": {"rate": 1}}
-    one = planted(tmp_path / "1", FIRST, config=settings)
-    settings |= {"label_version": "2019", "group_folds": 3, "optimizer": {"rate": 2}}
-    other = planted(tmp_path / "2", SECOND, config={**settings, "select": "val"}, select="val")
+def test_different_tasks_are_warned_of_and_different_options_listed(tmp_path):
+    config, run = {"clips": "aa", "optimizer": {"rate": 1}}, {"label_version": "2014"}
+    one = planted(tmp_path / "1", FIRST, config=config, run=run)
+    config = {"clips": "aa", "optimizer": {"rate": 2}, "select": "val"}
+    run = {"label_version": "2019", "group_folds": 3}
+    other = planted(tmp_path / "2", SECOND, config=config, run=run, select="val")
     found = compare(one, other)
     assert found["warnings"] == [
         "They differ in the label version: 2014 in the first, 2019 in the second.",
-        "They differ in the groups of people left out: none in the first, 3 in the second.",
+        "They differ in the groups of subjects left out: none in the first, 3 in the second.",
         "They differ in the selection rule: last in the first, val in the second.",
     ]
     assert found["options"] == [{"name": "optimizer.rate", "first": 1, "second": 2}]
-    text = on_screen(found)
-    assert text.count("WARNING: ") == 3 and "optimizer.rate  1  2" in text
+    shown = text(found)
+    assert shown.count("WARNING: ") == 3 and "| optimizer.rate    |     1 |      2 |" in shown
     assert [found[side]["select"] for side in ("first", "second")] == ["last", "val"]
 
 
@@ -191,24 +187,30 @@ def test_missing_folds_and_a_work_directory_against_itself_are_warned_of(pair):
     assert compare(pair[0], pair[0])["warnings"] == ["Both are the same work directory."]
 
 
-def test_test_best_stands_beside_the_level_of_guessing(tmp_path, pair):
-    best = planted(tmp_path / "3", SECOND, select="test-best", run={"looks": {"test-best": 9}})
+def test_test_best_is_shown_with_its_chance_level(tmp_path, pair):
+    best = planted(
+        tmp_path / "3", SECOND, select="test-best", run={"evaluations": {"test-best": 9}}
+    )
     found = compare(pair[0], best)
     assert found["first"]["selection"] is None
-    guessing = found["second"]["selection"]["test_best_guessing"]
-    assert guessing["looks"] == 9
-    # With four clips a fold the best of 9 guesses among two classes has most of them right.
-    assert 0.75 < guessing["uniform"]["acc"]["mean"] < 1
-    text = on_screen(found)
-    assert text.count("OPTIMISTIC") >= 2 and "best of 9 looks" in text and "The second: " in text
-    assert "OPTIMISTIC" not in on_screen(compare(pair[0], pair[0]))
+    level = found["second"]["selection"]["test_best_chance_level"]
+    assert level["evaluations"] == 9
+    # With four clips per fold, the best of 9 guesses among two classes has most of them right.
+    assert 0.75 < level["uniform"]["acc"]["mean"] < 1
+    shown = text(found)
+    assert (
+        shown.count("OPTIMISTIC") >= 2
+        and "best of 9 evaluations" in shown
+        and "The second: " in shown
+    )
+    assert "OPTIMISTIC" not in text(compare(pair[0], pair[0]))
 
 
-def test_one_person_has_no_interval(tmp_path):
+def test_a_single_subject_has_no_interval(tmp_path):
     alone = [planted(tmp_path / name, {"1": FIRST["1"]}) for name in "xy"]
     found = compare(*alone)
     assert found["scores"]["acc"]["difference"] == {"value": 0, "interval": None}
-    assert "too few people for intervals" in on_screen(found)
+    assert "Too few subjects for intervals" in text(found)
 
 
 def test_what_has_nothing_in_common_is_refused(tmp_path, pair):
@@ -238,19 +240,19 @@ def test_the_command(pair, capsys):
     assert found == json.loads(json.dumps(compare(*pair, draws=100)))
     report.main(["compare", *map(str, pair), "--draws=100", "--seed=3"])
     printed = capsys.readouterr().out
-    assert printed.rstrip("\n") == on_screen(compare(*pair, draws=100, seed=3))
-    assert "100 drawings" in printed and "(seed 3)" in printed
+    assert printed.rstrip("\n") == text(compare(*pair, draws=100, seed=3))
+    assert "100 resamples" in printed and "(seed 3)" in printed
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["one"], "name two work directories"),
-        (["one", "two", "three"], "name two work directories"),
+        (["one"], "compare needs OTHER_WORKDIR"),
+        (["one", "two", "three"], "unexpected argument 'three'"),
         (["one", "two", "--drawz=3"], "no option --drawz; did you mean --draws"),
         (["one", "two", "--draws=0"], "--draws must be from 1 to 100,000"),
         (["one", "two", "--draws=100001"], "--draws must be from 1 to 100,000"),
-        (["one", "two", "--seed=-1"], "--seed at least 0"),
+        (["one", "two", "--seed=-1"], "--seed must be at least 0"),
         (["one", "two"], "one is not a folder"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Several selection rules in one report: side by side, with gaps, guessing and warnings."""
+"""Several selection rules in one report: side by side, with gaps, chance level and warnings."""
 
 import dataclasses
 import json
@@ -6,45 +6,21 @@ import json
 import numpy as np
 import pytest
 
-from fdp_jax.metrics.chance import chance_level
-from fdp_jax.metrics.predictions import PredictionTable, pool
+from fdp_jax.metrics.chance_level import chance_level
+from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.metrics.scores import SCORE_NAMES, score
 from fdp_jax.report import write_report
+from tests.helpers.workdirs import CLASSES, add_rules, make_workdir
 from tests.reporting.test_report import all_texts
-from tests.reporting.test_report_workdir import CLASSES, make_workdir
 
-
-def add_rules(workdir, looks) -> None:
-    """Turns a work directory of `last` into one of several rules, each with its own predictions."""
-    path = workdir / "seed_0" / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "looks": looks}))
-    for fold in (workdir / "seed_0" / "folds").iterdir():
-        table = PredictionTable.read(fold / "predictions.csv")
-        blocks = []
-        for turn, rule in enumerate(looks):
-            probabilities = np.roll(table.probabilities, turn, axis=1)
-            blocks.append(
-                dataclasses.replace(
-                    table,
-                    select=(rule,) * len(table),
-                    probabilities=probabilities,
-                    prediction=tuple(CLASSES[k] for k in probabilities.argmax(axis=1)),
-                )
-            )
-        pool(blocks).write(fold / "predictions.csv")
-        with np.load(fold / "outputs.npz") as stored:
-            arrays = {name: np.concatenate([stored[name]] * len(looks)) for name in stored}
-        np.savez_compressed(fold / "outputs.npz", **arrays)
-
-
-LOOKS = {"last": 1, "test-best": 7, "val": 7}
+EVALUATIONS = {"last": 1, "test-best": 7, "val": 7}
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     workdir = make_workdir(tmp_path_factory.mktemp("rules") / "work")
     plain = write_report(workdir)
-    add_rules(workdir, LOOKS)
+    add_rules(workdir, EVALUATIONS)
     return workdir, plain, write_report(workdir)
 
 
@@ -52,10 +28,10 @@ def test_the_headline_is_last_and_every_rule_is_a_run(compared):
     workdir, plain, report = compared
     same = ("select", "n_clips", "confusion_matrix", "per_subject", "auxiliary", *SCORE_NAMES)
     assert {key: report[key] for key in same} == {key: plain[key] for key in same}
-    assert [(run["select"], run["seed"], run["looks"]) for run in report["runs"]] == [
+    assert [(run["select"], run["seed"], run["evaluations"]) for run in report["runs"]] == [
         ("last", 0, 1), ("test-best", 0, 7), ("val", 0, 7),
     ]  # fmt: skip
-    assert report["complete"] and report["looks"] == 1
+    assert report["complete"] and report["evaluations"] == 1
     assert plain["selection"] is None
     rows = PredictionTable.read(workdir / "predictions.csv")
     for run in report["runs"]:
@@ -64,7 +40,7 @@ def test_the_headline_is_last_and_every_rule_is_a_run(compared):
         assert all(run[name] == getattr(expected, name) for name in SCORE_NAMES)
 
 
-def test_the_rules_stand_side_by_side_with_their_gaps_and_guessing(compared):
+def test_the_rules_stand_side_by_side_with_their_gaps_and_chance_level(compared):
     workdir, _, report = compared
     scores = {run["select"]: run for run in report["runs"]}
     selection = report["selection"]
@@ -79,7 +55,7 @@ def test_the_rules_stand_side_by_side_with_their_gaps_and_guessing(compared):
         for fold in ("006", "007", "011")
     }
     expected = dataclasses.asdict(chance_level(labels, CLASSES, 7))
-    assert selection["test_best_guessing"] == expected
+    assert selection["test_best_chance_level"] == expected
     for name, text in all_texts(*compared[::2]).items():
         if name == "json":
             continue
@@ -87,28 +63,28 @@ def test_the_rules_stand_side_by_side_with_their_gaps_and_guessing(compared):
             assert f"test-best minus {gap['minus']}" in text
             assert f"{100 * gap['uf1']:+.2f}" in text
         assert "test-best (OPTIMISTIC)" in text
-        assert "by the test people" in text
+        assert "by the labels of the test subjects" in text
         assert f"Acc {100 * expected['class_share']['acc']['mean']:.2f} %" in text
-        assert "the best of 7 looks" in text
+        assert "the best of 7 evaluations" in text
 
 
 def test_a_run_of_test_best_alone_is_never_printed_without_its_warning(tmp_path):
     workdir = make_workdir(tmp_path / "work")
     add_rules(workdir, {"test-best": 7})
     report = write_report(workdir)
-    assert report["select"] == "test-best" and report["looks"] == 7
+    assert report["select"] == "test-best" and report["evaluations"] == 7
     assert report["selection"]["test_best_gaps"] == []
-    assert report["selection"]["test_best_guessing"]["looks"] == 7
+    assert report["selection"]["test_best_chance_level"]["evaluations"] == 7
     texts = all_texts(workdir, report)
     del texts["json"]
     for text in texts.values():
         assert "test-best (OPTIMISTIC)" in text and "test-best is OPTIMISTIC" in text
-        assert "Pure guessing under the same rule, the best of 7 looks" in text
+        assert "Random guessing under the same rule, the best of 7 evaluations" in text
 
 
-def test_a_rule_that_a_fold_lacks_is_told(tmp_path):
+def test_a_rule_that_a_fold_lacks_is_named(tmp_path):
     workdir = make_workdir(tmp_path / "work")
-    add_rules(workdir, LOOKS)
+    add_rules(workdir, EVALUATIONS)
     path = workdir / "seed_0" / "folds" / "007" / "predictions.csv"
     table = PredictionTable.read(path)
     table.take(range(8)).write(path)  # `last` and `test-best`
@@ -119,3 +95,13 @@ def test_a_rule_that_a_fold_lacks_is_told(tmp_path):
     assert report["complete"]
     (val,) = [run for run in report["runs"] if run["select"] == "val"]
     assert [fold["fold"] for fold in val["missing_folds"]] == ["007"] and val["n_clips"] == 8
+
+
+def test_rules_are_never_mixed_where_run_json_does_not_list_them(tmp_path):
+    workdir = make_workdir(tmp_path / "work")
+    add_rules(workdir, EVALUATIONS)
+    path = workdir / "seed_0" / "run.json"
+    info = json.loads(path.read_text()) | {"select": "all", "evaluations": None}
+    path.write_text(json.dumps(info))
+    report = write_report(workdir)
+    assert (report["select"], report["n_clips"], report["seeds"]) == ("last", 12, [0])

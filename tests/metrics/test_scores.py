@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from fdp_jax.metrics import scores as metrics
+from fdp_jax.metrics.scores import SCORE_NAMES, confusion_matrices, score, score_matrices
 
 ABC = ("a", "b", "c")
 
@@ -24,7 +24,7 @@ def table_of(matrix, classes):
 
 def test_three_classes_by_hand():
     matrix = [[2, 1, 0], [0, 3, 1], [1, 0, 2]]
-    scores = metrics.score(*table_of(matrix, ABC), ABC)
+    scores = score(*table_of(matrix, ABC), ABC)
     # a: tp 2, fp 1, fn 1; b: tp 3, fp 1, fn 1; c: tp 2, fp 1, fn 1; F1 = 2 tp / (2 tp + fp + fn).
     f1 = [Fraction(4, 6), Fraction(6, 8), Fraction(4, 6)]
     recall = [Fraction(2, 3), Fraction(3, 4), Fraction(2, 3)]
@@ -44,9 +44,9 @@ def test_three_classes_by_hand():
 
 
 def test_a_class_without_a_true_clip_leaves_uf1_and_uar():
-    # Nobody is truly c, but one a was called c: that still costs a its recall.
+    # No clip is truly c, but an a was predicted as c: that still costs a its recall.
     matrix = [[3, 0, 1], [1, 1, 0], [0, 0, 0]]
-    scores = metrics.score(*table_of(matrix, ABC), ABC)
+    scores = score(*table_of(matrix, ABC), ABC)
     f1_a, f1_b = Fraction(2 * 3, 2 * 3 + 1 + 1), Fraction(2 * 1, 2 * 1 + 0 + 1)
     assert scores.uf1 == pytest.approx(float((f1_a + f1_b) / 2), abs=1e-15)
     assert scores.uar == pytest.approx(float((Fraction(3, 4) + Fraction(1, 2)) / 2), abs=1e-15)
@@ -59,25 +59,23 @@ def test_a_class_without_a_true_clip_leaves_uf1_and_uar():
     assert scores.confusion_matrix[2].tolist() == [0, 0, 0]
 
 
-def test_a_class_that_is_never_named_counts_as_zero():
-    scores = metrics.score(*table_of([[2, 0], [2, 0]], ("a", "b")), ("a", "b"))
+def test_a_class_that_is_never_predicted_counts_as_zero():
+    scores = score(*table_of([[2, 0], [2, 0]], ("a", "b")), ("a", "b"))
     assert scores.uf1 == pytest.approx(float(Fraction(4, 6) / 2), abs=1e-15)
     assert scores.uar == 0.5
 
 
 def test_one_class_only_is_normal():
-    scores = metrics.score(["a", "a"], ["a", "b"], ABC)
+    scores = score(["a", "a"], ["a", "b"], ABC)
     assert (scores.uf1, scores.uar, scores.acc) == (pytest.approx(2 / 3), 0.5, 0.5)
     assert scores.classes_without_clips == ("b", "c")
 
 
 def test_weighted_and_macro_f1_differ():
-    # The paper's F1 may be either, so the two must never be the same code.
-    labels, predictions = table_of([[9, 0], [3, 1]], ("a", "b"))
-    assert metrics.uf1(labels, predictions, ("a", "b")) == pytest.approx((18 / 21 + 2 / 5) / 2)
-    assert metrics.weighted_f1(labels, predictions, ("a", "b")) == pytest.approx(
-        (9 * 18 / 21 + 4 * 2 / 5) / 13
-    )
+    # The paper's F1 may be either, so the two must not share code.
+    scores = score(*table_of([[9, 0], [3, 1]], ("a", "b")), ("a", "b"))
+    assert scores.uf1 == pytest.approx((18 / 21 + 2 / 5) / 2)
+    assert scores.weighted_f1 == pytest.approx((9 * 18 / 21 + 4 * 2 / 5) / 13)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -86,7 +84,7 @@ def test_against_scikit_learn(seed):
     classes = [f"class {i}" for i in range(7)]
     labels = [classes[i] for i in np.r_[np.arange(7), rng.integers(7, size=60)]]
     predictions = [classes[i] for i in rng.integers(7, size=67)]
-    ours = metrics.score(labels, predictions, classes)
+    ours = score(labels, predictions, classes)
     exact = {"rel": 0, "abs": 1e-12}
     assert ours.acc == pytest.approx(sk.accuracy_score(labels, predictions), **exact)
     macro = sk.f1_score(labels, predictions, average="macro", zero_division=0)
@@ -99,8 +97,8 @@ def test_against_scikit_learn(seed):
 
 
 def test_classes_keep_their_order():
-    matrix = metrics.confusion_matrix(["b", "a"], ["b", "b"], ("b", "a"))
-    assert matrix.tolist() == [[1, 0], [1, 0]]
+    scores = score(["b", "a"], ["b", "b"], ("b", "a"))
+    assert scores.confusion_matrix.tolist() == [[1, 0], [1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +110,31 @@ def test_classes_keep_their_order():
         (["a"], ["a"], ("a", "a"), "listed twice"),
     ],
 )
-def test_nonsense_is_refused(labels, predictions, classes, words):
+def test_invalid_input_is_refused(labels, predictions, classes, words):
     with pytest.raises(ValueError, match=words):
-        metrics.score(labels, predictions, classes)
+        score(labels, predictions, classes)
+
+
+@pytest.mark.parametrize("n_true_classes", [3, 2, 1])
+def test_many_matrices_give_the_scores_of_each(n_true_classes):
+    rng = np.random.default_rng(n_true_classes)
+    labels = rng.integers(n_true_classes, size=9)
+    predictions = rng.integers(3, size=(40, 9))
+    matrices = confusion_matrices(labels, predictions, 3)
+    scores = score_matrices(matrices)
+    names = [ABC[label] for label in labels]
+    for draw, row in enumerate(predictions):
+        alone = score(names, [ABC[k] for k in row], ABC)
+        assert matrices[draw].tolist() == alone.confusion_matrix.tolist()
+        for name in SCORE_NAMES:
+            assert scores[name][draw] == pytest.approx(getattr(alone, name), rel=0, abs=1e-12)
+
+
+def test_rows_are_true_classes():
+    # Two clips, truly 0 and 1, both predicted as 0.
+    assert confusion_matrices(np.array([0, 1]), np.array([[0, 0]]), 2).tolist() == [
+        [[1, 0], [1, 0]]
+    ]
+    # 0: F1 = 2/3, recall 1; 1: F1 = 0, recall 0.
+    scores = score_matrices(np.array([[1, 0], [1, 0]]))
+    assert (scores["acc"], scores["uf1"], scores["uar"]) == (0.5, pytest.approx(1 / 3), 0.5)

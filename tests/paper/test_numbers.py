@@ -1,18 +1,10 @@
-"""The paper's numbers, its significance tests recomputed, and McNemar's test by hand."""
+"""The paper's numbers, and its significance tests recomputed."""
 
-import math
-
-import numpy as np
 import pytest
 
-from fdp_jax.metrics.significance import (
-    combined_p_value,
-    mcnemar,
-    rank_sum,
-    rank_sum_notes,
-    recompute,
-)
 from fdp_jax.paper.numbers import paper_table
+from fdp_jax.paper.recomputed import printed, rank_sum_notes, recompute
+from tests.metrics.test_statistics import by_hand
 
 TABLES = [f"table{number}" for number in range(1, 16)]
 
@@ -109,24 +101,6 @@ def test_the_same_run_has_the_same_numbers_in_every_table():
         assert paper_table(name).number("f1", **row) == f1 == 85.29
 
 
-def by_hand(n, m):
-    """The rank-sum's deviate and one-sided P-value where all n values are above all m rivals."""
-    sum_of_ranks = sum(range(m + 1, m + n + 1))
-    mean, variance = n * (n + m + 1) / 2, n * m * (n + m + 1) / 12
-    z = (sum_of_ranks - mean) / math.sqrt(variance)
-    return z, math.erfc(z / math.sqrt(2)) / 2
-
-
-@pytest.mark.parametrize(("n", "m"), [(3, 3), (12, 13), (17, 17)])
-def test_the_rank_sum_by_hand(n, m):
-    found = rank_sum(90.0, np.arange(m) + 10.0, n)
-    assert (found.statistic, found.p_value) == pytest.approx(by_hand(n, m), rel=1e-12)
-    # The other way round it is as far below, and the P-value is one-sided.
-    below = rank_sum(1.0, np.arange(m) + 10.0, n)
-    assert below.statistic == pytest.approx(-found.statistic)
-    assert below.p_value == pytest.approx(1 - found.p_value)
-
-
 def test_seven_of_eight_rows_of_tables_12_and_13_are_reproduced_to_every_digit():
     rows = {row.benchmark: row for name in ("table12", "table13") for row in recompute(name)}
     assert {name: len(row.rivals) for name, row in rows.items()} == {
@@ -138,11 +112,11 @@ def test_seven_of_eight_rows_of_tables_12_and_13_are_reproduced_to_every_digit()
     assert len(rows) == 7
     for row in rows.values():
         n = len(row.rivals)
-        assert row.ours.printed == row.paper.printed
+        assert printed(row.ours) == printed(row.paper)
         assert row.repeats == n
         assert (row.ours.statistic, row.ours.p_value) == pytest.approx(by_hand(n, n), rel=1e-12)
-    assert other.paper.printed == ("4.243", "1.106e-05")
-    assert other.ours.printed == ("4.333", "7.343e-06")
+    assert printed(other.paper) == ("4.243", "1.106e-05")
+    assert printed(other.ours) == ("4.333", "7.343e-06")
     assert other.repeats == 12
     assert other.value == 85.29 and max(other.rivals) == 82.79
 
@@ -152,29 +126,5 @@ def test_the_notes_say_what_differs():
     assert "give 4.333 / 7.343e-06, but the paper prints 4.243 / 1.106e-05" in differs
     assert "12 against 13 would give 4.243 / 1.105e-05" in differs
     assert count.startswith("5 of 6 rows are reproduced")
-    assert "nothing but the number of rivals" in meaning
+    assert "the number of rivals alone" in meaning
     assert rank_sum_notes(recompute("table13"))[0].startswith("2 of 2 rows are reproduced")
-
-
-def test_mcnemar_by_hand():
-    # Of 8 clips that one alone gets right the second has 7: 2 (C(8, 0) + C(8, 1)) / 2^8 = 18 / 256.
-    first = np.array([1] * 5 + [1] + [0] * 7 + [0] * 2, bool)
-    second = np.array([1] * 5 + [0] + [1] * 7 + [0] * 2, bool)
-    found = mcnemar(first, second)
-    assert (found.both_right, found.only_first, found.only_second, found.both_wrong) == (5, 1, 7, 2)
-    assert found.p_value == pytest.approx(18 / 256, rel=1e-12)
-    turned = mcnemar(second, first)
-    assert (turned.only_first, turned.only_second) == (7, 1)
-    assert turned.p_value == found.p_value
-
-
-def test_mcnemar_where_nothing_speaks_for_either():
-    right = np.array([True, False, True])
-    assert mcnemar(right, right).p_value == 1
-    assert mcnemar(np.array([True, False]), np.array([False, True])).p_value == 1
-
-
-def test_p_values_of_seeds_are_combined_carefully():
-    assert combined_p_value([0.03]) == 0.03
-    assert combined_p_value([0.01, 0.03, 0.08]) == pytest.approx(0.08)
-    assert combined_p_value([0.9, 0.8]) == 1

@@ -1,6 +1,6 @@
-"""Every number of the report that rests on predictions, recomputed from `predictions.csv` alone.
+"""Every number of the report that comes from predictions, recomputed from `predictions.csv` alone.
 
-Read with the csv module and scored by scikit-learn, so that nothing of ours stands in between.
+Read with the csv module and scored by scikit-learn, without this project's code.
 """
 
 import csv
@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 
 from fdp_jax.report import write_report
 from fdp_jax.reporting.comparison import compare
-from tests.reporting.test_report_workdir import CLASSES, make_workdir
+from tests.helpers.workdirs import CLASSES, make_workdir
 
 EXACT = {"rel": 0, "abs": 1e-12}
 SCORES = ("acc", "uf1", "weighted_f1", "uar", "war")
@@ -39,7 +39,7 @@ def scored(rows) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Three seeds of five people, and their report."""
+    """Three seeds of five subjects, and their report."""
     workdir = make_workdir(
         tmp_path_factory.mktemp("recomputed") / "work", seeds=(0, 1, 2), clips_each=9,
         subjects=("006", "007", "011", "012", "013"), right=0.4,
@@ -85,12 +85,12 @@ def test_recall_by_class_and_confusion_matrix(made):
     assert report["per_class_recall"] == pytest.approx(means, **EXACT)
 
 
-def test_people_trivial_levels_and_the_error_of_the_image(made):
+def test_subjects_baselines_and_the_image_error(made):
     _, report, rows = made
-    for person in report["per_subject"]:
-        own = [row for row in rows if row["subject"] == person["subject"]]
-        assert person["n_clips"] == len(own) / 3
-        assert person["acc"] == pytest.approx(scored(own)["acc"], **EXACT)
+    for entry in report["per_subject"]:
+        own = [row for row in rows if row["subject"] == entry["subject"]]
+        assert entry["n_clips"] == len(own) / 3
+        assert entry["acc"] == pytest.approx(scored(own)["acc"], **EXACT)
     first = [row["label"] for row in by_seed(rows)[0]]
     most = statistics.mode(first)
     assert report["largest_class_acc"] == pytest.approx(first.count(most) / len(first), **EXACT)
@@ -100,8 +100,8 @@ def test_people_trivial_levels_and_the_error_of_the_image(made):
 
 def test_the_intervals(made):
     _, report, rows = made
-    people = sorted({row["subject"] for row in rows})
-    # Drawn as written down: everyone's number of times is multinomial, seed 0, 2,000 draws.
+    subjects = sorted({row["subject"] for row in rows})
+    # As documented: 2,000 multinomial draws of the subjects with seed 0.
     times = np.random.default_rng(0).multinomial(5, [1 / 5] * 5, size=2000)
     assert report["intervals"]["draws"] == 2000
     for name in ("acc", "uf1", "uar"):
@@ -109,10 +109,10 @@ def test_the_intervals(made):
         assert low < report[name] < high
     drawn = []
     for weights in times:
-        of_person = dict(zip(people, weights, strict=True))
+        times_of = dict(zip(subjects, weights, strict=True))
         of_seed = []
         for seed in by_seed(rows):
-            weight = [of_person[row["subject"]] for row in seed]
+            weight = [times_of[row["subject"]] for row in seed]
             right = [row["label"] == row["prediction"] for row in seed]
             of_seed.append(np.average(right, weights=weight))
         drawn.append(np.mean(of_seed))
@@ -120,7 +120,7 @@ def test_the_intervals(made):
     assert report["intervals"]["acc"] == pytest.approx(expected, **EXACT)
 
 
-def test_a_single_person_has_no_intervals(tmp_path):
+def test_a_single_subject_has_no_intervals(tmp_path):
     workdir = make_workdir(tmp_path / "work", subjects=("006",))
     assert write_report(workdir)["intervals"] is None
     assert "In brackets" not in (workdir / "report.md").read_text(encoding="utf-8")
@@ -132,11 +132,11 @@ def test_the_intervals_are_shown_everywhere(made):
     for name in ("report.md", "report.html"):
         text = (workdir / name).read_text(encoding="utf-8")
         assert f"[{100 * low:.1f}, {100 * high:.1f}]" in text, name
-        assert "2,000 drawings of the people with replacement" in text, name
+        assert "95 % bootstrap interval over subjects (2,000 resamples)" in text, name
 
 
 def test_mcnemar_of_two_runs(made, tmp_path):
-    # The same people and labels: labels come from a seed's random numbers before its answers do.
+    # The same subjects and labels: a seed draws the labels before the predictions.
     workdir, _, rows = made
     other = make_workdir(
         tmp_path / "work", seeds=(0,), clips_each=9, right=0.9,
@@ -149,8 +149,8 @@ def test_mcnemar_of_two_runs(made, tmp_path):
     same = [key for key in first if first[key]["label"] == second[key]["label"]]
     right = np.array(
         [
-            [side[key]["label"] == side[key]["prediction"] for key in same]
-            for side in (first, second)
+            [rows[key]["label"] == rows[key]["prediction"] for key in same]
+            for rows in (first, second)
         ]
     )
     (test,) = found["mcnemar"]["tests"]

@@ -1,0 +1,92 @@
+"""Errors of the two auxiliary tasks, and the baselines that a network has to beat.
+
+Both losses look small on their own: the best constant image has a mean squared error near 1e-2, and
+constant scores have a rank loss of 16 at slope 1 with 8 frames. The baselines are fitted on the
+test clips, which favours them: beating one is meaningful, narrowly missing it is not.
+
+Axes: n clips, t frames, h rows, w columns.
+"""
+
+import numpy as np
+from scipy import stats
+
+_MARGIN = 0.02  # an improvement on the best constant below this share counts as "little"
+
+
+def dynamic_image_levels(target: np.ndarray, mse: np.ndarray) -> dict[str, float]:
+    """Returns the mean squared error of the constructions and of three trivial ones.
+
+    Args:
+      target: float [n, h, w], ground-truth dynamic images in [0, 1].
+      mse: float [n], error of each clip's construction.
+    """
+    flat = np.asarray(target, dtype=np.float64).reshape(len(target), -1)
+    return {
+        "mse": float(np.mean(mse)),
+        "best_constant_image": float(np.mean((flat - flat.mean(axis=0)) ** 2)),
+        "best_constant_value": float(np.var(flat)),
+        "own_mean": float(np.mean(np.var(flat, axis=1))),
+    }
+
+
+def dynamic_image_verdict(levels: dict[str, float]) -> str:
+    """Returns nothing, little, brightness or learnt."""
+    verdict = _verdict(levels["mse"], levels["best_constant_image"])
+    return "brightness" if verdict == "learnt" and levels["mse"] >= levels["own_mean"] else verdict
+
+
+def rank_levels(scores: np.ndarray, slope: float) -> dict[str, float]:
+    """Returns the rank loss (Eq. 5), its best constant, and the order of the scores.
+
+    Args:
+      scores: float [n, t].
+      slope: of the target K(k) = slope * k.
+
+    Returns:
+      loss, best_constant, kendall_tau (0 for constant scores), n_constant (clips with constant
+      scores) and slope.
+    """
+    taus = kendall_taus(scores)
+    return {
+        "loss": float(rank_losses(scores, slope).mean()),
+        "best_constant": best_constant_rank_loss(np.shape(scores)[1], slope),
+        "kendall_tau": float(np.nan_to_num(taus).mean()),
+        "n_constant": int(np.isnan(taus).sum()),
+        "slope": float(slope),
+    }
+
+
+def rank_verdict(levels: dict[str, float]) -> str:
+    """Returns nothing, little or learnt."""
+    return _verdict(levels["loss"], levels["best_constant"])
+
+
+def _verdict(loss: float, constant: float) -> str:
+    if loss >= constant:
+        return "nothing"
+    return "little" if loss > (1 - _MARGIN) * constant else "learnt"
+
+
+def rank_targets(n_frames: int, slope: float) -> np.ndarray:
+    """Returns K(k) = slope * k for k = 0 .. t - 1, float64 [t]."""
+    return slope * np.arange(n_frames, dtype=np.float64)
+
+
+def best_constant_rank_loss(n_frames: int, slope: float) -> float:
+    """Returns the rank loss of the best constant scores, the median of the targets."""
+    targets = rank_targets(n_frames, slope)
+    return float(np.abs(targets - np.median(targets)).sum())
+
+
+def rank_losses(scores: np.ndarray, slope: float) -> np.ndarray:
+    """Returns Eq. 5 of each clip, float64 [n], summed over the frames of scores float [n, t]."""
+    scores = np.asarray(scores, dtype=np.float64)
+    return np.abs(rank_targets(scores.shape[1], slope) - scores).sum(axis=1)
+
+
+def kendall_taus(scores: np.ndarray) -> np.ndarray:
+    """Returns Kendall's tau of scores [n, t] with time, float64 [n]; NaN for constant scores."""
+    time = np.arange(np.shape(scores)[1])
+    return np.array(
+        [np.nan if np.ptp(row) == 0 else stats.kendalltau(time, row).statistic for row in scores]
+    )

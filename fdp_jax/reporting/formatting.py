@@ -1,0 +1,429 @@
+"""Numbers, sentences and tables that the terminal, Markdown and HTML versions of a report share."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+SCORE_TITLES = {
+    "acc": "Acc (= WAR)",
+    "uf1": "UF1 (macro F1)",
+    "weighted_f1": "Weighted F1",
+    "uar": "UAR",
+}
+_FEW_SUBJECTS = 20  # with fewer, bootstrap intervals tend to be too narrow
+HEADLINE = "headline"  # filters by the runs behind the headline
+_IMAGE_TITLES = {"dic_mse": "Dynamic image MSE"}
+_BASELINES = {
+    "best_constant_image": "Best constant image",
+    "best_constant_value": "Best constant value",
+    "own_mean": "Mean of each clip",
+}
+_SELECTION = {
+    "last": "each fold is evaluated once, after its last training step",
+    "val": "each fold is scored at its best step{count} on held-out training subjects",
+    "test-best": "each fold is scored at its best step{count} on the test subjects themselves",
+}
+_GUESSING = {"uniform": "uniform", "class_share": "by class frequency"}
+_TASKS = {
+    "dynamic_image": ("dynamic-image module", "best constant image"),
+    "rank": ("rank scorer", "best constant scores"),
+}
+_VERDICTS = {
+    "nothing": "has learnt nothing that generalises to unseen subjects: its loss is not below that"
+    " of the {constant}",
+    "little": "has learnt next to nothing: its loss is less than 2 % below that of the {constant}",
+    "brightness": "beats the {constant}, but not the mean grey value of each clip",
+    "learnt": "has learnt something: its loss is below that of the {constant}",
+}
+
+Rows = list[tuple[str, ...]]
+
+
+class Cell(str):
+    """Text of a table cell.
+
+    Attributes:
+      filters: select the predictions that the number is computed from; the HTML links to them.
+      share: fraction that the HTML shows as colour, or None.
+    """
+
+    def __new__(cls, text: object, filters: dict[str, str], share: float | None = None) -> "Cell":
+        """Returns the text with its attributes."""
+        cell = super().__new__(cls, text)
+        cell.filters, cell.share = filters, share
+        return cell
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of the report, its head in the first row, and sentences that explain it."""
+
+    title: str
+    rows: Rows
+    notes: Sequence[str] = ()
+
+
+def percent(value: float | None) -> str:
+    """Returns a fraction as a percentage with two decimals."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def compact(value: float | None) -> str:
+    """Returns a loss with four significant digits."""
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def bracket(interval: list[float] | None, form: str = "{:.1f}") -> str:
+    """Returns an interval of fractions in percent, as ` [61.2, 83.0]`; empty if None."""
+    return f" [{', '.join(form.format(100 * end) for end in interval)}]" if interval else ""
+
+
+def listing(words: Iterable[object]) -> str:
+    """Returns `a, b and c`."""
+    *others, last = map(str, words)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def rule_name(rule: str) -> str:
+    """Returns a selection rule's name, with a warning for test-best."""
+    return "test-best (OPTIMISTIC)" if rule == "test-best" else rule
+
+
+def has_scores(report: dict) -> bool:
+    """Whether the network predicts classes; without the recognition module it does not."""
+    return report["confusion_matrix"] is not None
+
+
+def score_titles(report: dict) -> dict[str, str]:
+    """Returns key -> title of the reported numbers: the scores, or else the image error."""
+    return SCORE_TITLES if has_scores(report) else _IMAGE_TITLES
+
+
+def number(entry: dict, name: str) -> str:
+    """Returns one number of `score_titles` as text."""
+    return compact(entry[name]) if name in _IMAGE_TITLES else percent(entry[name])
+
+
+def run_id(select: str, seed: int) -> str:
+    """Returns a run's name in filters."""
+    return f"{select}/{seed}"
+
+
+def uncertainty(entry: dict, name: str) -> str:
+    """Returns deviation over the seeds and interval of a number, ` (sd 1.20) [61.2, 83.0]`."""
+    deviation = (entry["spread"] or {}).get(name)
+    text = ""
+    if deviation is not None:
+        number = f"{deviation:.2g}" if name in _IMAGE_TITLES else f"{100 * deviation:.2f}"
+        text = f" (sd {number})"
+    return text + bracket((entry.get("intervals") or {}).get(name))
+
+
+def headline_rows(report: dict) -> list[tuple[str, str, str]]:
+    """Returns (key, title, value) of the scores, or else of the image error and its baselines.
+
+    Baselines have an empty key.
+    """
+    rows = [(name, title, number(report, name)) for name, title in score_titles(report).items()]
+    levels = report["auxiliary"]["dynamic_image"]
+    if not has_scores(report) and levels:
+        rows += [("", title, compact(levels[key])) for key, title in _BASELINES.items()]
+    return rows
+
+
+def seeds_text(report: dict) -> str:
+    """Returns `seed 0` or `mean over seeds 0, 1 and 2`."""
+    seeds = report["seeds"]
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"mean over seeds {listing(seeds)}"
+
+
+def about(report: dict) -> str:
+    """Returns a sentence on what the headline is based on."""
+    evaluations = report["evaluations"]
+    count = f" (of {evaluations} evaluations)" if evaluations else ""
+    rule = _SELECTION.get(report["select"], "").format(count=count)
+    backbone, ablated = (report["config"].get(name) for name in ("backbone", "ablate"))
+    return (
+        f"{report['n_clips']} clips of {report['n_subjects']} subjects,"
+        f" {report['folds_finished']} of {report['folds_expected']} folds, {seeds_text(report)}"
+        + (f", backbone {backbone}" if backbone not in (None, "fdp") else "")
+        + (f", ablated: {ablated}" if ablated else "")
+        + f". Selection rule {rule_name(report['select'])}{': ' if rule else ''}{rule}."
+    )
+
+
+def aggregation(report: dict) -> str:
+    """Returns how the headline numbers are aggregated."""
+    if not has_scores(report):
+        return "mean over all test clips (the recognition module is switched off in this run)"
+    if report["split"] != "corpora":
+        return "one table of predictions, pooled over all folds"
+    directions = listing(entry["fold"] for entry in report["per_dataset"])
+    unfinished = {fold["seed"] for fold in report["missing_folds"]}
+    if not unfinished & set(report["seeds"]):
+        return f"mean of the two directions ({directions}), each scored separately"
+    if len(report["per_dataset"]) == 1:
+        return f"one direction only ({directions})"
+    return f"mean of seeds with one direction each ({directions})"
+
+
+def resampling_text(draws: int, subjects: int) -> str:
+    """Returns what intervals in brackets are."""
+    text = f"In brackets: 95 % bootstrap interval over subjects ({draws:,} resamples)."
+    if subjects < _FEW_SUBJECTS:
+        text += f" With {subjects} subjects, it tends to be too narrow."
+    return text
+
+
+def notes(report: dict) -> list[str]:
+    """Returns sentences that explain the headline."""
+    per_seed = ", then averaged over the seeds" if report["spread"] else ""
+    sentences = [f"Scores: {aggregation(report)}{per_seed}."]
+    if report["intervals"]:
+        sentences.append(resampling_text(report["intervals"]["draws"], report["n_subjects"]))
+    if has_scores(report):
+        m = len(report["classes"])
+        single = " with a single evaluation" if report["select"] == "test-best" else ""
+        where = " of each tested corpus" if report["split"] == "corpora" else ""
+        sentences.append(
+            f"Chance level{single}: Acc {percent(report['chance'])} (1/{m}) by uniform guessing,"
+            f" {percent(report['largest_class_acc'])} by predicting the largest class{where}."
+        )
+    for entry in (report, *report.get("per_dataset", [])):
+        if absent := entry["classes_without_clips"]:
+            where = "" if entry is report else f" of {entry['dataset']}"
+            sentences.append(f"No test clip{where}, left out of UF1 and UAR: {', '.join(absent)}.")
+    sentences += [auxiliary_summary(task, found) for task, found in report["auxiliary"].items()]
+    corrected = len(report["corrections"])
+    cells = f", {corrected} {'cell' if corrected == 1 else 'cells'} corrected" if corrected else ""
+    sentences.append(f"Label version: {report['label_version'] or 'unknown'}{cells}.")
+    if report["dataset"] == "synthetic":
+        sentences.append(
+            "The subjects of the synthetic corpus are drawings: scores on them show that the code"
+            " learns, not how well the method works on people."
+        )
+    return sentences
+
+
+def alerts(report: dict) -> list[str]:
+    """Returns sentences that precede the headline: missing folds, corpus warnings, test-best."""
+    sentences = []
+    if not report["complete"]:
+        missing = report["missing_folds"]
+        are = "is" if len(missing) == 1 else "are"
+        text = f"INCOMPLETE: {len(missing)} of {report['folds_expected']} folds {are} missing"
+        if left_out := report["seeds_left_out"]:
+            text += f"; unfinished and left out of the headline: seed {listing(left_out)}"
+        if {fold["seed"] for fold in missing} & set(report["seeds"]):
+            text += "; the numbers do not cover the subjects of the missing folds"
+        way_out = "Remove the folders of damaged folds, and run the same training command again."
+        sentences.append(f"{text}. {way_out}")
+        for fold in missing:
+            sentences.append(f"Fold {fold['fold']} of seed {fold['seed']}: {fold['reason']}.")
+    sentences += [f"WARNING: {warning}" for warning in report["warnings"]]
+    return sentences + (selection_notes(report) if report["select"] == "test-best" else [])
+
+
+def selection_notes(report: dict) -> list[str]:
+    """Returns the warning of test-best and its chance level, if it is among the rules."""
+    selection = report["selection"]
+    if not selection or "test-best" not in [rule["select"] for rule in selection["rules"]]:
+        return []
+    sentences = [
+        "test-best is OPTIMISTIC: it selects each fold's step by the labels of the test subjects"
+        " (the first of equally good steps). Compare it only with published results that did the"
+        " same."
+    ]
+    if level := selection["test_best_chance_level"]:
+        ways = "; ".join(
+            f"{title}, Acc {_range(level[way]['acc'])} and UF1 {_range(level[way]['uf1'])}"
+            for way, title in _GUESSING.items()
+        )
+        sentences.append(
+            f"Random guessing under the same rule, the best of {level['evaluations']} evaluations"
+            f" per fold, reaches (mean and 95 % range of {level['draws']} draws): {ways}."
+        )
+    return sentences
+
+
+def _range(level: dict) -> str:
+    return f"{percent(level['mean'])} ({100 * level['low']:.2f} to {100 * level['high']:.2f})"
+
+
+def auxiliary_summary(task: str, levels: dict | None) -> str:
+    """Returns a sentence on what an auxiliary task learnt.
+
+    Args:
+      task: dynamic_image or rank.
+      levels: its entry under `auxiliary` in `report.json`.
+    """
+    module, constant = _TASKS[task]
+    if levels is None:
+        return f"The {module} or its loss is switched off in this run."
+    tau = f" (Kendall's tau with time {levels['kendall_tau']:.2f})" if task == "rank" else ""
+    return f"The {module} {_VERDICTS[levels['verdict']].format(constant=constant)}{tau}."
+
+
+def sections(report: dict) -> dict[str, Section]:
+    """Returns the tables of the report by name, in order, without empty ones."""
+    corpora = "Each tested corpus separately."
+    classes = "Rows are true classes, columns are predictions."
+    if report["spread"]:
+        corpora += " Means over the seeds."
+        classes += " Counts are summed over the seeds, recall and F1 are means."
+    tables = {
+        "rules": Section("By selection rule", _rule_rows(report), selection_notes(report)),
+        "corpora": Section("By corpus", _corpus_rows(report), [corpora]),
+        "classes": Section("By class", _class_rows(report), [classes]),
+        "subjects": Section("By subject", _subject_rows(report)),
+        "auxiliary": Section("Auxiliary tasks", _auxiliary_rows(report)),
+        "runs": Section("All runs", _run_rows(report)),
+    }
+    return {key: section for key, section in tables.items() if len(section.rows) > 1}
+
+
+def _linked(texts: Iterable[str], filters: dict[str, str]) -> tuple[Cell, ...]:
+    return tuple(Cell(text, filters) for text in texts)
+
+
+def _rule_rows(report: dict) -> Rows:
+    selection = report["selection"]
+    if not selection:
+        return []
+    rows = [("Selection rule", "Evaluations per fold", *SCORE_TITLES.values())]
+    for rule in selection["rules"]:
+        select, seeds = rule["select"], rule["seeds"]
+        filters = {"run": select if len(seeds) > 1 else run_id(select, seeds[0])}
+        scores = (percent(rule[name]) + uncertainty(rule, name) for name in SCORE_TITLES)
+        rows.append((rule_name(select), str(rule["evaluations"] or "-"), *_linked(scores, filters)))
+    for gap in selection["test_best_gaps"]:
+        points = (f"{100 * gap[name]:+.2f}" for name in SCORE_TITLES)
+        rows.append((f"test-best minus {gap['minus']}", "", *points))
+    if level := selection["test_best_chance_level"]:
+        for way, title in _GUESSING.items():
+            means = (percent(level[way].get(name, {}).get("mean")) for name in SCORE_TITLES)
+            rows.append((f"random guessing, {title}", str(level["evaluations"]), *means))
+    return rows
+
+
+def _corpus_rows(report: dict) -> Rows:
+    titles = score_titles(report)
+    rows = [("Tested corpus", "Clips", "Subjects", *titles.values())]
+    for entry in report.get("per_dataset", []):
+        direction = f" ({entry['fold']})" if entry["fold"] else ""
+        numbers = [entry["n_clips"], entry["n_subjects"], *(number(entry, name) for name in titles)]
+        filters = {"run": HEADLINE, "corpus": entry["dataset"]}
+        rows.append((entry["dataset"] + direction, *_linked(numbers, filters)))
+    return rows
+
+
+def _run_rows(report: dict) -> Rows:
+    titles = score_titles(report)
+    rows = [("Selection rule", "Seed", "Folds", *titles.values())]
+    for run in report.get("runs", []):
+        folds = f"{run['folds_finished']} of {run['n_folds']}"
+        filters = {"run": run_id(run["select"], run["seed"])} if run["n_clips"] else {}
+        numbers = [run["seed"], folds, *(number(run, name) for name in titles)]
+        rows.append((rule_name(run["select"]), *_linked(numbers, filters)))
+    return rows
+
+
+def _class_rows(report: dict) -> Rows:
+    if not has_scores(report):
+        return []
+    classes = report["classes"]
+    rows = [("True class", *classes, "Clips", "Recall", "F1")]
+    for name, counts in zip(classes, report["confusion_matrix"], strict=True):
+        total, filters = sum(counts), {"run": HEADLINE, "label": name}
+        cells = [
+            Cell(count, filters | {"prediction": prediction}, count / total) if total else "-"
+            for prediction, count in zip(classes, counts, strict=True)
+        ]
+        recall = percent(report["per_class_recall"][name])
+        f1 = percent(report["per_class_f1"][name])
+        rows.append((name, *cells, *_linked([total, recall], filters), f1))
+    return rows
+
+
+def _subject_rows(report: dict) -> Rows:
+    name = "acc" if has_scores(report) else "dic_mse"
+    title = "Accuracy" if has_scores(report) else _IMAGE_TITLES[name]
+    rows = [("Subject", "Fold", "Clips", title)]
+    for entry in report["per_subject"]:
+        filters = {"run": HEADLINE, "subject": entry["subject"]}
+        value = Cell(number(entry, name), filters, entry["acc"])
+        rows.append((entry["subject"], entry["fold"], Cell(entry["n_clips"], filters), value))
+    return rows
+
+
+def _auxiliary_rows(report: dict) -> Rows:
+    image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
+    last, train = report["training_losses"], report["train_set_metrics"]
+    rows = [("", "Test clips", "Training clips", "Last training steps")]
+    if image:
+        errors = (image["mse"], train["dic_mse"], last["dynamic_image"])
+        rows.append(("Dynamic image MSE", *map(compact, errors)))
+        for key, title in _BASELINES.items():
+            rows.append((f"- {title.lower()}", compact(image[key]), compact(train.get(key)), "-"))
+    if rank:
+        losses = (rank["loss"], train["rank_loss"], last["rank"])
+        rows.append(("Rank loss", *map(compact, losses)))
+        constant = compact(rank["best_constant"])
+        rows.append(("- best constant scores", constant, constant, "-"))
+        taus = (rank["kendall_tau"], train["kendall_tau"])
+        rows.append(("Kendall's tau with time", *map(compact, taus), "-"))
+    return rows
+
+
+def configuration(report: dict) -> dict[str, str]:
+    """Returns what was run, by title, without what is unknown."""
+    parameters = (report["parameters"] or {}).items()
+    peak = report["peak_memory_bytes"]
+    folds = "one per subject"
+    if report["group_folds"]:
+        folds = f"one per group of subjects (group_folds={report['group_folds']})"
+    elif report["split"] == "corpora":
+        folds = "one per direction, training on one corpus and testing on the other"
+    facts = {
+        "Corpus": report["dataset"],
+        "Protocol": report["protocol"],
+        "Preset": report["preset"],
+        "Backbone": report["config"].get("backbone"),
+        "Ablated": report["config"].get("ablate"),
+        "Selection rule": report["select"],
+        "Seeds": ", ".join(map(str, report["seeds"])),
+        "Folds": f"{report['n_folds']}, {folds}",
+        "Steps per fold": report["steps"],
+        "Parameters": "; ".join(f"{count:,} ({name})" for name, count in parameters),
+        "Time, all folds": timedelta(seconds=round(report["seconds"])),
+        "Peak memory": f"{peak / 1e9:.2f} GB" if peak else None,
+        "Device": re.sub(r"^(.+) \(\1\)$", r"\1", report["device"] or ""),
+        "Label version": report["label_version"],
+        "Versions": ", ".join(f"{name} {value}" for name, value in report["versions"].items()),
+        "Command": report["command"],
+    }
+    return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def table(rows: Rows) -> str:
+    """Returns a Markdown table with aligned columns; the first row is its head."""
+    rows = [tuple(map(escape, row)) for row in rows]
+    first, *others = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[row[0].ljust(first), *map(str.rjust, row[1:], others)] for row in rows]
+    lines.insert(1, ["-" * first, *("-" * (width - 1) + ":" for width in others)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def bullets(lines: Iterable[object]) -> str:
+    """Returns a Markdown list."""
+    return "\n".join(f"- {escape(line)}" for line in lines)
+
+
+def escape(value: object) -> str:
+    """Returns text on one line, without Markdown or HTML syntax or table borders."""
+    text = " ".join(str(value).split())
+    for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "\\`")):
+        text = text.replace(sign, safe)
+    return text
