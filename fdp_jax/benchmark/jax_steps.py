@@ -216,15 +216,18 @@ def measure_loop(config: TrainConfig, repeats: int) -> None:
 
 
 def measure_training(config: TrainConfig, folds: int, steps: int) -> None:
-    """Trains, predicts and reports as `python -m fdp_jax.train` does; 0 folds: all."""
+    """Trains, predicts and reports as `python -m fdp_jax.train` does; 0 folds: all.
+
+    If it is cut off, `whole_seconds` is projected from the share of the steps that are done.
+    """
     start, done = time.perf_counter(), 0
 
     def progress(steps_done: int, metrics: Mapping[str, float]) -> None:
         nonlocal done
         done += steps_done
         share = done / steps / len(plan.tasks)
-        projected = (time.perf_counter() - start) / share if share else None
-        emit(share_of_steps=share, projected_seconds=projected)
+        if share:
+            emit(share_of_steps=share, whole_seconds=(time.perf_counter() - start) / share)
 
     with tempfile.TemporaryDirectory() as folder:
         plan = _plan(with_steps(config, steps), random_clips(), Path(folder), folds)
@@ -236,11 +239,12 @@ def measure_training(config: TrainConfig, folds: int, steps: int) -> None:
             train_folds(group, plan, corpus, progress)
         trained = time.perf_counter()
         write_report(plan.workdir)
+    ended = time.perf_counter()
     statistics = jax.local_devices()[0].memory_stats() or {}
     emit(
         **{"folds": len(plan.tasks), "folds_at_once": at_once, "steps": steps},
-        training_seconds=trained - start,
-        report_seconds=time.perf_counter() - trained,
+        whole_seconds=ended - start,
+        report_seconds=ended - trained,
         peak_bytes=statistics.get("peak_bytes_in_use", peak_memory_bytes()),
     )
 

@@ -1,8 +1,8 @@
 """Timing, peak memory, child processes and the description of the machine, without jax.
 
-Everything is measured in child processes, `python -m fdp_jax.benchmark.MODULE REQUEST`. The request
-is one JSON object; the child prints one JSON object per finished measurement, so that a child that
-dies or takes too long loses only the measurements that it had not finished.
+Everything is measured in child processes, `python -m MODULE REQUEST`. The request is a JSON object;
+the child prints a JSON object on one line for each finished measurement, so that a child that dies
+or takes too long loses only the rest.
 """
 
 import contextlib
@@ -54,10 +54,10 @@ def time_turns(run: Callable[[int], float], turns: int) -> list[float]:
 def run_child(
     module: str, request: Mapping[str, Any], limit: float | None = None
 ) -> tuple[dict[str, Any], str]:
-    """Runs `python -m fdp_jax.benchmark.MODULE REQUEST` in a process of its own.
+    """Runs `python -m MODULE REQUEST`.
 
     Args:
-      module: name of the child's module.
+      module: dotted name.
       request: plain values for JSON.
       limit: seconds after which the child is killed; None: no limit.
 
@@ -65,7 +65,7 @@ def run_child(
       (measurements, reason): the child's JSON objects merged into one, and one sentence on why it
       stopped early, "" if it did not.
     """
-    command = [sys.executable, "-m", f"fdp_jax.benchmark.{module}", json.dumps(request)]
+    command = [sys.executable, "-m", module, json.dumps(request)]
     reason = ""
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         child = subprocess.Popen(

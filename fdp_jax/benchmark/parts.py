@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datasets.errors import UserError
 from fdp_jax.benchmark.measure import describe_machine, run_child, spread
-from fdp_jax.config import Ints, Names, TrainConfig, as_dict
+from fdp_jax.config import Ints, Precision, TrainConfig, as_dict
 from fdp_jax.environment import installed_versions
 from fdp_jax.files import write_atomically
 
+Part = Literal["step", "fold", "loso", "folds", "inference", "loop", "start_up"]
+JAX, TORCH = "fdp_jax.benchmark.jax_steps", "fdp_jax.benchmark.torch_step"
 LAYOUTS = ("contiguous", "channels_last")
 FOLD_STEPS = 20  # of the training whose peak memory is measured
 USUAL_MINUTES = 8.0  # for which the time limits of the parts are made
@@ -40,10 +42,10 @@ class Options:
     """Preset that is timed: paper or small."""
     batch_size: int | None = None
     """Clips per step; by default as in the preset."""
-    precisions: Names = ("float32",)
+    precisions: tuple[Precision, ...] = ("float32",)
     """Precisions of the step, each compared with PyTorch at the same precision; all other parts use
     the first."""
-    parts: Names = ("step", "loop", "inference", "folds", "start_up")
+    parts: tuple[Part, ...] = ("step", "loop", "inference", "folds", "start_up")
     """What to measure, in this order: step (beside PyTorch), fold (peak memory of a single fold),
     loso (a whole LOSO of SAMM's size), folds (K folds as one program), inference, loop (the
     training loop beside its bare steps), start_up."""
@@ -109,7 +111,12 @@ def measure(options: Options, config: TrainConfig, command: str) -> dict[str, An
                 print(f"{name} ...", file=sys.stderr, flush=True)
                 results[name] = run(options, config, limit)
                 results[name]["part_seconds"] = time.monotonic() - part_start
-            report = {**_headline(results), **about, "seconds": time.monotonic() - start, **results}
+            report = {
+                **_headline(results, config.precision),
+                **about,
+                "seconds": time.monotonic() - start,
+                **results,
+            }
             if options.out:
                 write_atomically(options.out, as_json(report) + "\n")
     return report
@@ -147,9 +154,9 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _headline(results: Mapping[str, Any]) -> dict[str, Any]:
+def _headline(results: Mapping[str, Any], precision: str) -> dict[str, Any]:
     """Returns the keys that every report has; None where not measured."""
-    contenders = next(iter(results.get("step", {}).values()), {})
+    contenders = results.get("step", {}).get(precision, {})
     ours, torch = contenders.get("ours", {}), fastest(contenders, "eager") or {}
     return {
         "step_seconds": ours.get("seconds", {}).get("median"),
@@ -167,7 +174,7 @@ def _child(
 ) -> dict[str, Any]:
     """Returns a measurement of `jax_steps`; `missing` tells why it is incomplete."""
     request = {"measurement": measurement, "config": as_dict(config), **arguments}
-    found, reason = run_child("jax_steps", request, limit)
+    found, reason = run_child(JAX, request, limit)
     return {**found, "missing": reason} if reason else found
 
 
@@ -192,12 +199,12 @@ def _step(options: Options, config: TrainConfig, limit: float | None) -> dict[st
     end = None if limit is None else time.monotonic() + limit
     for _ in range(rounds):
         for name, request in list(requests.items()):
-            module = "jax_steps" if name == "ours" else "torch_step"
+            module = JAX if name == "ours" else TORCH
             # A process that hangs leaves time for the others.
-            limits = [] if end is None else [max(1.0, 0.6 * (end - time.monotonic()))]
+            limits = [] if end is None else [max(1.0, 0.7 * (end - time.monotonic()))]
             if request.get("compiled"):
                 limits.append(options.compile_limit)
-            if module == "torch_step" and not importlib.util.find_spec("torch"):
+            if module == TORCH and not importlib.util.find_spec("torch"):
                 found, reason = {}, "PyTorch is not installed"
             else:
                 found, reason = run_child(module, request, min(limits, default=None))
@@ -226,7 +233,7 @@ def _merge(contenders: dict[str, Any], name: str, result: dict[str, Any]) -> Non
 
 
 def fastest(contenders: Mapping[str, Any], mode: str) -> dict[str, Any] | None:
-    """Returns PyTorch's faster layout in a mode, eager or compiled; None where none was measured."""
+    """Returns PyTorch's faster layout, eager or compiled; None where none was measured."""
     there = [contenders.get(f"{mode}_{layout}", {}) for layout in LAYOUTS]
     measured = [contender for contender in there if "seconds" in contender]
     return min(measured, key=lambda contender: contender["seconds"]["median"], default=None)
@@ -272,7 +279,7 @@ def _seconds(arguments: list[str], workdir: Path | None = None) -> float:
 
 # Name -> (function, seconds that it may take of USUAL_MINUTES).
 PARTS = {
-    "step": (_step, 210.0),
+    "step": (_step, 240.0),
     "fold": (lambda o, c, limit: _child("train", c, limit, folds=1, steps=FOLD_STEPS), 60.0),
     "loso": (lambda o, c, limit: _child("train", c, limit, folds=0, steps=o.steps), 240.0),
     "folds": (

@@ -34,7 +34,7 @@ def _outline(values: Report, indent: str) -> Iterator[str]:
         elif isinstance(value, Mapping):
             yield f"{indent}{name}"
             yield from _outline(value, f"{indent}  ")
-        elif value is None or isinstance(value, str | int | bool) and "bytes" not in name:
+        elif value is None or (isinstance(value, str | int | bool) and "bytes" not in name):
             yield f"{indent}{name}: {'not measured' if value is None else value}"
         elif name.endswith("seconds"):
             yield f"{indent}{name}: {_duration(value)}"
@@ -116,19 +116,22 @@ def _rows(report: Report) -> Iterator[tuple[str, list[str]]]:
             continue
         ours, eager = contenders["ours"], fastest(contenders, "eager")
         ratio, is_first = contenders.get("eager_ratio"), precision == report["precision"]
-        yield precision, [
-            where if report["backend"] == "cpu" else report["device"],
-            f"{report['preset']}, {report['batch']}, {precision}",
-            _median(ours),
-            _median(eager),
-            f"{ratio:.2f}" if ratio else "",
-            _median(fastest(contenders, "compiled")),
-            ", ".join(_gigabytes(c["peak_bytes"]) for c in (ours, eager) if c),
-            f"{report['loop_ratio']:.3f}" if is_first and report.get("loop_ratio") else "",
-            ", ".join(f"{b['clips_per_second']:,.0f}" for b in batches) if is_first else "",
-            ", ".join(_duration(s["median"]) for s in starts if s) if is_first else "",
-            ", ".join([report["date"].split(" ")[0], *versions]),
-        ]
+        yield (
+            precision,
+            [
+                where if report["backend"] == "cpu" else report["device"],
+                f"{report['preset']}, {report['batch']}, {precision}",
+                _median(ours),
+                _median(eager),
+                f"{ratio:.2f}" if ratio else "",
+                _median(fastest(contenders, "compiled")),
+                ", ".join(_gigabytes(c["peak_bytes"]) for c in (ours, eager) if c),
+                f"{report['loop_ratio']:.3f}" if is_first and report.get("loop_ratio") else "",
+                ", ".join(f"{b['clips_per_second']:,.0f}" for b in batches) if is_first else "",
+                ", ".join(_duration(s["median"]) for s in starts if s) if is_first else "",
+                ", ".join([report["date"].split(" ")[0], *versions]),
+            ],
+        )
 
 
 def _median(contender: Report | None) -> str:
