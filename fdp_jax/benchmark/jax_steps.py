@@ -203,12 +203,11 @@ def measure_loop(config: TrainConfig, repeats: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             seconds: list[float] = []
             plan = _plan(config, clips, Path(folder), folds=1, checkpoint_every=steps)
+            (group,) = plan.groups(1)
             train_folds(
-                plan.tasks,
-                plan,
-                bare.corpus,
+                group, plan, bare.corpus,
                 lambda _, line, seconds=seconds: seconds.append(line.get("seconds", 0.0)),
-            )
+            )  # fmt: skip
         measured["loop_seconds"].append(sum(seconds) / steps)
     spreads = {name: spread(seconds) for name, seconds in measured.items()}
     ratio = spreads["bare_seconds"]["median"] / spreads["loop_seconds"]["median"]
