@@ -253,9 +253,11 @@ def _start_up(options: Options, config: TrainConfig, limit: float | None) -> dic
             *(f"--data_dir={folder}/data", f"--compilation_cache={folder}/compiled"),
         ]
         try:
-            help_seconds = [_seconds([*train, "--help"]) for _ in range(options.repeats)]
-            _seconds([*build, "--people=2", "--clips_per_category=1"])
-            empty, *warm = [_seconds(one_step, Path(folder, str(run))) for run in range(3)]
+            help_seconds = [_seconds([*train, "--help"], limit) for _ in range(options.repeats)]
+            _seconds([*build, "--people=2", "--clips_per_category=1"], limit)
+            empty, *warm = [_seconds(one_step, limit, Path(folder, str(run))) for run in range(3)]
+        except subprocess.TimeoutExpired:
+            return {"missing": f"took more than {limit:.0f} s"}
         except subprocess.CalledProcessError as error:
             words = error.stderr.strip().splitlines() or [f"exit status {error.returncode}"]
             return {"missing": f"a command of this project fails here: {words[-1][:300]}"}
@@ -266,11 +268,11 @@ def _start_up(options: Options, config: TrainConfig, limit: float | None) -> dic
     }
 
 
-def _seconds(arguments: list[str], workdir: Path | None = None) -> float:
+def _seconds(arguments: list[str], limit: float | None, workdir: Path | None = None) -> float:
     """Returns the seconds of a command; of a training, those until its only step is logged."""
     start = time.time()
     command = [sys.executable, *arguments, *([f"--workdir={workdir}"] if workdir else [])]
-    subprocess.run(command, text=True, capture_output=True, check=True)
+    subprocess.run(command, text=True, capture_output=True, check=True, timeout=limit)
     if workdir is None:
         return time.time() - start
     (log,) = workdir.glob("seed_0/folds/*/log.jsonl")
