@@ -156,6 +156,8 @@ def _setting(metadata: tuple, attribute: str, default: str) -> str:
 
 
 def _is_positional(metadata: tuple) -> bool:
+    if not metadata:  # options without annotations are read where tyro is not installed
+        return False
     from tyro.conf import Positional
 
     return Positional in metadata

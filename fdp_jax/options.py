@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import tyro
-
 from datasets.command_line import parse_options
 from datasets.errors import UserError
 from datasets.protocols import COMPOSITES, CORPORA, Protocol, get_protocol, protocols_of
@@ -21,6 +19,14 @@ from fdp_jax.config import (
     preset,
     validate,
 )
+
+try:
+    from tyro.conf import arg
+except ModuleNotFoundError:  # only --help needs it: a training from Python does without
+
+    def arg(**settings: str) -> None:
+        """Ignores how --help shows an option."""
+
 
 _DATASET_HELP = (
     f"Corpus: {', '.join(CORPORA)} (synthetic needs no files). Not needed where --protocol implies "
@@ -64,8 +70,8 @@ SYNONYMS = {
 class TrainOptions:
     """Options of `python -m fdp_jax.train`."""
 
-    dataset: Annotated[str, tyro.conf.arg(help=_DATASET_HELP)] = ""
-    protocol: Annotated[str, tyro.conf.arg(help=_PROTOCOL_HELP)] = ""
+    dataset: Annotated[str, arg(help=_DATASET_HELP)] = ""
+    protocol: Annotated[str, arg(help=_PROTOCOL_HELP)] = ""
     preset: str = "paper"
     """Defaults of the options below: paper, or small for a laptop."""
     folds: Names = ()
@@ -88,12 +94,12 @@ class TrainOptions:
     """Checkpoints are written after multiples of this many steps."""
     checkpoint_seconds: float = 60.0
     """Least seconds between checkpoints, which is what a kill can cost; 0: one at each multiple."""
-    folds_at_once: Annotated[str, tyro.conf.arg(metavar="auto|INT")] = "auto"
+    folds_at_once: Annotated[str, arg(metavar="auto|INT")] = "auto"
     """Folds trained as one program on the device; auto: as many as the memory of a GPU holds, one
     on a CPU. Numbers change by rounding only."""
     compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
     """Cache of compiled programs."""
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    config: Annotated[TrainConfig, arg(name="")] = field(default_factory=TrainConfig)
 
     @property
     def all_seeds(self) -> tuple[int, ...]:

@@ -12,12 +12,9 @@ HEAVY = (
     "fdp_jax.train_step", "fdp_jax.models", "fdp_jax.input_pipeline", "fdp_jax.train_loop",
     "fdp_jax.run_folds",
 )  # fmt: skip
-TORCH_ALLOWED = {"fdp_jax/benchmark/torch_reference.py", "fdp_jax/benchmark/twin_step.py"}
+TORCH_ALLOWED = {"fdp_jax/benchmark/torch_reference.py", "fdp_jax/benchmark/torch_step.py"}
 # What of the benchmark runs in processes of its own; the rest only compares, and holds no device.
-MEASURED = {
-    "bare", "ceilings", "inference", "layers", "loop", "our_step", "scaling", "together",
-    "twin_step", "whole",
-}  # fmt: skip
+MEASURED = {"jax_steps", "torch_step"}
 
 
 def imports_of(path: Path) -> set[str]:

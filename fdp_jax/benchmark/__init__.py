@@ -1,1 +1,1 @@
-"""Speed and memory, measured beside the PyTorch twin: `python -m fdp_jax.benchmark`."""
+"""Speed and memory, measured beside the PyTorch reference: `python -m fdp_jax.benchmark`."""

@@ -1,36 +1,65 @@
-"""Measures speed and memory: `python -m fdp_jax.benchmark [gpu | table] [--option=value ...]`."""
+"""Measures speed and memory beside the same network in PyTorch.
 
+    python -m fdp_jax.benchmark --out=FILE         this machine, part by part
+    python -m fdp_jax.benchmark gpu --out=FILE     all that a GPU is for, in at most 8 minutes
+    python -m fdp_jax.benchmark table FILE...      the README's table, from such files
+
+The corpus is random frames in memory, of SAMM's size. `gpu` needs jax, flax, optax,
+orbax-checkpoint, OpenCV, scikit-learn and matplotlib alone, and PyTorch for the comparison.
+"""
+
+import dataclasses
 import shlex
 import sys
 
-from datasets.command_line import main_with_clear_errors
-from fdp_jax.benchmark.options import PROGRAM, options_from
-from fdp_jax.memory import use_large_pages
+from datasets.command_line import parse_options, run_command
+from datasets.errors import UserError
+from fdp_jax.benchmark.parts import GPU_OPTIONS, Options, as_json, measure
+from fdp_jax.benchmark.table import print_table, summary
+from fdp_jax.config import TrainConfig, preset, validate
+from fdp_jax.environment import use_large_pages
+
+PROGRAM = "python -m fdp_jax.benchmark"
 
 
-def main(arguments: list[str]) -> None:
-    """The command line.
+def main() -> None:
+    """Runs the command line."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["table"]:
+        return print_table(arguments[1:], f"{PROGRAM} table")
+    if arguments[:1] == ["gpu"]:
+        options = parse_options(Options, arguments[1:], f"{PROGRAM} gpu", __doc__, GPU_OPTIONS)
+    else:
+        options = parse_options(Options, arguments, PROGRAM, __doc__)
+    command = shlex.join([*PROGRAM.split(), *arguments])
+    report = measure(options, config_of(options), command)
+    print(as_json(report) if options.json else summary(report))
+
+
+def config_of(options: Options) -> TrainConfig:
+    """Validates the options and returns those of the training that is timed.
 
     Raises:
-      UserError: an option that does not exist or cannot be, or a step that does not run here.
+      UserError: an unknown preset or an impossible value.
     """
-    if arguments[:1] == ["gpu"]:
-        from fdp_jax.benchmark.gpu import main as measure_gpu
-
-        return measure_gpu(arguments[1:])
-    if arguments[:1] == ["table"]:
-        from fdp_jax.benchmark.table import main as print_table
-
-        return print_table(arguments[1:])
-    options = options_from(arguments)
-    # Late, so that --help and a mistake are answered first.
-    from fdp_jax.benchmark.measuring import as_json, measure
-    from fdp_jax.benchmark.words import in_words
-
-    report = measure(options, f"{PROGRAM} {shlex.join(arguments)}".strip())
-    print(as_json(report) if options.as_json else in_words(report))
+    for name in ("precisions", "parts", "folds"):
+        if not getattr(options, name):
+            raise UserError(f"--{name} must have at least one entry")
+    counts = {"repeats": options.repeats, "steps": options.steps, "folds": min(options.folds)}
+    for name, count in counts.items():
+        if count < 1:
+            raise UserError(f"--{name} must be at least 1, not {count}")
+    for name in ("minutes", "compile_limit"):
+        if not 0 <= getattr(options, name) < float("inf"):
+            raise UserError(f"--{name} must be finite and not negative")
+    config = preset(options.preset)
+    batch_size = config.batch_size if options.batch_size is None else options.batch_size
+    precision = options.precisions[0]
+    config = dataclasses.replace(config, batch_size=batch_size, precision=precision)
+    validate(config)
+    return config
 
 
 if __name__ == "__main__":
     use_large_pages()
-    main_with_clear_errors(lambda: main(sys.argv[1:]))
+    run_command(main)

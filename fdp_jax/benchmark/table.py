@@ -1,22 +1,19 @@
-"""The README's table of speed, from the files that `--out` wrote.
-
-python -m fdp_jax.benchmark table benchmarks/*.json
-"""
+"""Reports of the benchmark as text: an outline for the terminal, a table for the README."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datasets.command_line import parse_options
 from datasets.errors import UserError
-from fdp_jax.benchmark.options import PROGRAM, Parser
-from fdp_jax.benchmark.telling import gigabytes, seconds
+from fdp_jax.benchmark.parts import fastest
 
-BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"  # round the table in the README
+BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"  # around the table in the README
 
 Report = Mapping[str, Any]
 _NEEDED = ("step_seconds", "batch", "preset", "precision", "backend", "versions", "machine", "date")
-_LAYOUTS = ("contiguous", "channels_last")
 _HEADER = (
     "machine", "preset, clips, precision", "step", "PyTorch eager", "ratio", "PyTorch compiled",
     "memory, ours and PyTorch's", "bare steps over loop", "inference, clips/s by 1 and by 36",
@@ -24,26 +21,58 @@ _HEADER = (
 )  # fmt: skip
 
 
-def main(arguments: Sequence[str]) -> None:
-    """The command line.
+def summary(report: Report) -> str:
+    """Returns an outline of the report, medians only."""
+    return "\n".join(_outline(report, ""))
+
+
+def _outline(values: Report, indent: str) -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and "median" in value:
+            lower, upper = map(_duration, value["quartiles"])
+            yield f"{indent}{name}: {_duration(value['median'])} (quartiles {lower} to {upper})"
+        elif isinstance(value, Mapping):
+            yield f"{indent}{name}"
+            yield from _outline(value, f"{indent}  ")
+        elif value is None or (isinstance(value, str | int | bool) and "bytes" not in name):
+            yield f"{indent}{name}: {'not measured' if value is None else value}"
+        elif name.endswith("seconds"):
+            yield f"{indent}{name}: {_duration(value)}"
+        elif name.endswith("bytes"):
+            yield f"{indent}{name}: {_gigabytes(value)}"
+        else:
+            yield f"{indent}{name}: {value:.4g}"
+
+
+def print_table(arguments: Sequence[str], program: str) -> None:
+    """The command `table FILE...`.
 
     Raises:
-      UserError: a file that is no measurement, or two of the same machine kind and preset.
+      UserError: a file that is no report, or two of the same machine, preset and precision.
     """
-    parser = Parser(
-        prog=f"{PROGRAM} table",
+    import tyro  # here, since `gpu` runs without it
+
+    @dataclass(frozen=True)
+    class TableOptions:
+        """Options of the command."""
+
+        files: tyro.conf.Positional[tuple[Path, ...]]
+        """Files that --out wrote."""
+
+    options = parse_options(
+        TableOptions,
+        arguments,
+        program=program,
         description="Prints the README's table of speed, in Markdown.",
-        allow_abbrev=False,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="that --out wrote")
-    print(table({path: read_report(path) for path in parser.parse(arguments).files}))
+    print(table({path: read_report(path) for path in options.files}))
 
 
 def read_report(path: Path) -> Report:
-    """What a file holds.
+    """Returns the report in a file.
 
     Raises:
-      UserError: it cannot be read, or is none of the benchmark's.
+      UserError: it cannot be read, or is no report of the benchmark.
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -51,110 +80,69 @@ def read_report(path: Path) -> Report:
         raise UserError(f"{path} cannot be read ({error})") from error
     lacking = [key for key in _NEEDED if not isinstance(report, dict) or key not in report]
     if lacking:
-        raise UserError(f"{path} is no measurement of {PROGRAM}: it lacks {', '.join(lacking)}")
+        raise UserError(f"{path} is no report of the benchmark: it lacks {', '.join(lacking)}")
     return report
 
 
 def table(reports: Mapping[Path, Report]) -> str:
-    """Markdown: a row for each machine kind, preset and precision, processors first.
+    """Returns Markdown with a row for each machine, preset and precision, processors first.
 
     Raises:
       UserError: two files have the same row.
     """
-    rows: dict[tuple, list[str]] = {}
-    told_by: dict[tuple, Path] = {}
+    rows: dict[tuple, tuple[Path, list[str]]] = {}
     for path, report in reports.items():
         for precision, row in _rows(report):
-            key = (report["backend"] != "cpu", _machine(report), report["preset"], precision)
+            key = (report["backend"] != "cpu", row[0], report["preset"], precision)
             if key in rows:
                 raise UserError(
-                    f"{told_by[key]} and {path} are of the same machine kind, preset and "
-                    "precision; name one of them"
+                    f"{rows[key][0]} and {path} are of the same machine, preset and precision; "
+                    "name one of them"
                 )
-            rows[key], told_by[key] = row, path
-    lines = [_HEADER, ["---"] * len(_HEADER), *(rows[key] for key in sorted(rows))]
+            rows[key] = path, row
+    lines = [_HEADER, ["---"] * len(_HEADER), *(rows[key][1] for key in sorted(rows))]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _rows(report: Report) -> Iterator[tuple[str, list[str]]]:
-    """(precision, cells): one row, and one more for each further precision that was measured."""
-    contenders = report.get("step", {}).get("contenders", {})
-    further = [name.removeprefix("ours_") for name in contenders if name.startswith("ours_")]
-    for precision in dict.fromkeys([report["precision"], *further]):
-        # A measurement of one precision leaves it out of the contenders' names.
-        ending = f"_{precision}" if further else ""
-        ours, eager, compiled = (
-            _fastest(contenders, names)
-            for names in (
-                [f"ours{ending}"],
-                [f"{lead}{layout}{ending}" for lead in ("", "eager_") for layout in _LAYOUTS],
-                [f"compiled_{layout}{ending}" for layout in _LAYOUTS],
-            )
+    """Yields (precision, cells); what one precision was measured in is in its row alone."""
+    start_up, machine = report.get("start_up", {}), report["machine"]
+    where = f"{machine['cpu']}, {machine['cores']} cores, {_gigabytes(machine['memory_bytes'])}"
+    versions = [f"{name} {v}" for name, v in report["versions"].items() if name in ("jax", "torch")]
+    batches = [b for b in report.get("inference", {}).values() if isinstance(b, Mapping)]
+    starts = [start_up.get(name) for name in ("help_seconds", "first_step_warm_cache_seconds")]
+    for precision, contenders in report.get("step", {}).items():
+        if not isinstance(contenders, Mapping) or "seconds" not in contenders["ours"]:
+            continue
+        ours, eager = contenders["ours"], fastest(contenders, "eager")
+        ratio, is_first = contenders.get("eager_ratio"), precision == report["precision"]
+        yield (
+            precision,
+            [
+                where if report["backend"] == "cpu" else report["device"],
+                f"{report['preset']}, {report['batch']}, {precision}",
+                _median(ours),
+                _median(eager),
+                f"{ratio:.2f}" if ratio else "",
+                _median(fastest(contenders, "compiled")),
+                ", ".join(_gigabytes(c["peak_bytes"]) for c in (ours, eager) if c),
+                f"{report['loop_ratio']:.3f}" if is_first and report.get("loop_ratio") else "",
+                ", ".join(f"{b['clips_per_second']:,.0f}" for b in batches) if is_first else "",
+                ", ".join(_duration(s["median"]) for s in starts if s) if is_first else "",
+                ", ".join([report["date"].split(" ")[0], *versions]),
+            ],
         )
-        if ours or precision == report["precision"]:
-            whole = precision == report["precision"]
-            yield precision, _cells(report, precision, ours, eager, compiled, whole)
 
 
-def _fastest(contenders: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any] | None:
-    """The one of these names that takes the least time; None where none was measured."""
-    there = [contenders[name] for name in names if "seconds" in contenders.get(name, {})]
-    return min(there, key=_median, default=None)
+def _median(contender: Report | None) -> str:
+    return _duration(contender["seconds"]["median"]) if contender else ""
 
 
-def _cells(
-    report: Report,
-    precision: str,
-    ours: Mapping | None,
-    eager: Mapping | None,
-    compiled: Mapping | None,
-    whole: bool,
-) -> list[str]:
-    """A row; `whole` is the one that what was measured in one precision alone stands in."""
-    return [
-        _machine(report),
-        f"{report['preset']}, {report['batch']}, {precision}",
-        *(_duration(ours and _median(ours)), _duration(eager and _median(eager))),
-        f"{_median(ours) / _median(eager):.2f}" if ours and eager else "",
-        _duration(compiled and _median(compiled)),
-        ", ".join(gigabytes(told["peak_bytes"]) for told in (ours, eager) if told),
-        *([_loop(report), _inference(report), _start(report)] if whole else [""] * 3),
-        _measured(report),
-    ]
+def _duration(seconds: float) -> str:
+    """Returns `2.13 s`, or `14.2 ms` below a tenth of a second."""
+    return f"{seconds:.3g} s" if seconds >= 0.1 else f"{seconds * 1e3:.3g} ms"
 
 
-def _median(told: Mapping[str, Any]) -> float:
-    return told["seconds"]["median"]
-
-
-def _duration(value: float | None) -> str:
-    return "" if value is None else seconds(value)
-
-
-def _machine(report: Report) -> str:
-    machine = report["machine"]
-    if machine["gpu"]:
-        return machine["gpu"]
-    return f"{machine['cpu']}, {machine['cores']} cores, {gigabytes(machine['memory_bytes'])}"
-
-
-def _loop(report: Report) -> str:
-    ratio = report.get("loop_ratio")
-    return "" if ratio is None else f"{ratio:.3f}"
-
-
-def _inference(report: Report) -> str:
-    rates = report.get("inference", {}).get("clips_per_second", {})
-    return ", ".join(f"{rate:,.0f}" for rate in rates.values())
-
-
-def _start(report: Report) -> str:
-    told = report.get("start_up", {})
-    names = ("help_seconds", "first_step_warm_cache_seconds")
-    return ", ".join(seconds(told[name]["median"]) for name in names if name in told)
-
-
-def _measured(report: Report) -> str:
-    versions = report["versions"]
-    packages = [f"{name} {versions[name]}" for name in ("jax", "torch") if name in versions]
-    return ", ".join([report["date"].split(" ")[0], *packages])
+def _gigabytes(size: float) -> str:
+    """Returns bytes as `5.3 GB`, decimal."""
+    return f"{size / 1e9:.1f} GB"

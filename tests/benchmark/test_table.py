@@ -1,47 +1,55 @@
-"""The table of speed: made from measurements, and the README's is the one that they make."""
+"""The README's table of speed, and the outline for the terminal."""
 
 import copy
 import json
 
 import pytest
 
-from fdp_jax.benchmark.table import BEGIN, END
+from fdp_jax.benchmark.table import BEGIN, END, summary
 from tests.conftest import ROOT, run_module
 
 
-def told(median: float, peak: float) -> dict:
-    return {"seconds": {"median": median}, "peak_bytes": peak}
+def took(median: float, peak: float) -> dict:
+    return {"seconds": {"median": median, "quartiles": [median, median]}, "peak_bytes": peak}
 
 
 CPU = {
     "step_seconds": 1.5, "batch": 36, "preset": "paper", "precision": "float32", "backend": "cpu",
-    "versions": {"python": "3.11.7", "jax": "0.10.2", "torch": "2.13.0+cpu"},
-    "machine": {"cpu": "Some CPU", "cores": 2, "memory_bytes": 25.2e9, "gpu": None},
+    "device": "cpu", "versions": {"python": "3.11.7", "jax": "0.10.2", "torch": "2.13.0+cpu"},
+    "machine": {"cpu": "Some CPU", "cores": 2, "memory_bytes": 25.2e9},
     "date": "2026-11-22 17:08 UTC", "loop_ratio": 0.9712,
     "step": {
-        "contenders": {
-            "ours": told(1.5, 5.31e9), "contiguous": told(2.5, 2.9e9),
-            "channels_last": told(2.0, 3.04e9), "compiled_contiguous": told(1.75, 3.3e9),
-            "compiled_channels_last": {"missing": "took more than 600 seconds"},
-        }
+        "part_seconds": 300.0,
+        "float32": {
+            "ours": took(1.5, 5.31e9), "eager_contiguous": took(2.5, 2.9e9),
+            "eager_channels_last": took(2.0, 3.04e9), "compiled_contiguous": took(1.75, 3.3e9),
+            "compiled_channels_last": {"missing": "took more than 600 s"},
+            "eager_ratio": 0.75, "compiled_ratio": 0.857,
+        },
     },
-    "inference": {"clips_per_second": {"1": 21.4, "36": 73.6}},
+    "inference": {
+        "1": {"clips_per_second": 21.4}, "36": {"clips_per_second": 73.6}, "part_seconds": 9.0,
+    },
     "start_up": {
-        "help_seconds": {"median": 0.31}, "first_step_warm_cache_seconds": {"median": 8.24},
+        "help_seconds": took(0.31, 0)["seconds"],
+        "first_step_warm_cache_seconds": took(8.24, 0)["seconds"],
     },
 }  # fmt: skip
 GPU = {
     "step_seconds": 0.02, "batch": 36, "preset": "paper", "precision": "float32", "backend": "gpu",
-    "versions": {"jax": "0.11.2", "torch": "2.11.0"},
-    "machine": {"cpu": "Other", "cores": 16, "memory_bytes": 128e9, "gpu": "NVIDIA H200"},
+    "device": "NVIDIA H200", "versions": {"jax": "0.11.2", "torch": "2.11.0"},
+    "machine": {"cpu": "Other", "cores": 16, "memory_bytes": 128e9},
     "date": "2026-11-23 09:00 UTC", "loop_ratio": None,
     "step": {
-        "contenders": {
-            "ours_float32": told(0.02, 4e9), "eager_contiguous_float32": told(0.08, 5e9),
-            "eager_channels_last_float32": told(0.1, 6e9),
-            "compiled_contiguous_float32": {"missing": "no compiler"},
-            "ours_bfloat16": told(0.0125, 3e9), "eager_contiguous_bfloat16": told(0.05, 4e9),
-        }
+        "float32": {
+            "ours": took(0.02, 4e9), "eager_contiguous": took(0.08, 5e9),
+            "eager_channels_last": took(0.1, 6e9), "eager_ratio": 0.25,
+            "compiled_contiguous": {"missing": "no compiler"},
+        },
+        "tensorfloat32": {"ours": {"missing": "took more than 100 s"}},
+        "bfloat16": {
+            "ours": took(0.0125, 3e9), "eager_contiguous": took(0.05, 4e9), "eager_ratio": 0.25,
+        },
     },
 }  # fmt: skip
 
@@ -78,8 +86,10 @@ def test_every_precision_of_a_gpu_has_a_row_after_the_processors(tmp_path):
 
 def test_what_was_not_measured_stays_empty(tmp_path):
     report = copy.deepcopy(CPU)
-    for name in ("contiguous", "channels_last", "compiled_contiguous"):
-        report["step"]["contenders"][name] = {"missing": "PyTorch is not here"}
+    step = report["step"]["float32"]
+    for name in ("eager_contiguous", "eager_channels_last", "compiled_contiguous"):
+        step[name] = {"missing": "PyTorch is not installed"}
+    del step["eager_ratio"], step["compiled_ratio"]
     del report["inference"], report["start_up"]
     report["loop_ratio"] = None
     (row,) = rows_of(tmp_path, report)
@@ -90,9 +100,9 @@ def test_what_was_not_measured_stays_empty(tmp_path):
     ("contents", "words"),
     [
         (["{"], ["0.json", "cannot be read"]),
-        (["[]"], ["0.json", "no measurement", "step_seconds"]),
+        (["[]"], ["0.json", "no report of the benchmark", "step_seconds"]),
         (['{"step_seconds": 1}'], ["0.json", "lacks batch, preset"]),
-        ([json.dumps(CPU)] * 2, ["0.json and", "1.json", "same machine kind, preset"]),
+        ([json.dumps(CPU)] * 2, ["0.json and", "1.json", "same machine, preset"]),
     ],
 )
 def test_files_that_make_no_table_are_one_sentence(contents, words, tmp_path):
@@ -105,6 +115,15 @@ def test_files_that_make_no_table_are_one_sentence(contents, words, tmp_path):
     assert done.stderr.count("\n") == 1
     for word in words:
         assert word in done.stderr
+
+
+def test_the_outline_shows_medians_sizes_and_reasons():
+    lines = summary(CPU).splitlines()
+    assert "    ours" in lines and "loop_ratio: 0.9712" in lines
+    assert "      seconds: 1.5 s (quartiles 1.5 s to 1.5 s)" in lines
+    assert "      peak_bytes: 5.3 GB" in lines
+    assert "      missing: took more than 600 s" in lines
+    assert "loop_ratio: not measured" in summary(GPU).splitlines()
 
 
 def test_the_readmes_table_is_what_the_measurements_say():
