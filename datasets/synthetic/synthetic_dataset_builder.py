@@ -4,7 +4,7 @@ Nothing is downloaded but the face models, and nothing read: the frames are draw
 `motion`, `clips`) and then pass through the same detector and alignment as those of any corpus.
 """
 
-from datasets.common import CorpusBuilder, Plan
+from datasets.builder import CorpusBuilder, Plan
 from datasets.synthetic import clips
 from datasets.synthetic.tasks import DrawnClip
 

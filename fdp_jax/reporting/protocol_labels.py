@@ -11,7 +11,7 @@ from pathlib import Path
 
 from datasets.errors import UserError
 from datasets.protocols import Membership, Protocol
-from datasets.reading import open_corpus
+from datasets.reading import needs_manual_dir, open_corpus
 from fdp_jax.corpora import folder_of
 from fdp_jax.reporting.summary import headline_runs, split_of
 from fdp_jax.reporting.workdir import read_workdir
@@ -112,9 +112,9 @@ def labels_of_workdir(workdir: Path) -> ProtocolLabels:
 
 
 def _annotated(protocol: Protocol, part: Membership, folder: Path) -> _Part:
-    from datasets.filmed_corpora import FILMED  # late: it loads OpenCV
+    from datasets.image_corpus import read_annotations  # late: it loads OpenCV
 
-    if part.dataset not in FILMED:
+    if not needs_manual_dir(part.dataset):
         raise UserError(
             f"{part.dataset} has no annotation sheet; build it and name --data_dir instead."
         )
@@ -126,7 +126,7 @@ def _annotated(protocol: Protocol, part: Membership, folder: Path) -> _Part:
             f"{folder} has no folder {part.dataset}; {protocol.name} needs one for each of "
             f"{', '.join(protocol.datasets)}."
         )
-    found = FILMED[part.dataset].annotations(own)
+    found = read_annotations(part.dataset, own)
     clips = [
         (
             row.subject,

@@ -1,12 +1,8 @@
-"""The base of every corpus' TFDS builder: plan -> clips on disk or drawn -> aligned examples.
+"""TFDS builders: from a plan of clips to aligned examples in array_record files.
 
-An example holds every frame of one micro-expression clip from onset to offset, aligned, and all
-that the sheets tell of it. Examples are stored in the order of (subject, clip). The dataset's
-metadata tell how the corpus came about. Written as array_record, one example after the other, so
-no TensorFlow is needed, nor memory for the corpus.
-
-Adding a corpus: a package `datasets/<name>/` with `<name>_dataset_builder.py` that holds a
-subclass `Builder` with a `plan`, and its protocols in `datasets.protocols`.
+An example holds every frame of one micro-expression clip from onset to offset, aligned, and its
+annotation. Examples are stored in the order of (subject, clip), and written one after the other,
+which needs neither TensorFlow nor memory for the corpus. The dataset's metadata describe the build.
 """
 
 import collections
@@ -14,7 +10,7 @@ import contextlib
 import dataclasses
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +19,46 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from datasets.clip_tasks import BuiltClip, ClipTask, build_clips
+from datasets.commands import corpus_command
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
+from datasets.folder_search import file_digest, relative
+from datasets.image_corpus import ImageCorpus
 from datasets.options import BuildOptions
 from datasets.reading import SPLIT, VERSION, needs_manual_dir
+from datasets.survey import survey
 
 _CLIPS_PER_FILE = 100
+_LISTED = 10  # sentences of one kind; the others are only counted
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a corpus consists of, before any frame is read.
+    """Content of a corpus before any frame is read.
 
     Attributes:
       tasks: the clips.
       label_version: of the annotation.
-      earlier_label_version: of `earlier_emotion`; "" where there is none.
-      corrections: sentences, one for each cell that was corrected.
-      warnings: sentences, what else is to be known.
+      corrections: sentences, one per corrected cell.
+      warnings: other sentences.
+      earlier_label_version: of `earlier_emotion`; "" if there is none.
+      source: folder and sheet that the corpus is built from; empty if it is drawn.
     """
 
-    tasks: tuple[ClipTask, ...]
+    tasks: Sequence[ClipTask]
     label_version: str
     corrections: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     earlier_label_version: str = ""
+    source: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Builds one corpus; subclasses say what it consists of.
+    """Builds one corpus; subclasses define `plan`.
 
-    Args of the constructor, beside those of TFDS:
-      options: resolved for this corpus; None takes the defaults.
-      manual_dir: the folder the corpus was unpacked into; None asks TFDS for it, if any is needed.
+    Args of the constructor, besides those of TFDS:
+      options: resolved for this corpus; None for the defaults.
+      manual_dir: folder that the corpus was unpacked into; None for that of TFDS.
       landmark_file: keeps landmarks between builds; None keeps none.
     """
 
@@ -79,7 +82,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         super().__init__(**{"file_format": "array_record"} | kwargs)
 
     def plan(self) -> Plan:
-        """The clips of the corpus and what was corrected.
+        """Returns the clips of the corpus.
 
         Raises:
           UserError: the folder does not hold the corpus.
@@ -94,7 +97,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             description=(sys.modules[type(self).__module__].__doc__ or "").strip(),
             features=tfds.features.FeaturesDict(
                 {
-                    # ArrayRecord compresses by itself; `bytes` is the quick way through TFDS.
+                    # ArrayRecord compresses; `bytes` is the fast encoding of TFDS.
                     "frames": tfds.features.Tensor(
                         shape=(None, side, side, 3), dtype=np.uint8, encoding="bytes"
                     ),
@@ -112,14 +115,13 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 }
             ),
             metadata=tfds.core.MetadataDict(),
-            # Keys are the places in the order of (subject, clip), and are kept.
+            # Keys are positions in the order of (subject, clip), and are kept.
             disable_shuffling=True,
         )
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any = None) -> None:
-        # TFDS' own writer collects the whole corpus before it writes, and beyond a gigabyte needs
-        # TensorFlow to. What it prepares here is moved to its place at the end, and only a new
-        # info names the folder that it lies in until then.
+        # TFDS' own writer collects the whole corpus first, and above a gigabyte needs TensorFlow.
+        # The info is a new one since only that names the temporary folder of this build.
         info = self._info()
         writer = tfds.core.SequentialWriter(
             info, _CLIPS_PER_FILE, file_format=self.info.file_format.value
@@ -144,45 +146,93 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for one, other in itertools.pairwise(tasks):
             if (one.subject, one.clip) == (other.subject, other.clip):
                 raise UserError(
-                    f"clip {one.clip} of {one.subject} in {self.name} is there twice; keep one of "
-                    "them."
+                    f"{self.name} holds clip {one.clip} of {one.subject} twice; keep one of them."
                 )
         options, subjects, frames, stored = self.build_options, set(), 0, 0
         partial, skipped = [], collections.defaultdict(list)  # sentences; reason -> clips
         built = build_clips(tasks, models, options.crop, options.workers, self._landmark_file)
         with contextlib.closing(built) as clips:
             for clip in tqdm(clips, f"building {self.name}", len(tasks), unit="clip"):
+                name = f"{clip.annotation.clip} ({clip.annotation.subject})"
                 if clip.frames is None:
-                    skipped[_unusable(clip, options.on_no_face)].append(_in_short(clip))
+                    skipped[_reason_to_skip(clip, options.on_no_face)].append(name)
                     continue
-                if clip.unreadable:
-                    partial.append(f"clip {_in_short(clip)}: {_left_out(clip.unreadable)}")
-                yield stored, _example(clip, plan.label_version)
+                if count := clip.unreadable:
+                    were = "frame was" if count == 1 else "frames were"
+                    partial.append(f"clip {name}: {count} unreadable {were} left out.")
+                annotation = dataclasses.asdict(clip.annotation)
+                yield (
+                    stored,
+                    {"frames": clip.frames, "label_version": plan.label_version, **annotation},
+                )
                 subjects.add(clip.annotation.subject)
                 frames, stored = frames + len(clip.frames), stored + 1
         if not stored:
             raise UserError(
-                f"no clip of {self.name} is left: no face was found in any frame that can be read."
+                f"no clip of {self.name} is left: no face was found in any readable frame."
             )
-        warnings = [*plan.warnings, *partial]
-        warnings += [
-            f"{len(clips)} of {len(tasks)} clips were skipped, since {why}: {', '.join(clips)}."
-            for why, clips in skipped.items()
+        skips = [
+            f"{len(names)} of {len(tasks)} clips were skipped, since {why}: {', '.join(names)}."
+            for why, names in skipped.items()
         ]
         # Complete only now; TFDS writes it after the examples.
         self.info.metadata.update(
             label_version=plan.label_version,
             earlier_label_version=plan.earlier_label_version,
             corrections=list(plan.corrections),
-            warnings=warnings,
+            warnings=[*plan.warnings, *partial, *skips],
             options=options.identity(),
-            source=self._source(),
+            source=plan.source,
             counts={"clips": stored, "subjects": len(subjects), "frames": frames},
         )
 
-    def _source(self) -> dict[str, str]:
-        """What a corpus from a folder was built from; see `datasets.sources`."""
-        return {}
+
+class ImageCorpusBuilder(CorpusBuilder, skip_registration=True):
+    """Builds a corpus from the folder it was unpacked into; subclasses name the corpus.
+
+    Attributes:
+      corpus: its names and conventions.
+    """
+
+    corpus: ImageCorpus
+
+    def plan(self) -> Plan:
+        """Returns every row of the sheet with its frames.
+
+        Raises:
+          UserError: a row or clip cannot be built.
+        """
+        folder, options = self.corpus_dir, self.build_options
+        doctor = corpus_command("datasets.doctor", self.name, folder, options)
+        found = survey(self.corpus, folder, options)
+        sheet, missing = found.annotations.sheet, found.missing
+        if found.problems:
+            more = len(found.problems) - 1
+            others = f" (and {more} more; list them with: {doctor})" if more else ""
+            raise UserError(f"{found.problems[0].rstrip('.')}{others}.")
+        if not found.clips:
+            raise UserError(f"no clip of {self.name} has its frames; see: {doctor}")
+        warnings = _first_ones(found.notes, f"notes; list them with: {doctor}")
+        if missing:
+            warnings.append(
+                f"{len(missing)} of {len(found.annotations.rows)} clips were skipped, since all or "
+                "many of their frames are missing:"
+            )
+            warnings += _first_ones(missing, f"of them; list them with: {doctor}")
+        warnings += _first_ones(found.losses, f"clips that lack frames; list them with: {doctor}")
+        return Plan(
+            tasks=found.clips,
+            label_version=found.annotations.label_version,
+            corrections=found.annotations.corrections,
+            warnings=tuple(warnings),
+            earlier_label_version=found.annotations.earlier_label_version,
+            source={
+                "manual_dir": str(folder),
+                "sheet": relative(sheet, folder) if sheet else "",
+                "sheet_sha256": file_digest(sheet) if sheet else "",
+                "found_sha256": found.digest,
+            },
+        )
 
 
 class _Info(tfds.core.DatasetInfo):
@@ -190,32 +240,22 @@ class _Info(tfds.core.DatasetInfo):
         """Does nothing: these corpora are in no bucket, and asking leaves a folder in /tmp."""
 
 
-def _unusable(clip: BuiltClip, on_no_face: str) -> str:
-    """Why such clips have no aligned frames; ends the build for it unless they are to be skipped.
+def _reason_to_skip(clip: BuiltClip, on_no_face: str) -> str:
+    """Returns why a clip without aligned frames is skipped.
 
     Raises:
-      UserError: they are not.
+      UserError: it is not to be skipped.
     """
     if on_no_face == "fail":
         what = "no face was found in any" if clip.readable else "there is no readable"
         raise UserError(
             f"{what} frame of clip {clip.annotation.clip} of {clip.annotation.subject} "
-            f"({clip.where}); look at its frames, or leave such clips out with --on_no_face=skip."
+            f"({clip.where}); check its frames, or skip such clips with --on_no_face=skip."
         )
     return "no face was found in them" if clip.readable else "none of their frames can be read"
 
 
-def _in_short(clip: BuiltClip) -> str:
-    return f"{clip.annotation.clip} ({clip.annotation.subject})"
-
-
-def _left_out(count: int) -> str:
-    return f"{count} unreadable frame{' was' if count == 1 else 's were'} left out."
-
-
-def _example(clip: BuiltClip, label_version: str) -> dict[str, Any]:
-    return {
-        "frames": clip.frames,
-        "label_version": label_version,
-        **dataclasses.asdict(clip.annotation),
-    }
+def _first_ones(sentences: Sequence[str], what: str) -> list[str]:
+    """Returns the first sentences, and the number of those left out."""
+    more = len(sentences) - _LISTED
+    return [*sentences[:_LISTED], *([f"{more} more {what}"] if more > 0 else [])]

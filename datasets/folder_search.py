@@ -1,0 +1,205 @@
+"""Search for subjects' folders and annotation sheets in a corpus as it was unpacked.
+
+Archives unpack doubled (`Cropped/Cropped/...`), in other case, or beside each other (raw frames and
+crops), and users rename the top folder. So the frames are found by the names of the subjects'
+folders, and the sheet in the folders above them.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from datasets.errors import UserError
+
+NO_NAME = re.compile("(?!)")  # matches nothing
+_DEPTH = 6  # levels below the first folder that are searched
+
+
+class FolderTree:
+    """The folders below `top`; each is listed once."""
+
+    def __init__(self, top: Path):
+        self.top = top
+        self._listed: dict[Path, tuple[list[Path], list[Path]]] = {}
+
+    def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
+        """Returns the folders and the files in `folder` by name, without hidden ones.
+
+        Raises:
+          UserError: it cannot be read.
+        """
+        if folder not in self._listed:
+            folders, files = [], []
+            try:
+                with os.scandir(folder) as scanned:
+                    for entry in scanned:
+                        # `~$name` is the lock file of an open spreadsheet.
+                        if not entry.name.startswith((".", "~$", "__MACOSX")):
+                            (folders if entry.is_dir() else files).append(folder / entry.name)
+            except OSError as error:
+                raise UserError(
+                    f"the folder {folder} cannot be read ({error.strerror}); check its permissions."
+                ) from error
+            self._listed[folder] = sorted(folders), sorted(files)
+        return self._listed[folder]
+
+    def subfolders(self, folder: Path) -> dict[str, Path]:
+        """Returns the folders in `folder` by their names in lower case.
+
+        Raises:
+          UserError: two of them differ only in case.
+        """
+        found: dict[str, Path] = {}
+        for path in self.entries(folder)[0]:
+            other = found.setdefault(path.name.lower(), path)
+            if other is not path:
+                raise UserError(
+                    f"{other.name} and {path.name} in {folder} differ only in case; merge them "
+                    "into one folder."
+                )
+        return found
+
+    def find(self, folder: Path, path: str) -> Path | None:
+        """Returns the folder `path` (with `/`) in `folder`, in any case, also if it is doubled."""
+        for name in path.lower().split("/"):
+            inner = self.subfolders(folder).get(name)
+            if inner is None:
+                return None
+            folder = self.subfolders(inner).get(name, inner)
+        return folder
+
+    def find_subject(self, root: Path, pattern: re.Pattern, number: int) -> Path | None:
+        """Returns the folder in `root` that matches `pattern` with that number, padded or not.
+
+        Raises:
+          UserError: there are two.
+        """
+        found = [
+            path
+            for name, path in self.subfolders(root).items()
+            if (match := pattern.fullmatch(name)) and int(match[1]) == number
+        ]
+        if len(found) > 1:
+            raise UserError(
+                f"{found[0].name} and {found[1].name} in {root} are both of subject {number}; "
+                "merge them into one folder."
+            )
+        return next(iter(found), None)
+
+    def walk(self, start: Path, subjects: re.Pattern, excluded: re.Pattern) -> Iterator[Path]:
+        """Yields `start` and the folders below it, level by level, down to the subjects' folders.
+
+        Args:
+          start: first folder.
+          subjects: matches the lower-case name of a subject's folder, which is left out.
+          excluded: is found in the lower-case names of folders that hold something else.
+        """
+        level = [start]
+        for _ in range(_DEPTH + 1):
+            yield from level
+            level = [
+                path
+                for folder in level
+                for path in self.entries(folder)[0]
+                if not (subjects.fullmatch(path.name.lower()) or excluded.search(path.name.lower()))
+            ]
+
+
+def find_roots(
+    tree: FolderTree, start: Path, subjects: re.Pattern, excluded: re.Pattern
+) -> dict[Path, int]:
+    """Returns every folder that holds subjects' folders, nearest first, with their number.
+
+    Args:
+      tree: to search.
+      start: first folder.
+      subjects: matches the lower-case name of a subject's folder; its group is the number.
+      excluded: as in `FolderTree.walk`.
+    """
+    roots = {}
+    for folder in tree.walk(start, subjects, excluded):
+        matches = (subjects.fullmatch(path.name.lower()) for path in tree.entries(folder)[0])
+        if numbers := {int(match[1]) for match in matches if match}:
+            roots[folder] = len(numbers)
+    return roots
+
+
+def choose_root(
+    roots: dict[Path, int], top: Path, preferred: Sequence[str]
+) -> tuple[Path, list[str]]:
+    """Returns one of several places of the frames, and a sentence if there was a choice.
+
+    Args:
+      roots: at least one, with its number of subjects. A folder with less than half as many
+        subjects as another one is never preferred to it.
+      top: folder that holds all of them.
+      preferred: patterns of lower-case paths relative to `top`, best first.
+
+    Raises:
+      UserError: the two best ones rank equally.
+    """
+    most = max(roots.values())
+
+    def rank(root: Path) -> tuple[bool, int]:
+        path = relative(root, top).lower()
+        matching = [place for place, pattern in enumerate(preferred) if re.search(pattern, path)]
+        return 2 * roots[root] < most, min(matching, default=len(preferred))
+
+    best, names = _best(roots, rank, top)
+    if best is None:
+        raise UserError(
+            f"{top} holds the subjects' folders more than once ({', '.join(names)}); choose one "
+            "with --frames_in."
+        )
+    if len(names) == 1:
+        return best, []
+    others = ", ".join(names[1:])
+    return best, [f"the frames in {names[0]} are used, not those in {others}; see --frames_in."]
+
+
+def choose_sheet(
+    sheets: Sequence[Path], rank: Callable[[Path], int], top: Path
+) -> tuple[Path, list[str]]:
+    """Returns the best of at least one sheet, and a sentence if there was a choice.
+
+    Raises:
+      UserError: the two best ones rank equally and differ in content.
+    """
+    if len(sheets) > 1:
+        unique: dict[str, Path] = {}  # of identical files the first
+        for path in sheets:
+            unique.setdefault(file_digest(path), path)
+        sheets = list(unique.values())
+    best, names = _best(sheets, rank, top)
+    if best is None:
+        raise UserError(
+            f"{top} holds several annotation sheets ({', '.join(names)}); keep one of them there."
+        )
+    others = ", ".join(names[1:])
+    return best, [f"the sheet {names[0]} is used, not {others}."] if others else []
+
+
+def _best(paths: Iterable[Path], rank: Callable, top: Path) -> tuple[Path | None, list[str]]:
+    """Returns the path of lowest rank (None if two share it), and all by name, best first."""
+    ranked = sorted(paths, key=rank)
+    is_clear = len(ranked) == 1 or rank(ranked[0]) != rank(ranked[1])
+    return ranked[0] if is_clear else None, [relative(path, top) for path in ranked]
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Returns `path` relative to `folder`, with `/`."""
+    return path.relative_to(folder).as_posix()
+
+
+def file_digest(path: Path) -> str:
+    """Returns the sha256 of a file.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check the file.") from error
