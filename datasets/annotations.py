@@ -17,32 +17,18 @@ UNKNOWN = -1  # an apex that the sheet does not give
 TO_CORRECT = "correct the cell, or take the sheet as distributed"
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One micro-expression as annotated.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row(Annotation):
+    """One micro-expression as annotated; frame numbers are None where a cell holds none.
 
     Attributes:
-      subject: in the corpus' one spelling.
-      clip: unique within the subject.
       filename: the clip in the sheet, by which its folder and its corrections are found.
-      emotion: lower case.
-      onset, apex, offset: frame numbers; None where the cell holds none.
       line: row number in the sheet; 0 if there is no sheet.
-      earlier_emotion: of the earlier label version; "" if the corpus has one version.
       duration: frames from onset to offset according to the sheet; None if it has none.
     """
 
-    subject: str
-    clip: str
     filename: str
-    emotion: str
-    onset: int | None
-    apex: int | None
-    offset: int | None
     line: int = 0
-    earlier_emotion: str = ""
-    objective_class: str = ""
-    action_units: str = ""
     duration: int | None = None
 
     def __str__(self) -> str:
@@ -55,36 +41,31 @@ class Row:
             return False
         return self.onset <= self.apex <= self.offset
 
-    def as_annotation(self, fps: float) -> Annotation:
-        """Returns what is stored of the row, filmed at `fps` frames per second."""
-        names = (field.name for field in dataclasses.fields(Annotation) if field.name != "fps")
-        return Annotation(**{name: getattr(self, name) for name in names}, fps=fps)
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Annotations:
-    """Content of a sheet (or of the folders' names, in a corpus without one).
+    """Content of a sheet, or of the folders' names in a corpus without one.
 
     Attributes:
       sheet: None in a corpus without one.
       label_version: of the emotions.
-      rows: the usable ones; onset and offset are numbers, the apex is one or `UNKNOWN`.
+      earlier_label_version: of the earlier emotions; "" if there is one version.
+      rows: onset and offset are numbers, and the apex is one or `UNKNOWN`, once they are checked.
       problems: sentences, one per row that cannot be used.
       corrections: sentences, one per corrected cell.
       notes: other sentences.
-      earlier_label_version: of the earlier emotions; "" if there is one version.
-      other_clips: (subject, filename) of clips in the sheet that the corpus leaves out, such as
-        macro-expressions.
+      other_clips: (subject's number, lower-case filename) of clips in the sheet that the corpus
+        leaves out, such as macro-expressions.
     """
 
     sheet: Path | None
     label_version: str
-    rows: tuple[Row, ...]
-    problems: tuple[str, ...] = ()
-    corrections: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     earlier_label_version: str = ""
-    other_clips: frozenset[tuple[str, str]] = frozenset()
+    rows: list[Row] = dataclasses.field(default_factory=list)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    corrections: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    other_clips: set[tuple[int | None, str]] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,53 +110,43 @@ def read_table(corpus: str, file: str) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def correct_and_check(
-    annotations: Annotations, emotions: Sequence[str], corpus: str
-) -> Annotations:
+def correct_and_check(found: Annotations, emotions: Sequence[str], corpus: str) -> None:
     """Applies the known corrections of a corpus and turns unusable rows into problems.
 
     Args:
-      annotations: as read.
+      found: as read; is changed.
       emotions: all emotions of the corpus, lower case.
       corpus: name of the corpus.
 
     Raises:
       UserError: there is no row at all.
     """
-    sheet, notes = annotations.sheet, list(annotations.notes)
-    if not (annotations.rows or annotations.problems):
-        why = f" ({notes[0].rstrip('.')})" if notes else ""
+    if not (found.rows or found.problems):
+        why = f" ({found.notes[0].rstrip('.')})" if found.notes else ""
         raise UserError(
-            f"{sheet or 'the folder micro of every subject'} lists no micro-expression{why}; take "
-            "it from the corpus as distributed."
+            f"{found.sheet or 'the folder micro of every subject'} lists no micro-expression{why}; "
+            "take it from the corpus as distributed."
         )
     known_errors = [
         Correction(**line | {"becomes": int(line["becomes"])})
         for line in read_table(corpus, "corrections.csv")
     ]
-    problems, corrections = list(annotations.problems), list(annotations.corrections)
     rows: dict[tuple[str, str], Row] = {}
-    for row_as_read in annotations.rows:
-        row, corrected = _correct(row_as_read, known_errors)
-        corrections += corrected
-        where = f"row {row.line} of {sheet.name} ({row})" if row.line else str(row)
+    for row_as_read in found.rows:
+        row, corrections = _correct(row_as_read, known_errors)
+        found.corrections += corrections
+        where = f"row {row.line} of {found.sheet.name} ({row})" if row.line else str(row)
         first = rows.get((row.subject, row.clip.lower()))
         if problem := _problem(row, emotions):
-            problems.append(f"{where}{problem}; {TO_CORRECT}.")
+            found.problems.append(f"{where}{problem}; {TO_CORRECT}.")
         elif first:
             place = f"in row {first.line}" if first.line else f"as {first.emotion}"
-            problems.append(f"{where} is annotated twice, first {place}; keep one of them.")
+            found.problems.append(f"{where} is annotated twice, first {place}; keep one of them.")
         else:
-            notes += [f"{where}{note}." for note in _notes(row)]
+            found.notes += [f"{where}{note}." for note in _notes(row)]
             apex = row.apex if row.has_apex_inside else UNKNOWN
             rows[row.subject, row.clip.lower()] = dataclasses.replace(row, apex=apex)
-    return dataclasses.replace(
-        annotations,
-        rows=tuple(rows.values()),
-        problems=tuple(problems),
-        corrections=tuple(corrections),
-        notes=tuple(notes),
-    )
+    found.rows = list(rows.values())
 
 
 def _correct(row: Row, known_errors: Sequence[Correction]) -> tuple[Row, list[str]]:

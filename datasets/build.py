@@ -139,7 +139,7 @@ def _source_differences(
     if source["sheet"]:
         sheet = manual_dir / source["sheet"]
         if not sheet.is_file() and not is_same_folder:
-            sheet = corpus.find_sheet(FolderTree(manual_dir), options)
+            sheet, _ = corpus.find_sheet(FolderTree(manual_dir), options)
         if sheet is None or (sheet.is_file() and file_digest(sheet) != source["sheet_sha256"]):
             since = ", which has changed since" if is_same_folder else f" of {source['manual_dir']}"
             return [f"from the sheet {source['sheet']}{since}"]

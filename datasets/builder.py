@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from datasets.clip_tasks import BuiltClip, ClipTask, build_clips
+from datasets.clip_tasks import Annotation, BuiltClip, ClipTask, build_clips
 from datasets.commands import corpus_command
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
@@ -29,6 +29,7 @@ from datasets.reading import SPLIT, VERSION, needs_manual_dir
 from datasets.survey import survey
 
 _CLIPS_PER_FILE = 100
+_ANNOTATION = [field.name for field in dataclasses.fields(Annotation)]
 _LISTED = 10  # sentences of one kind; the others are only counted
 
 
@@ -47,8 +48,8 @@ class Plan:
 
     tasks: Sequence[ClipTask]
     label_version: str
-    corrections: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    corrections: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     earlier_label_version: str = ""
     source: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -90,8 +91,12 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
-        text, number = tfds.features.Text, tfds.features.Scalar
         side = self.build_options.side
+        kinds = {
+            str: tfds.features.Text(),
+            int: tfds.features.Scalar(np.int32),
+            float: tfds.features.Scalar(np.float32),
+        }
         return _Info(
             builder=self,
             description=(sys.modules[type(self).__module__].__doc__ or "").strip(),
@@ -101,17 +106,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     "frames": tfds.features.Tensor(
                         shape=(None, side, side, 3), dtype=np.uint8, encoding="bytes"
                     ),
-                    "subject": text(),
-                    "clip": text(),
-                    "emotion": text(),
-                    "earlier_emotion": text(),
-                    "objective_class": text(),
-                    "action_units": text(),
-                    "label_version": text(),
-                    "onset": number(np.int32),
-                    "apex": number(np.int32),
-                    "offset": number(np.int32),
-                    "fps": number(np.float32),
+                    "label_version": kinds[str],
+                    **{field.name: kinds[field.type] for field in dataclasses.fields(Annotation)},
                 }
             ),
             metadata=tfds.core.MetadataDict(),
@@ -160,11 +156,9 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 if count := clip.unreadable:
                     were = "frame was" if count == 1 else "frames were"
                     partial.append(f"clip {name}: {count} unreadable {were} left out.")
-                annotation = dataclasses.asdict(clip.annotation)
-                yield (
-                    stored,
-                    {"frames": clip.frames, "label_version": plan.label_version, **annotation},
-                )
+                annotation = {name: getattr(clip.annotation, name) for name in _ANNOTATION}
+                annotation |= {"label_version": plan.label_version}
+                yield stored, {"frames": clip.frames, **annotation}
                 subjects.add(clip.annotation.subject)
                 frames, stored = frames + len(clip.frames), stored + 1
         if not stored:
@@ -224,7 +218,7 @@ class ImageCorpusBuilder(CorpusBuilder, skip_registration=True):
             tasks=found.clips,
             label_version=found.annotations.label_version,
             corrections=found.annotations.corrections,
-            warnings=tuple(warnings),
+            warnings=warnings,
             earlier_label_version=found.annotations.earlier_label_version,
             source={
                 "manual_dir": str(folder),

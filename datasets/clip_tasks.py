@@ -20,13 +20,7 @@ from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import FaceModels
 from datasets.faces import FaceLandmarker
-from datasets.landmark_cache import (
-    CachedLandmarker,
-    Landmarker,
-    LandmarkFile,
-    Landmarks,
-    read_landmarks,
-)
+from datasets.landmark_cache import CachedLandmarker, LandmarkFile, Landmarks, read_landmarks
 from datasets.processes import map_in_processes
 
 
@@ -103,7 +97,9 @@ class _Face:
     size: tuple[int, int]
 
 
-def build_clip(task: ClipTask, landmarker: Landmarker, crop: Crop) -> BuiltClip:
+def build_clip(
+    task: ClipTask, landmarker: FaceLandmarker | CachedLandmarker, crop: Crop
+) -> BuiltClip:  # fmt: skip
     """Aligns one clip; only one unaligned frame is in memory at a time.
 
     By default the landmarks are those of the first frame that shows a face, for the whole clip.

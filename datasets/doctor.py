@@ -13,14 +13,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tyro
 from tqdm import tqdm
 
 from datasets.alignment import similarity_of_face
-from datasets.clip_tasks import Annotation
+from datasets.annotations import Row
 from datasets.command_line import parse_options, run_command
 from datasets.commands import corpus_command
 from datasets.crop import Crop
@@ -71,11 +71,11 @@ class Diagnosis:
     frames: int | None
     fps: float
     emotions: dict[str, int]
-    protocols: tuple[ProtocolCounts, ...]
-    corrections: tuple[str, ...]
-    notes: tuple[str, ...]
-    losses: tuple[str, ...]
-    problems: tuple[str, ...]
+    protocols: list[ProtocolCounts]
+    corrections: list[str]
+    notes: list[str]
+    losses: list[str]
+    problems: list[str]
     can_skip: bool
     is_sound: bool
 
@@ -88,18 +88,14 @@ def diagnose(
     Raises:
       UserError: there is no sheet or no subject's folder, or the sheet is another corpus'.
     """
-    usable: Sequence[Any]
     if annotations_only:
         annotations = corpus.annotations(FolderTree(manual_dir), options)
-        usable, losses, problems = annotations.rows, (), annotations.problems
-        frames_in = layout = frames = None
-        notes, can_skip = annotations.notes, False
+        found = Survey(annotations, problems=annotations.problems, notes=annotations.notes)
+        usable, can_skip = annotations.rows, False
     else:
         found = survey(corpus, manual_dir, options)
-        annotations, notes = found.annotations, found.notes
-        usable, losses, problems, can_skip = _check_clips(corpus, found, options)
-        frames_in, layout = relative(found.root, manual_dir), _layout(found, manual_dir)
-        frames = sum(len(clip.files) for clip in found.clips)
+        annotations = found.annotations
+        usable, can_skip = _check_clips(corpus, found, options)
     return Diagnosis(
         corpus=corpus.name,
         title=corpus.title,
@@ -108,27 +104,25 @@ def diagnose(
         sheet=annotations.sheet and relative(annotations.sheet, manual_dir),
         label_version=annotations.label_version,
         earlier_label_version=annotations.earlier_label_version,
-        frames_in=frames_in,
-        layout=layout,
+        frames_in=found.root and relative(found.root, manual_dir),
+        layout=_layout(found, manual_dir) if found.clips else None,
         rows=len(annotations.rows) + len(annotations.problems),
         clips=len(usable),
-        subjects=len({clip.subject for clip in usable}),
-        frames=frames,
+        subjects=len({row.subject for row in usable}),
+        frames=None if annotations_only else sum(len(clip.files) for clip in found.clips),
         fps=corpus.fps,
-        emotions=dict(sorted(Counter(clip.emotion for clip in usable).items())),
-        protocols=tuple(protocol_counts(corpus.name, usable, annotations.label_version)),
+        emotions=dict(sorted(Counter(row.emotion for row in usable).items())),
+        protocols=protocol_counts(corpus.name, usable, annotations.label_version),
         corrections=annotations.corrections,
-        notes=notes,
-        losses=tuple(losses),
-        problems=tuple(problems),
+        notes=found.notes,
+        losses=found.losses,
+        problems=found.problems,
         can_skip=can_skip,
-        is_sound=not problems,
+        is_sound=not found.problems,
     )
 
 
-def _layout(found: Survey, manual_dir: Path) -> str | None:
-    if not found.clips:
-        return None
+def _layout(found: Survey, manual_dir: Path) -> str:
     cut = "onset to offset only"
     if found.longer:
         cut = f"{found.longer} of {len(found.clips)} clips are longer and are cut"
@@ -137,33 +131,26 @@ def _layout(found: Survey, manual_dir: Path) -> str | None:
 
 def _check_clips(
     corpus: ImageCorpus, found: Survey, options: BuildOptions
-) -> tuple[list[Annotation], list[str], list[str], bool]:
-    """Reads the frames; returns usable clips, losses, problems, and whether all can be skipped."""
-    losses, problems = list(found.losses), list(found.problems)
-    skippable, models, usable = len(found.missing), None, []
+) -> tuple[list[Row], bool]:  # fmt: skip
+    """Reads the frames, and adds what is wrong with them to `found`.
+
+    Returns:
+      The rows that can be built, and whether a build can skip all clips with problems.
+    """
+    models, usable, skippable = None, [], len(found.missing)
     try:
         models = get_face_models(options.face_models)
     except UserError as error:
-        problems.append(f"faces were not looked for: {error}")
+        found.problems.append(f"faces were not looked for: {error}")
     checks = map_in_processes(_ClipChecker, (models, options.crop), found.clips, options.workers)
     checks = tqdm(checks, "reading frames", len(found.clips), unit="clip")
-    for clip, check in zip(found.clips, checks, strict=True):
-        (losses if corpus.is_incomplete else problems).extend(check.unreadable)
-        problems += [*check.faults, *check.faceless]
-        skippable += len(check.faceless)
-        can_be_read = corpus.is_incomplete or not check.unreadable
-        if can_be_read and not (check.faults or check.faceless):
-            usable.append(clip.annotated)
-    return usable, losses, problems, skippable == len(problems)
-
-
-@dataclasses.dataclass(frozen=True)
-class _ClipCheck:
-    """Sentences on a clip: unreadable files, faults, and what --on_no_face=skip skips."""
-
-    unreadable: list[str]
-    faults: list[str]
-    faceless: list[str]
+    for clip, (unreadable, faceless, faults) in zip(found.clips, checks, strict=True):
+        (found.losses if corpus.is_incomplete else found.problems).extend(unreadable)
+        found.problems += faults + faceless
+        skippable += len(faceless)
+        if not (faults or faceless) and (corpus.is_incomplete or not unreadable):
+            usable.append(clip.row)
+    return usable, skippable == len(found.problems)
 
 
 class _ClipChecker:
@@ -173,9 +160,10 @@ class _ClipChecker:
         self._landmarker = models and FaceLandmarker(models)
         self._crop = crop
 
-    def __call__(self, clip: ImageClip) -> _ClipCheck:
-        """Reads all frames, and looks for a face until one is found."""
-        unreadable, sizes, has_face = [], Counter(), self._landmarker is None
+    def __call__(self, clip: ImageClip) -> tuple[list[str], list[str], list[str]]:
+        """Returns sentences on unreadable files, on a missing face, and on other faults."""
+        unreadable, faceless, faults = [], [], []
+        sizes, has_face = Counter(), self._landmarker is None
         for path in dict.fromkeys(clip.files):  # one file may replace missing ones
             try:
                 frame = read_frame(path)
@@ -184,7 +172,7 @@ class _ClipChecker:
                 continue
             sizes[frame.shape[:2]] += 1
             has_face = has_face or self._shows_face(frame)
-        where, faults, faceless = f"clip {clip.clip} of {clip.subject} ({clip.where})", [], []
+        where = f"clip {clip.clip} of {clip.subject} ({clip.where})"
         if not sizes:
             faceless.append(f"{where} has no readable frame; copy it again.")
         elif not has_face:
@@ -192,7 +180,7 @@ class _ClipChecker:
         if len(sizes) > 1:
             counts = ", ".join(f"{count} of {w}x{h}" for (h, w), count in sizes.most_common())
             faults.append(f"{where} has frames of different sizes ({counts}); copy it again.")
-        return _ClipCheck(unreadable, faults, faceless)
+        return unreadable, faceless, faults
 
     def _shows_face(self, frame: np.ndarray) -> bool:
         return similarity_of_face(self._landmarker.find(frame), self._crop) is not None
@@ -232,7 +220,7 @@ def screen(found: Diagnosis, options: BuildOptions) -> Iterator[str]:
 
 
 def _protocol_table(protocols: Sequence[ProtocolCounts]) -> Iterator[str]:
-    yield "protocol      clips  subjects  clips per class (as published)"
+    yield "protocol      clips     subjects  clips per class (as published)"
     for counts in protocols:
         published = counts.published_per_class or {}
         classes = ", ".join(
@@ -245,7 +233,7 @@ def _protocol_table(protocols: Sequence[ProtocolCounts]) -> Iterator[str]:
         name = f"{counts.protocol}{' *' if counts.is_part_of_composite else ''}"
         clips = _beside(counts.clips, counts.published_clips)
         subjects = _beside(counts.subjects, counts.published_subjects)
-        yield f"{name:<13} {clips:<9} {subjects:<8} {classes}: {status}"
+        yield f"{name:<13} {clips:<9} {subjects:<9} {classes}: {status}"
     if any(counts.is_part_of_composite for counts in protocols):
         yield "* this corpus' part of a protocol over several"
 

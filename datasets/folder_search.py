@@ -8,8 +8,9 @@ folders, and the sheet in the folders above them.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from datasets.errors import UserError
 
@@ -126,28 +127,32 @@ def find_roots(
     return roots
 
 
+def rank(name: str, patterns: Sequence[str]) -> int:
+    """Returns the place of the first pattern found in `name` in lower case, or their number."""
+    found = (place for place, pattern in enumerate(patterns) if re.search(pattern, name.lower()))
+    return next(found, len(patterns))
+
+
 def choose_root(
-    roots: dict[Path, int], top: Path, preferred: Sequence[str]
-) -> tuple[Path, list[str]]:
-    """Returns one of several places of the frames, and a sentence if there was a choice.
+    roots: dict[Path, int], preferred: Sequence[str], top: Path
+) -> tuple[Path, list[str]]:  # fmt: skip
+    """Returns one of several places of the frames, and a note if there was a choice.
 
     Args:
       roots: at least one, with its number of subjects. A folder with less than half as many
         subjects as another one is never preferred to it.
+      preferred: patterns of paths relative to `top`, best first.
       top: folder that holds all of them.
-      preferred: patterns of lower-case paths relative to `top`, best first.
 
     Raises:
       UserError: the two best ones rank equally.
     """
     most = max(roots.values())
-
-    def rank(root: Path) -> tuple[bool, int]:
-        path = relative(root, top).lower()
-        matching = [place for place, pattern in enumerate(preferred) if re.search(pattern, path)]
-        return 2 * roots[root] < most, min(matching, default=len(preferred))
-
-    best, names = _best(roots, rank, top)
+    ranks = {
+        root: (2 * count < most, rank(relative(root, top), preferred))
+        for root, count in roots.items()
+    }
+    best, names = _best(ranks, top)
     if best is None:
         raise UserError(
             f"{top} holds the subjects' folders more than once ({', '.join(names)}); choose one "
@@ -160,19 +165,25 @@ def choose_root(
 
 
 def choose_sheet(
-    sheets: Sequence[Path], rank: Callable[[Path], int], top: Path
-) -> tuple[Path, list[str]]:
-    """Returns the best of at least one sheet, and a sentence if there was a choice.
+    sheets: Sequence[Path], preferred: Sequence[str], top: Path
+) -> tuple[Path, list[str]]:  # fmt: skip
+    """Returns the best of at least one sheet, and a note if there was a choice.
+
+    Args:
+      sheets: below `top`.
+      preferred: patterns of names, best first.
+      top: for messages.
 
     Raises:
       UserError: the two best ones rank equally and differ in content.
     """
     if len(sheets) > 1:
-        unique: dict[str, Path] = {}  # of identical files the first
+        sheets = sorted(sheets, key=lambda path: rank(path.name, preferred))
+        unique: dict[str, Path] = {}  # of identical files the best
         for path in sheets:
             unique.setdefault(file_digest(path), path)
         sheets = list(unique.values())
-    best, names = _best(sheets, rank, top)
+    best, names = _best({path: rank(path.name, preferred) for path in sheets}, top)
     if best is None:
         raise UserError(
             f"{top} holds several annotation sheets ({', '.join(names)}); keep one of them there."
@@ -181,11 +192,11 @@ def choose_sheet(
     return best, [f"the sheet {names[0]} is used, not {others}."] if others else []
 
 
-def _best(paths: Iterable[Path], rank: Callable, top: Path) -> tuple[Path | None, list[str]]:
+def _best(ranks: Mapping[Path, Any], top: Path) -> tuple[Path | None, list[str]]:
     """Returns the path of lowest rank (None if two share it), and all by name, best first."""
-    ranked = sorted(paths, key=rank)
-    is_clear = len(ranked) == 1 or rank(ranked[0]) != rank(ranked[1])
-    return ranked[0] if is_clear else None, [relative(path, top) for path in ranked]
+    paths = sorted(ranks, key=ranks.get)
+    is_clear = len(paths) == 1 or ranks[paths[0]] != ranks[paths[1]]
+    return paths[0] if is_clear else None, [relative(path, top) for path in paths]
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Corpora of picture files: how each one names subjects, sheets, columns and folders.
 
-A corpus is a subclass of `ImageCorpus` in `datasets/<name>/<name>_dataset_builder.py`; it differs
-from others in little but names. `datasets.survey` finds its clips.
+A corpus is a subclass of `ImageCorpus` in `datasets/<name>/<name>_dataset_builder.py`; corpora
+differ in little but names. `datasets.survey` finds their clips.
 """
 
 import dataclasses
@@ -22,7 +22,14 @@ from datasets.annotations import (
 )
 from datasets.clip_tasks import Annotation
 from datasets.errors import UserError
-from datasets.folder_search import NO_NAME, FolderTree, choose_root, choose_sheet, find_roots
+from datasets.folder_search import (
+    NO_NAME,
+    FolderTree,
+    choose_root,
+    choose_sheet,
+    find_roots,
+    rank,
+)
 from datasets.frames import read_frame
 from datasets.options import BuildOptions
 from datasets.spreadsheet import SUFFIXES, Sheet, SheetRow, as_integer, is_micro, read_sheet
@@ -33,12 +40,12 @@ class Layout(enum.Enum):
 
     CLIPS = "one clip, listed in the sheet"
     VIDEOS = "a video that may hold several clips of the sheet"
-    LABELLED = "one clip whose label, onset and offset come from folder and file names"
+    LABELLED = "one clip, whose label, onset and offset are in the names of folders and files"
 
 
 @dataclasses.dataclass(frozen=True)
 class FrameRoot:
-    """The folder `path` of the subjects' folders, and how those below them are laid out."""
+    """The folder `path` of the subjects' folders, and the layout below them."""
 
     tree: FolderTree
     path: Path
@@ -50,24 +57,24 @@ class ImageClip:
     """A clip of picture files; a `datasets.clip_tasks.ClipTask`.
 
     Attributes:
-      annotated: content of the sheet.
+      row: its annotation.
       files: from onset to offset.
       skips_unreadable: whether an unreadable file is skipped, as a known loss.
     """
 
-    annotated: Annotation
+    row: Row
     files: tuple[Path, ...]
-    skips_unreadable: bool = False
+    skips_unreadable: bool
 
     @property
     def subject(self) -> str:
         """The subject."""
-        return self.annotated.subject
+        return self.row.subject
 
     @property
     def clip(self) -> str:
         """Name, unique within the subject."""
-        return self.annotated.clip
+        return self.row.clip
 
     @property
     def where(self) -> str:
@@ -75,8 +82,8 @@ class ImageClip:
         return str(self.files[0].parent)
 
     def annotation(self) -> Annotation:
-        """Returns what the sheet says of the clip."""
-        return self.annotated
+        """Returns the annotation."""
+        return self.row
 
     def frames(self) -> Iterator[np.ndarray | None]:
         """Yields the pictures; None for a skipped one."""
@@ -99,10 +106,13 @@ class ImageCorpus:
       emotions: all emotions, lower case.
       aliases: other spelling -> emotion.
       sheet_name: the annotation sheet as distributed, for messages.
-      columns: field of `Row` -> column of the sheet. The field `kind` tells micro-expressions from
-        macro-expressions, which are left out.
+      sheet_patterns: of lower-case names of sheets, best first; any other workbook is not the sheet.
+      excluded_sheets: is found in the lower-case names of other sheets.
+      label_version: of the emotions, if names of sheets do not tell.
+      columns: field of `Row` -> column of the sheet, `subject` and `filename` first. The field
+        `kind` tells micro-expressions from macro-expressions, which are left out.
       optional_columns: the same for columns that some copies lack.
-      subject_cells: what the sheet calls subjects, for messages.
+      subject_range: the subjects in the sheet, for messages.
       subject_folder: matches the lower-case name of a subject's folder (or of a clip's that begins
         with the subject's); its group is the subject's number.
       subject_id: format of a subject's name, given the number.
@@ -118,37 +128,40 @@ class ImageCorpus:
     emotions: tuple[str, ...]
     aliases: Mapping[str, str] = {}
     sheet_name: str
+    sheet_patterns: tuple[str, ...] = ("",)
+    excluded_sheets: re.Pattern = NO_NAME
+    label_version: str = ""
     columns: Mapping[str, str]
     optional_columns: Mapping[str, str] = {}
-    subject_cells: str = ""
+    subject_range: str = ""
     subject_folder: re.Pattern
     subject_id: str
     excluded_folders: re.Pattern = NO_NAME
     preferred_trees: tuple[str, ...] = ()
     is_incomplete: bool = False
 
-    # --- the sheet
+    # --- the annotation
 
     def annotations(self, tree: FolderTree, options: BuildOptions) -> Annotations:
-        """Returns the best sheet in the folder, corrected and checked.
+        """Returns the annotation, corrected and checked.
 
         Raises:
           UserError: there is no sheet, or it is not the corpus' sheet.
         """
-        path, notes = self._choose_sheet(tree, options)
-        read = self.read(path)
-        read = dataclasses.replace(read, notes=(*notes, *read.notes))
-        return correct_and_check(read, self.emotions, self.name)
+        path, notes = self.find_sheet(tree, options)
+        found = self.read(path) if path else self.read_folders(tree, options)
+        found.notes[:0] = notes
+        correct_and_check(found, self.emotions, self.name)
+        return found
 
-    def find_sheet(self, tree: FolderTree, options: BuildOptions) -> Path | None:
-        """Returns the best annotation sheet; None where folder names are the annotation.
+    def find_sheet(
+        self, tree: FolderTree, options: BuildOptions
+    ) -> tuple[Path | None, list[str]]:  # fmt: skip
+        """Returns the best sheet (None if folder names are the annotation), and notes.
 
         Raises:
           UserError: there is none, or the two best ones rank equally and differ.
         """
-        return self._choose_sheet(tree, options)[0]
-
-    def _choose_sheet(self, tree: FolderTree, options: BuildOptions) -> tuple[Path, list[str]]:
         found, version = self.sheets(tree), options.label_version
         if version is not None:
             found = [path for path in found if self.version_of(path) == version]
@@ -158,25 +171,22 @@ class ImageCorpus:
                 f"no annotation sheet{which} ({self.sheet_name}) in {tree.top}; put it there, or "
                 "name the folder that holds it with --manual_dir."
             )
-        return choose_sheet(found, self.sheet_rank, tree.top)
+        return choose_sheet(found, self.sheet_patterns, tree.top)
 
     def sheets(self, tree: FolderTree) -> list[Path]:
-        """Returns every workbook above the subjects' folders that may be the sheet, best first."""
-        found = [
+        """Returns every workbook above the subjects' folders that may be the sheet."""
+        return [
             path
             for folder in tree.walk(tree.top, self.subject_folder, self.excluded_folders)
             for path in tree.entries(folder)[1]
-            if path.suffix.lower() in SUFFIXES and self.sheet_rank(path) is not None
+            if path.suffix.lower() in SUFFIXES
+            and rank(path.name, self.sheet_patterns) < len(self.sheet_patterns)
+            and not self.excluded_sheets.search(path.name.lower())
         ]
-        return sorted(found, key=self.sheet_rank)
-
-    def sheet_rank(self, path: Path) -> int | None:
-        """Returns the rank of a workbook by its name: 0 is best, None is not the sheet."""
-        return 0
 
     def version_of(self, path: Path) -> str:
-        """Returns the label version of a sheet by its name; "" where names do not tell."""
-        return ""
+        """Returns the label version of a sheet by its name."""
+        return self.label_version
 
     def read(self, path: Path) -> Annotations:
         """Returns the rows of a sheet as written.
@@ -184,41 +194,39 @@ class ImageCorpus:
         Raises:
           UserError: it is not the corpus' sheet.
         """
-        sheet = self.read_sheet(path)
-        rows, problems, notes, other_clips = [], [], [], []
+        sheet, found = self.read_sheet(path), Annotations(path, self.version_of(path))
+        macro_expressions = 0
         for line in sheet.rows:
-            where, clip = f"row {line.number} of {path.name}", line.fields["filename"]
-            number = self.subject_number(line.fields["subject"])
-            kind = line.fields.get("kind", "micro")
+            where = f"row {line.number} of {path.name}"
+            subject, clip = line.fields["subject"], line.fields["filename"]
+            number, kind = self.subject_number(subject), line.fields.get("kind", "micro")
+            problem = None
             if self.is_note(line):
                 words = " ".join(filter(None, line.cells))[:60]
-                notes.append(f"{where} was taken for a note ({words}).")
+                found.notes.append(f"{where} was taken for a note ({words}).")
             elif is_micro(kind) is None:
-                problems.append(f"{where}: '{kind}' is neither a micro- nor a macro-expression")
+                problem = f"{where}: '{kind}' is neither a micro- nor a macro-expression"
             elif not is_micro(kind):
-                other_clips.append((number, clip.lower()))
+                macro_expressions += 1
+                found.other_clips.add((number, clip.lower()))
             elif number is None:
-                subject = line.fields["subject"]
-                problems.append(
-                    f"{where} ('{clip}'): '{subject}' is not a subject{self.subject_cells}"
-                )
+                problem = f"{where} ('{clip}'): '{subject}' is not a subject{self.subject_range}"
             elif not clip:
-                problems.append(f"{where}: the name of the clip is missing")
+                problem = f"{where}: the name of the clip is missing"
             else:
-                rows += self.rows(line, number, sheet)
-        if other_clips and "kind" in self.optional_columns:
-            notes.append(
-                f"{len(other_clips)} rows of {path.name} are of macro-expressions and were left "
+                found.rows += self.rows(line, number, sheet)
+            if problem:
+                found.problems.append(f"{problem}; {TO_CORRECT}.")
+        if macro_expressions and "kind" in self.optional_columns:
+            found.notes.append(
+                f"{macro_expressions} rows of {path.name} are of macro-expressions and were left "
                 "out."
             )
-        return Annotations(
-            path,
-            self.version_of(path),
-            tuple(rows),
-            tuple(f"{problem}; {TO_CORRECT}." for problem in problems),
-            notes=tuple(notes),
-            other_clips=frozenset(other_clips),
-        )
+        return found
+
+    def read_folders(self, tree: FolderTree, options: BuildOptions) -> Annotations:
+        """Returns the rows of a corpus whose folder names are the annotation."""
+        raise NotImplementedError
 
     def read_sheet(self, path: Path) -> Sheet:
         """Returns the rows of a sheet as text by the fields of `columns`."""
@@ -237,19 +245,19 @@ class ImageCorpus:
         fields = line.fields
         frames = {field: as_integer(fields.get(field, "")) for field in FRAME_FIELDS}
         emotion = fields["emotion"].lower()
-        return [
-            Row(
-                subject=self.subject_id.format(number),
-                clip=self.clip_name(fields["filename"], frames["onset"]),
-                filename=fields["filename"],
-                emotion=self.aliases.get(emotion, emotion),
-                **frames,
-                line=line.number,
-                objective_class=fields.get("objective_class", ""),
-                action_units=fields.get("action_units", ""),
-                duration=as_integer(fields.get("duration", "")),
-            )
-        ]
+        row = Row(
+            subject=self.subject_id.format(number),
+            clip=self.clip_name(fields["filename"], frames["onset"]),
+            filename=fields["filename"],
+            emotion=self.aliases.get(emotion, emotion),
+            objective_class=fields.get("objective_class", ""),
+            action_units=fields.get("action_units", ""),
+            **frames,
+            fps=self.fps,
+            duration=as_integer(fields.get("duration", "")),
+            line=line.number,
+        )
+        return [row]
 
     def clip_name(self, filename: str, onset: int | None) -> str:
         """Returns the name of a clip, unique within the subject."""
@@ -261,15 +269,14 @@ class ImageCorpus:
 
     def number(self, subject: str) -> int | None:
         """Returns the number of a subject, with or without its prefix; None for anything else."""
-        match = self.subject_folder.fullmatch(subject.lower()) or re.fullmatch(
-            r"(\d{1,3})", subject
-        )
+        match = self.subject_folder.fullmatch(subject.lower())
+        match = match or re.fullmatch(r"(\d{1,3})", subject)
         return int(match[1]) if match else None
 
-    # --- the folders
+    # --- the frames
 
     def frame_root(self, tree: FolderTree, options: BuildOptions) -> tuple[FrameRoot, list[str]]:
-        """Returns the folder of the subjects' folders, and a sentence if there was a choice.
+        """Returns the folder of the subjects' folders, and notes.
 
         Raises:
           UserError: there is none, or the two best ones rank equally.
@@ -279,7 +286,7 @@ class ImageCorpus:
         if start.resolve().is_relative_to(tree.top.resolve()) and start.is_dir():
             roots = find_roots(tree, start, self.subject_folder, self.excluded_folders)
         if roots:
-            path, notes = choose_root(roots, tree.top, self.preferred_trees)
+            path, notes = choose_root(roots, self.preferred_trees, tree.top)
             return FrameRoot(tree, path, self.layout(tree, path)), notes
         if options.frames_in is not None:
             raise UserError(f"{start} holds no subject's folder; name another --frames_in.")
@@ -326,10 +333,12 @@ def get_image_corpus(name: str) -> ImageCorpus:
     return importlib.import_module(f"datasets.{name}.{name}_dataset_builder").Builder.corpus
 
 
-def read_annotations(name: str, manual_dir: Path) -> Annotations:
-    """Returns the annotation of a corpus as unpacked, which needs no frames.
+def read_annotations(
+    name: str, manual_dir: Path, options: BuildOptions | None = None
+) -> Annotations:
+    """Returns the annotation of an unpacked corpus, which needs no frames.
 
     Raises:
       UserError: there is no sheet, or it is not the corpus' sheet.
     """
-    return get_image_corpus(name).annotations(FolderTree(manual_dir), BuildOptions())
+    return get_image_corpus(name).annotations(FolderTree(manual_dir), options or BuildOptions())

@@ -12,7 +12,6 @@ import hashlib
 import io
 import time
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -20,19 +19,13 @@ import numpy as np
 from datasets import faces
 from datasets.atomic_build import write_atomically
 from datasets.face_models import FaceModels
+from datasets.faces import FaceLandmarker
 
 _KEY_BYTES = 16
 _SAVE_EVERY = 20.0  # seconds
 
 # Key of a frame -> landmarks [p, 2] float32; None where no face was found.
 Landmarks = dict[bytes, np.ndarray | None]
-
-
-class Landmarker(Protocol):
-    """Finds faces; see `datasets.faces.FaceLandmarker`."""
-
-    def find(self, frame: np.ndarray) -> np.ndarray | None:
-        """Returns landmarks [p, 2] float32 in pixels of `frame`, or None if it shows no face."""
 
 
 class CachedLandmarker:
@@ -44,7 +37,7 @@ class CachedLandmarker:
       known: from earlier builds.
     """
 
-    def __init__(self, landmarker: Landmarker, models: FaceModels, known: Landmarks):
+    def __init__(self, landmarker: FaceLandmarker, models: FaceModels, known: Landmarks):
         self._landmarker = landmarker
         self._fingerprint = _fingerprint(models)
         self._known = known

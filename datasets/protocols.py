@@ -135,13 +135,10 @@ def _either_ending(subject: str, clip: str) -> set[tuple[str, str]]:
 
 
 _THREE = ("negative", "positive", "surprise")
-_CASME2_FIVE = ("happiness", "disgust", "repression", "surprise", "others")
-_SAMM_FIVE = ("anger", "contempt", "happiness", "surprise", "other")
-_CASME_SQ_FOUR = ("positive", "surprise", "negative", "others")
 _CASME3_SEVEN = ("happy", "anger", "disgust", "fear", "surprise", "sad", "others")
 _SYNTHETIC_FIVE = ("anger", "disgust", "happiness", "sadness", "surprise")
-
 _POSITIVE_SURPRISE = {"happiness": "positive", "surprise": "surprise"}
+
 # A row of one public copy of the sheet only; the published counts exclude it.
 _CASME2_EXTRA = frozenset(_either_ending("sub24", "EP02_07"))
 # Clips that the composite's published list lacks.
@@ -149,7 +146,7 @@ _CASME2_NOT_MEGC = (
     _CASME2_EXTRA | _either_ending("sub04", "EP12_01") | _either_ending("sub05", "EP09_05")
 )
 
-_CASME2_3CLASS = Membership(
+_CASME2_THREE = Membership(
     "casme2",
     _into("negative", "disgust", "repression", "sadness", "fear") | _POSITIVE_SURPRISE,
     left_out=_CASME2_EXTRA,
@@ -169,7 +166,7 @@ _CASME2_CROSS = Membership(
     _CASME2_EXTRA,
     {"": Counts((32, 25, 99))},
 )
-_SAMM_3CLASS = Membership(
+_SAMM_THREE = Membership(
     "samm",
     _into("negative", "anger", "contempt", "disgust", "fear", "sadness") | _POSITIVE_SURPRISE,
     expected={"": Counts((92, 26, 15), 28)},
@@ -179,63 +176,60 @@ _SAMM_CROSS = Membership(
     _same("happiness", "surprise") | {"other": "others"},
     expected={"": Counts((26, 15, 26))},
 )
+_CASME3 = Membership(
+    "casme3",
+    _same(*_CASME3_SEVEN),
+    expected={
+        "v2": Counts((55, 64, 250, 86, 187, 57, 161), 94),
+        "v1": Counts((60, 67, 275, 91, 199, 63, 166), 95),
+    },
+)
 _SMIC = Membership("smic", _same(*_THREE), expected={"": Counts((70, 51, 43), 16)})
+_SYNTHETIC = Membership("synthetic", _same(*_SYNTHETIC_FIVE))
 
 
-def _own_classes(
-    name: str,
-    dataset: str,
-    classes: tuple[str, ...],
-    expected: Mapping[str, Counts],
-    label_field: Literal["emotion", "earlier_emotion"] = "emotion",
-    left_out: frozenset[tuple[str, str]] = frozenset(),
-    note: str = "",
+def _emotions(
+    name: str, dataset: str, per_class: dict[str, int], subjects: int | None, **part: Any
 ) -> Protocol:
-    """Returns a protocol over one corpus whose classes are its emotions."""
-    part = Membership(dataset, _same(*classes), label_field, left_out, expected)
-    return Protocol(name, classes, (part,), note=note)
+    """Returns a protocol over one corpus whose classes are its emotions, with published counts."""
+    expected = {"": Counts(tuple(per_class.values()), subjects)}
+    member = Membership(dataset, _same(*per_class), expected=expected, **part)
+    return Protocol(name, tuple(per_class), (member,))
 
+
+_CASME2_FIVE = {"happiness": 32, "disgust": 63, "repression": 27, "surprise": 28, "others": 99}
+_SAMM_FIVE = {"anger": 57, "contempt": 12, "happiness": 26, "surprise": 15, "other": 26}
 
 # The first protocol of a corpus is its default.
 _PROTOCOLS = (
-    _own_classes(
-        "5class",
-        "casme2",
-        _CASME2_FIVE,
-        {"": Counts((32, 63, 27, 28, 99), 26)},
-        left_out=_CASME2_EXTRA,
-    ),
-    Protocol("3class", _THREE, (_CASME2_3CLASS,)),
-    _own_classes(
+    _emotions("5class", "casme2", _CASME2_FIVE, 26, left_out=_CASME2_EXTRA),
+    Protocol("3class", _THREE, (_CASME2_THREE,)),
+    _emotions(
         "5class_2014",
         "casme2",
-        _CASME2_FIVE,
-        {"": Counts((32, 63, 27, 25, 99), 26)},
-        "earlier_emotion",
-        _CASME2_EXTRA,
+        _CASME2_FIVE | {"surprise": 25},
+        26,
+        left_out=_CASME2_EXTRA,
+        label_field="earlier_emotion",
     ),
-    _own_classes("5class", "samm", _SAMM_FIVE, {"": Counts((57, 12, 26, 15, 26), 27)}),
-    Protocol("3class", _THREE, (_SAMM_3CLASS,)),
-    _own_classes("4class", "casme_sq", _CASME_SQ_FOUR, {"": Counts((8, 9, 21, 19))}),
-    _own_classes(
+    _emotions("5class", "samm", _SAMM_FIVE, 27),
+    Protocol("3class", _THREE, (_SAMM_THREE,)),
+    _emotions(
+        "4class", "casme_sq", {"positive": 8, "surprise": 9, "negative": 21, "others": 19}, None
+    ),
+    Protocol(
         "7class",
-        "casme3",
         _CASME3_SEVEN,
-        {
-            "v2": Counts((55, 64, 250, 86, 187, 57, 161), 94),
-            "v1": Counts((60, 67, 275, 91, 199, 63, 166), 95),
-        },
-        note=(
-            "The paper's 943 clips of CAS(ME)^3 cannot be reproduced from the public sheets, whose "
-            "version 1 lists 921 and version 2 lists 860."
-        ),
+        (_CASME3,),
+        note="The paper's 943 clips of CAS(ME)^3 cannot be reproduced from the public sheets, "
+        "whose version 1 lists 921 and version 2 lists 860.",
     ),
     Protocol("3class", _THREE, (_SMIC,)),
     Protocol(
         "cross", ("happiness", "surprise", "others"), (_CASME2_CROSS, _SAMM_CROSS), split="corpora"
     ),
-    Protocol("megc2019", _THREE, (_CASME2_MEGC, _SAMM_3CLASS, _SMIC)),
-    _own_classes("5class", "synthetic", _SYNTHETIC_FIVE, {}),
+    Protocol("megc2019", _THREE, (_CASME2_MEGC, _SAMM_THREE, _SMIC)),
+    Protocol("5class", _SYNTHETIC_FIVE, (_SYNTHETIC,)),
 )
 
 CORPORA: tuple[str, ...] = tuple(

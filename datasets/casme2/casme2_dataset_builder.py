@@ -29,6 +29,8 @@ class Casme2(ImageCorpus):
     )  # fmt: skip
     aliases = {"other": "others"}  # noqa: RUF012
     sheet_name = "CASME2-coding-20190701.xlsx or CASME2-coding-20140508.xlsx"
+    sheet_patterns = ("2019", "2014", "updated", "label_ver", "")
+    excluded_sheets = re.compile("objective")
     columns = {  # noqa: RUF012
         "subject": "Subject",
         "filename": "Filename",
@@ -43,39 +45,26 @@ class Casme2(ImageCorpus):
     # The paper aligns raw frames itself; the newer crop comes before the older one.
     preferred_trees = ("selected", r"raw", "updated", "crop")
 
-    def sheet_rank(self, path: Path) -> int | None:
-        """Ranks the newer label version first; sheets of other content are refused."""
-        name = path.name.lower()
-        if "objective" in name:
-            return None
-        known = ("2019", "2014", "updated", "label_ver")
-        return next((rank for rank, part in enumerate(known) if part in name), len(known))
-
     def read(self, path: Path) -> Annotations:
         """Returns all rows with the emotions of both label versions, whichever the sheet has."""
-        read = super().read(path)
+        found = super().read(path)
+        found.label_version, found.earlier_label_version = CURRENT, EARLIER
         relabelled = {(r["subject"], r["clip"]): r for r in read_table(self.name, "relabelled.csv")}
-        rows, corrections, notes = [], [], list(read.notes)
-        for row in read.rows:
+        for place, row in enumerate(found.rows):
             current = earlier = row.emotion
             change = relabelled.get((row.subject, _stem(row.filename)))
             if change and row.emotion in (change["earlier"], change["current"]):
                 current, earlier = change["current"], change["earlier"]
                 is_correction = row.emotion == earlier
                 other, version = (current, CURRENT) if is_correction else (earlier, EARLIER)
-                (corrections if is_correction else notes).append(
+                (found.corrections if is_correction else found.notes).append(
                     f"{row}: {row.emotion} in {path.name} is {other} in label version {version}: "
                     f"{change['reason']} ({change['source']})."
                 )
-            rows.append(dataclasses.replace(row, emotion=current, earlier_emotion=earlier))
-        return dataclasses.replace(
-            read,
-            rows=tuple(rows),
-            corrections=tuple(corrections),
-            notes=tuple(notes),
-            label_version=CURRENT,
-            earlier_label_version=EARLIER,
-        )
+            found.rows[place] = dataclasses.replace(
+                row, emotion=current, earlier_emotion=earlier
+            )  # fmt: skip
+        return found
 
     def folder_names(self, row: Row) -> tuple[str, ...]:
         """Returns the name with and without a final f, in which copies differ."""

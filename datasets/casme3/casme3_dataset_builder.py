@@ -32,6 +32,8 @@ class Casme3(ImageCorpus):
     fps = 30.0
     emotions = ("anger", "disgust", "fear", "happy", "others", "sad", "surprise")
     sheet_name = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
+    sheet_patterns = ("part_a.*jpgindex.*_v2", "part_a.*jpgindex", "part_a.*_v2", "part_a")
+    excluded_sheets = re.compile("mae")  # of macro-expressions
     columns = {  # noqa: RUF012
         "subject": "Subject",
         "filename": "Filename",
@@ -48,13 +50,6 @@ class Casme3(ImageCorpus):
     excluded_folders = re.compile("^(depth|video|part_a_mae_clip)$")
     preferred_trees = ("clip", "part_a", "")
     is_incomplete = True
-
-    def sheet_rank(self, path: Path) -> int | None:
-        """Ranks the sheet of micro-expressions with frame numbers first, version 2 before 1."""
-        name = path.name.lower()
-        if "part_a" not in name or "mae" in name:
-            return None
-        return 2 * ("jpgindex" not in name) + (self.version_of(path) != "v2")
 
     def version_of(self, path: Path) -> str:
         """Returns version 1 or 2, by the name."""

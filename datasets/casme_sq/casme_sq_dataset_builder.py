@@ -34,18 +34,12 @@ class CasmeSq(ImageCorpus):
     emotions = ("negative", "others", "positive", "surprise")
     aliases = {"other": "others"}  # noqa: RUF012
     sheet_name = "CAS(ME)^2code_final.xlsx"
-    subject_cells = " from 1 to 22"
+    sheet_patterns = ("code_final.*updated", "code_final")
+    subject_range = " from 1 to 22"
     subject_folder = re.compile(r"s?0*(\d{1,2})")
     subject_id = "s{}"
     excluded_folders = re.compile("^rawvideo$")
     preferred_trees = ("selectedpic", "cropped", "rawpic")
-
-    def sheet_rank(self, path: Path) -> int | None:
-        """Ranks an updated final coding first; other sheets are refused."""
-        name = path.name.lower()
-        if "code_final" not in name:
-            return None
-        return 0 if "updated" in name else 1
 
     def read_sheet(self, path: Path) -> Sheet:
         """Returns the rows of the first table, whose columns have fixed places."""
@@ -64,21 +58,20 @@ class CasmeSq(ImageCorpus):
 
     def read(self, path: Path) -> Annotations:
         """Returns the micro-expressions, with unique names and known offsets."""
-        read = super().read(path)
-        counts = Counter((row.subject, row.clip) for row in read.rows)
-        rows, corrections = [], []
-        for row in read.rows:
+        found = super().read(path)
+        counts = Counter((row.subject, row.clip) for row in found.rows)
+        for place, row in enumerate(found.rows):
             name = row.clip
             if counts[row.subject, name] > 1:
                 name = f"{name}_{row.onset}"
             row = dataclasses.replace(row, clip=name, apex=row.apex or None)
             if row.offset == 0 and row.apex:
                 row = dataclasses.replace(row, offset=row.apex)
-                corrections.append(
+                found.corrections.append(
                     f"{row}: offset 0 became its apex {row.apex}: the sheet has no offset."
                 )
-            rows.append(row)
-        return dataclasses.replace(read, rows=tuple(rows), corrections=tuple(corrections))
+            found.rows[place] = row
+        return found
 
     def layout(self, tree: FolderTree, root: Path) -> Layout:
         """Returns whether subjects' folders hold clips or long videos."""

@@ -6,7 +6,6 @@ spontaneous micro-facial movement dataset", 2018.
 """
 
 import re
-from pathlib import Path
 
 from datasets.builder import ImageCorpusBuilder
 from datasets.image_corpus import ImageCorpus
@@ -23,6 +22,8 @@ class Samm(ImageCorpus):
     )  # fmt: skip
     aliases = {"others": "other"}  # noqa: RUF012
     sheet_name = "SAMM_Micro_FACS_Codes_v2.xlsx"
+    sheet_patterns = ("micro_facs", "")
+    label_version = "SAMM_Micro_FACS_Codes_v2"
     columns = {  # noqa: RUF012
         "subject": "Subject",
         "filename": "Filename",
@@ -37,14 +38,6 @@ class Samm(ImageCorpus):
     subject_folder = re.compile(r"(\d{3})")
     subject_id = "{:03d}"
     preferred_trees = (r"^(?!.*crop)", "crop")  # the paper aligns raw frames itself
-
-    def sheet_rank(self, path: Path) -> int | None:
-        """Ranks the sheet of micro-expressions before any other."""
-        return 0 if "micro_facs" in path.name.lower() else 1
-
-    def version_of(self, path: Path) -> str:
-        """Returns the only version."""
-        return "SAMM_Micro_FACS_Codes_v2"
 
 
 class Builder(ImageCorpusBuilder):

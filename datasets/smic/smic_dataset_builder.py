@@ -15,7 +15,7 @@ import itertools
 import re
 from pathlib import Path
 
-from datasets.annotations import Annotations, Row, correct_and_check
+from datasets.annotations import Annotations, Row
 from datasets.builder import ImageCorpusBuilder
 from datasets.errors import UserError
 from datasets.folder_search import FolderTree, find_roots
@@ -38,6 +38,9 @@ class Smic(ImageCorpus):
     fps = 100.0
     emotions = ("negative", "positive", "surprise")
     sheet_name = "SMIC-HS-E_annotation.xlsx"
+    sheet_patterns = ("annotation.*2019", "annotation")
+    excluded_sheets = _OTHER_CAMERA
+    label_version = "SMIC-E"
     columns = {  # noqa: RUF012
         "subject": "Subject",
         "filename": "Filename",
@@ -53,67 +56,56 @@ class Smic(ImageCorpus):
         f"{_HS}.*all_raw", f"{_HS}.*raw", f"{_HS}.*crop", _HS, "all_raw", "raw", "crop",
     )  # fmt: skip
 
-    def sheet_rank(self, path: Path) -> int | None:
-        """Ranks SMIC-E's annotation of HS, the later one first."""
-        name = path.name.lower()
-        if "annotation" not in name or _OTHER_CAMERA.search(name):
-            return None
-        return 0 if "2019" in name else 1
-
-    def version_of(self, path: Path) -> str:
-        """Returns the name of the release that has a sheet."""
-        return "SMIC-E"
-
-    def find_sheet(self, tree: FolderTree, options: BuildOptions) -> Path | None:
-        """Returns SMIC-E's sheet where its clips are used, else None."""
-        return None if self._labelled_root(tree, options) else super().find_sheet(tree, options)
-
-    def annotations(self, tree: FolderTree, options: BuildOptions) -> Annotations:
-        """Returns the annotation in the folders' names or in the sheet."""
-        if root := self._labelled_root(tree, options):
-            return correct_and_check(self._read_folders(root), self.emotions, self.name)
-        return super().annotations(tree, options)
-
-    def _labelled_root(self, tree: FolderTree, options: BuildOptions) -> FrameRoot | None:
-        """Returns the frames of `SMIC_all`; None where a sheet is the annotation."""
+    def find_sheet(
+        self, tree: FolderTree, options: BuildOptions
+    ) -> tuple[Path | None, list[str]]:  # fmt: skip
+        """Returns SMIC-E's sheet where its clips are used, and None for `SMIC_all`."""
         has_frames = find_roots(tree, tree.top, self.subject_folder, self.excluded_folders)
-        if not has_frames and self.sheets(tree):  # a sheet can be checked without frames
-            return None
-        root, _ = self.frame_root(tree, options)
-        return root if root.layout is Layout.LABELLED else None
+        # A sheet alone can be checked without frames.
+        if has_frames or not self.sheets(tree):
+            root, _ = self.frame_root(tree, options)
+            if root.layout is Layout.LABELLED:
+                return None, []
+        return super().find_sheet(tree, options)
 
-    def _read_folders(self, root: FrameRoot) -> Annotations:
+    def read_folders(self, tree: FolderTree, options: BuildOptions) -> Annotations:
         """Returns one row per clip folder below `micro/<emotion>`."""
-        rows, problems, tree = [], [], root.tree
+        root, _ = self.frame_root(tree, options)
+        found = Annotations(None, "SMIC_all")
         for name, folder in tree.subfolders(root.path).items():
             if not self.subject_folder.fullmatch(name):
                 continue
             micro = tree.find(root.path, f"{name}/micro")
             if micro is None:
-                problems.append(f"{folder} has no folder 'micro'; copy it from the corpus again.")
+                found.problems.append(
+                    f"{folder} has no folder 'micro'; copy it from the corpus again."
+                )
                 continue
-            for emotion, inner in tree.subfolders(micro).items():
-                for clip in tree.subfolders(inner).values():
+            for emotion, clips in tree.subfolders(micro).items():
+                for clip in tree.subfolders(clips).values():
                     try:
-                        numbers = list(index_frames(clip))
+                        found.rows.append(self._labelled_row(self.number(name), emotion, clip))
                     except UserError as error:
-                        problems.append(str(error))
-                        continue
-                    if not numbers:
-                        problems.append(f"the folder {clip} holds no frames; copy it again.")
-                        continue
-                    rows.append(
-                        Row(
-                            subject=self.subject_id.format(self.number(name)),
-                            clip=self.clip_name(clip.name, None),
-                            filename=clip.name,
-                            emotion=emotion,
-                            onset=numbers[0],
-                            apex=None,
-                            offset=numbers[-1],
-                        )
-                    )
-        return Annotations(None, "SMIC_all", tuple(rows), tuple(problems))
+                        found.problems.append(str(error))
+        return found
+
+    def _labelled_row(self, number: int, emotion: str, clip: Path) -> Row:
+        """Returns the row of a folder; raises UserError if it holds no frames."""
+        numbers = list(index_frames(clip))
+        if not numbers:
+            raise UserError(f"the folder {clip} holds no frames; copy it again.")
+        return Row(
+            subject=self.subject_id.format(number),
+            clip=self.clip_name(clip.name, None),
+            filename=clip.name,
+            emotion=emotion,
+            objective_class="",
+            action_units="",
+            onset=numbers[0],
+            apex=None,
+            offset=numbers[-1],
+            fps=self.fps,
+        )
 
     def rows(self, line: SheetRow, number: int, sheet: Sheet) -> list[Row]:
         """Returns every onset and offset in one row of SMIC-E's sheet."""

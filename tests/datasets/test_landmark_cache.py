@@ -13,7 +13,7 @@ import pytest
 
 from datasets import faces, landmark_cache
 from datasets.build import BuildOptions, build_corpus
-from datasets.common import CorpusBuilder
+from datasets.builder import CorpusBuilder
 from datasets.face_models import FaceModels, get_face_models
 from datasets.landmark_cache import (
     LandmarkFile,
