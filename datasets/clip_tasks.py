@@ -48,14 +48,15 @@ class Annotation:
 
 
 class ClipTask(Protocol):
-    """One clip to be built, unique by (subject, clip). Must be picklable and small."""
+    """One clip to be built, unique by (subject, clip). Must be picklable and small.
+
+    Attributes:
+      where: source of the frames, for messages.
+    """
 
     subject: str
     clip: str
-
-    @property
-    def where(self) -> str:
-        """Source of the frames, for messages."""
+    where: str
 
     def annotation(self) -> Annotation:
         """Returns what is known of the clip."""
@@ -64,10 +65,7 @@ class ClipTask(Protocol):
         """Yields frames from onset to offset, uint8 [h, w] grey or [h, w, 3] blue-green-red.
 
         May be called more than once. None stands for an unreadable frame of a corpus that is known
-        to hold some; it is left out and counted.
-
-        Raises:
-          UserError: a frame cannot be read.
+        to hold some; it is left out and counted. Any other unreadable frame raises UserError.
         """
 
 
@@ -99,7 +97,7 @@ class _Face:
 
 def build_clip(
     task: ClipTask, landmarker: FaceLandmarker | CachedLandmarker, crop: Crop
-) -> BuiltClip:  # fmt: skip
+) -> BuiltClip:
     """Aligns one clip; only one unaligned frame is in memory at a time.
 
     By default the landmarks are those of the first frame that shows a face, for the whole clip.

@@ -131,7 +131,7 @@ def _layout(found: Survey, manual_dir: Path) -> str:
 
 def _check_clips(
     corpus: ImageCorpus, found: Survey, options: BuildOptions
-) -> tuple[list[Row], bool]:  # fmt: skip
+) -> tuple[list[Row], bool]:
     """Reads the frames, and adds what is wrong with them to `found`.
 
     Returns:

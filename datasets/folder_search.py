@@ -26,11 +26,7 @@ class FolderTree:
         self._listed: dict[Path, tuple[list[Path], list[Path]]] = {}
 
     def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
-        """Returns the folders and the files in `folder` by name, without hidden ones.
-
-        Raises:
-          UserError: it cannot be read.
-        """
+        """Returns the folders and the files in `folder` by name, without hidden ones."""
         if folder not in self._listed:
             folders, files = [], []
             try:
@@ -47,11 +43,7 @@ class FolderTree:
         return self._listed[folder]
 
     def subfolders(self, folder: Path) -> dict[str, Path]:
-        """Returns the folders in `folder` by their names in lower case.
-
-        Raises:
-          UserError: two of them differ only in case.
-        """
+        """Returns the folders in `folder` by lower-case name; raises UserError if two share one."""
         found: dict[str, Path] = {}
         for path in self.entries(folder)[0]:
             other = found.setdefault(path.name.lower(), path)
@@ -72,11 +64,7 @@ class FolderTree:
         return folder
 
     def find_subject(self, root: Path, pattern: re.Pattern, number: int) -> Path | None:
-        """Returns the folder in `root` that matches `pattern` with that number, padded or not.
-
-        Raises:
-          UserError: there are two.
-        """
+        """Returns the folder of a subject by its number; raises UserError if there are two."""
         found = [
             path
             for name, path in self.subfolders(root).items()
@@ -90,12 +78,10 @@ class FolderTree:
         return next(iter(found), None)
 
     def walk(self, start: Path, subjects: re.Pattern, excluded: re.Pattern) -> Iterator[Path]:
-        """Yields `start` and the folders below it, level by level, down to the subjects' folders.
+        """Yields `start` and the folders below it, level by level.
 
-        Args:
-          start: first folder.
-          subjects: matches the lower-case name of a subject's folder, which is left out.
-          excluded: is found in the lower-case names of folders that hold something else.
+        Folders whose lower-case name matches `subjects`, or in which `excluded` is found, are left
+        out with everything below them.
         """
         level = [start]
         for _ in range(_DEPTH + 1):
@@ -113,11 +99,7 @@ def find_roots(
 ) -> dict[Path, int]:
     """Returns every folder that holds subjects' folders, nearest first, with their number.
 
-    Args:
-      tree: to search.
-      start: first folder.
-      subjects: matches the lower-case name of a subject's folder; its group is the number.
-      excluded: as in `FolderTree.walk`.
+    The group of `subjects` is the subject's number; see `FolderTree.walk`.
     """
     roots = {}
     for folder in tree.walk(start, subjects, excluded):
@@ -134,8 +116,8 @@ def rank(name: str, patterns: Sequence[str]) -> int:
 
 
 def choose_root(
-    roots: dict[Path, int], preferred: Sequence[str], top: Path
-) -> tuple[Path, list[str]]:  # fmt: skip
+    roots: Mapping[Path, int], preferred: Sequence[str], top: Path
+) -> tuple[Path, list[str]]:
     """Returns one of several places of the frames, and a note if there was a choice.
 
     Args:
@@ -152,51 +134,50 @@ def choose_root(
         root: (2 * count < most, rank(relative(root, top), preferred))
         for root, count in roots.items()
     }
-    best, names = _best(ranks, top)
-    if best is None:
-        raise UserError(
-            f"{top} holds the subjects' folders more than once ({', '.join(names)}); choose one "
-            "with --frames_in."
-        )
-    if len(names) == 1:
-        return best, []
-    others = ", ".join(names[1:])
-    return best, [f"the frames in {names[0]} are used, not those in {others}; see --frames_in."]
+    return _choose(
+        ranks,
+        top,
+        "{top} holds the subjects' folders more than once ({names}); choose one with --frames_in.",
+        "the frames in {best} are used, not those in {others}; see --frames_in.",
+    )
 
 
 def choose_sheet(
     sheets: Sequence[Path], preferred: Sequence[str], top: Path
-) -> tuple[Path, list[str]]:  # fmt: skip
+) -> tuple[Path, list[str]]:
     """Returns the best of at least one sheet, and a note if there was a choice.
 
     Args:
       sheets: below `top`.
       preferred: patterns of names, best first.
-      top: for messages.
+      top: folder that holds all of them.
 
     Raises:
       UserError: the two best ones rank equally and differ in content.
     """
-    if len(sheets) > 1:
-        sheets = sorted(sheets, key=lambda path: rank(path.name, preferred))
-        unique: dict[str, Path] = {}  # of identical files the best
-        for path in sheets:
-            unique.setdefault(file_digest(path), path)
-        sheets = list(unique.values())
-    best, names = _best({path: rank(path.name, preferred) for path in sheets}, top)
-    if best is None:
-        raise UserError(
-            f"{top} holds several annotation sheets ({', '.join(names)}); keep one of them there."
-        )
-    others = ", ".join(names[1:])
-    return best, [f"the sheet {names[0]} is used, not {others}."] if others else []
+    ranks = {path: rank(path.name, preferred) for path in sheets}
+    unique: dict[str, Path] = {}  # of identical files the best
+    for path in sorted(ranks, key=ranks.get):
+        unique.setdefault(file_digest(path), path)
+    return _choose(
+        {path: ranks[path] for path in unique.values()},
+        top,
+        "{top} holds several annotation sheets ({names}); keep one of them there.",
+        "the sheet {best} is used, not {others}.",
+    )
 
 
-def _best(ranks: Mapping[Path, Any], top: Path) -> tuple[Path | None, list[str]]:
-    """Returns the path of lowest rank (None if two share it), and all by name, best first."""
+def _choose(
+    ranks: Mapping[Path, Any], top: Path, conflict: str, note: str
+) -> tuple[Path, list[str]]:
+    """Returns the path of lowest rank, and a note on the others; raises the conflict of two."""
     paths = sorted(ranks, key=ranks.get)
-    is_clear = len(paths) == 1 or ranks[paths[0]] != ranks[paths[1]]
-    return paths[0] if is_clear else None, [relative(path, top) for path in paths]
+    best, *others = [relative(path, top) for path in paths]
+    if not others:
+        return paths[0], []
+    if ranks[paths[0]] == ranks[paths[1]]:
+        raise UserError(conflict.format(top=top, names=", ".join([best, *others])))
+    return paths[0], [note.format(best=best, others=", ".join(others))]
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -205,11 +186,7 @@ def relative(path: Path, folder: Path) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Returns the sha256 of a file.
-
-    Raises:
-      UserError: it cannot be read.
-    """
+    """Returns the sha256 of a file; raises UserError if it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

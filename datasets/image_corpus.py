@@ -106,7 +106,7 @@ class ImageCorpus:
       emotions: all emotions, lower case.
       aliases: other spelling -> emotion.
       sheet_name: the annotation sheet as distributed, for messages.
-      sheet_patterns: of lower-case names of sheets, best first; any other workbook is not the sheet.
+      sheet_patterns: patterns of the sheet's lower-case name, best first.
       excluded_sheets: is found in the lower-case names of other sheets.
       label_version: of the emotions, if names of sheets do not tell.
       columns: field of `Row` -> column of the sheet, `subject` and `filename` first. The field
@@ -154,14 +154,8 @@ class ImageCorpus:
         correct_and_check(found, self.emotions, self.name)
         return found
 
-    def find_sheet(
-        self, tree: FolderTree, options: BuildOptions
-    ) -> tuple[Path | None, list[str]]:  # fmt: skip
-        """Returns the best sheet (None if folder names are the annotation), and notes.
-
-        Raises:
-          UserError: there is none, or the two best ones rank equally and differ.
-        """
+    def find_sheet(self, tree: FolderTree, options: BuildOptions) -> tuple[Path | None, list[str]]:
+        """Returns the best sheet, None if folder names are the annotation, and notes."""
         found, version = self.sheets(tree), options.label_version
         if version is not None:
             found = [path for path in found if self.version_of(path) == version]
@@ -189,11 +183,7 @@ class ImageCorpus:
         return self.label_version
 
     def read(self, path: Path) -> Annotations:
-        """Returns the rows of a sheet as written.
-
-        Raises:
-          UserError: it is not the corpus' sheet.
-        """
+        """Returns the rows of a sheet as written; raises UserError if it is another corpus'."""
         sheet, found = self.read_sheet(path), Annotations(path, self.version_of(path))
         macro_expressions = 0
         for line in sheet.rows:
@@ -300,20 +290,12 @@ class ImageCorpus:
         return Layout.CLIPS
 
     def clip_folder(self, root: FrameRoot, row: Row) -> Path | None:
-        """Returns the folder that holds the frames of a row; None if there is none.
-
-        Raises:
-          UserError: there are two folders of one name or subject.
-        """
+        """Returns the folder that holds the frames of a row; None if there is none."""
         found = (root.tree.find(root.path, place) for place in self.places(root, row))
         return next(filter(None, found), None)
 
     def places(self, root: FrameRoot, row: Row) -> tuple[str, ...]:
-        """Returns relative folders that may hold the frames of a row, likeliest first.
-
-        Raises:
-          UserError: there are two folders of the subject.
-        """
+        """Returns relative folders that may hold the frames of a row, likeliest first."""
         subject = self.subject_folder_name(root, row)
         return tuple(f"{subject}/{name}" for name in self.folder_names(row))
 

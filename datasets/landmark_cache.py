@@ -66,9 +66,7 @@ def _fingerprint(models: FaceModels) -> bytes:
 
 
 def _key(frame: np.ndarray, fingerprint: bytes) -> bytes:
-    digest = hashlib.blake2b(
-        repr(frame.shape).encode(), key=fingerprint, digest_size=_KEY_BYTES
-    )  # fmt: skip
+    digest = hashlib.blake2b(repr(frame.shape).encode(), key=fingerprint, digest_size=_KEY_BYTES)
     digest.update(np.ascontiguousarray(frame))
     return digest.digest()
 

@@ -247,21 +247,13 @@ def check_corpus(name: str) -> None:
 
 
 def protocols_of(dataset: str) -> tuple[str, ...]:
-    """Returns the names of the protocols over one corpus alone, the default first.
-
-    Raises:
-      UserError: there is no such corpus.
-    """
+    """Returns the names of the protocols over one corpus alone, the default first."""
     check_corpus(dataset)
     return tuple(protocol.name for protocol in _PROTOCOLS if protocol.dataset == dataset)
 
 
 def memberships_of(dataset: str) -> tuple[tuple[Protocol, Membership], ...]:
-    """Returns every protocol that a corpus takes part in, with its part; composites last.
-
-    Raises:
-      UserError: there is no such corpus.
-    """
+    """Returns every protocol that a corpus takes part in, with its part; composites last."""
     check_corpus(dataset)
     return tuple(
         (protocol, part)

@@ -41,11 +41,7 @@ class Sheet:
 
 
 def read_workbook(path: Path) -> list[list[list[Any]]]:
-    """Returns every table of a workbook as rows of cells.
-
-    Raises:
-      UserError: the file is not a workbook.
-    """
+    """Returns every table of a workbook as rows of cells; raises UserError if it is not one."""
     try:
         workbook = CalamineWorkbook.from_path(str(path))
         return [
@@ -98,11 +94,7 @@ def read_sheet(
 
 
 def read_sheet_without_header(path: Path, fields: Sequence[str]) -> Sheet:
-    """Reads the first table, whose first columns hold `fields` in this order.
-
-    Raises:
-      UserError: the file is not a workbook.
-    """
+    """Reads the first table, whose first columns hold `fields` in this order."""
     tables = read_workbook(path)
     places = {field: place for place, field in enumerate(fields)}
     return Sheet((), _rows(tables[0] if tables else [], 0, places))
@@ -144,11 +136,7 @@ def as_integer(text: str) -> int | None:
 
 
 def is_micro(kind: str) -> bool | None:
-    """Returns whether a cell says micro- (or macro-)expression, also as ME and MaE; None: neither.
-
-    >>> is_micro("MaE")
-    False
-    """
+    """Returns True for micro-expression or ME, False for macro-expression or MaE, else None."""
     kind = kind.lower()
     if "micro" in kind or kind == "me":
         return True

@@ -118,9 +118,7 @@ def _locate(corpus: ImageCorpus, root: FrameRoot, row: Row) -> _Located:
     return one
 
 
-def _files(
-    corpus: ImageCorpus, layout: Layout, one: _Located, found: Survey
-) -> Collection[Path]:  # fmt: skip
+def _files(corpus: ImageCorpus, layout: Layout, one: _Located, found: Survey) -> Collection[Path]:
     """Returns a file for every frame from onset to offset; sets the problem if many are missing."""
     row, numbers = one.row, list(one.numbered)
     first, last = numbers[0], numbers[-1]

@@ -25,8 +25,14 @@ class Casme2(ImageCorpus):
     title = "CASME II"
     fps = 200.0
     emotions = (
-        "disgust", "fear", "happiness", "others", "repression", "sadness", "surprise",
-    )  # fmt: skip
+        "disgust",
+        "fear",
+        "happiness",
+        "others",
+        "repression",
+        "sadness",
+        "surprise",
+    )
     aliases = {"other": "others"}  # noqa: RUF012
     sheet_name = "CASME2-coding-20190701.xlsx or CASME2-coding-20140508.xlsx"
     sheet_patterns = ("2019", "2014", "updated", "label_ver", "")
@@ -61,9 +67,7 @@ class Casme2(ImageCorpus):
                     f"{row}: {row.emotion} in {path.name} is {other} in label version {version}: "
                     f"{change['reason']} ({change['source']})."
                 )
-            found.rows[place] = dataclasses.replace(
-                row, emotion=current, earlier_emotion=earlier
-            )  # fmt: skip
+            found.rows[place] = dataclasses.replace(row, emotion=current, earlier_emotion=earlier)
         return found
 
     def folder_names(self, row: Row) -> tuple[str, ...]:

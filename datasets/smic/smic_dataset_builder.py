@@ -56,9 +56,7 @@ class Smic(ImageCorpus):
         f"{_HS}.*all_raw", f"{_HS}.*raw", f"{_HS}.*crop", _HS, "all_raw", "raw", "crop",
     )  # fmt: skip
 
-    def find_sheet(
-        self, tree: FolderTree, options: BuildOptions
-    ) -> tuple[Path | None, list[str]]:  # fmt: skip
+    def find_sheet(self, tree: FolderTree, options: BuildOptions) -> tuple[Path | None, list[str]]:
         """Returns SMIC-E's sheet where its clips are used, and None for `SMIC_all`."""
         has_frames = find_roots(tree, tree.top, self.subject_folder, self.excluded_folders)
         # A sheet alone can be checked without frames.

@@ -9,8 +9,8 @@ import tensorflow_datasets as tfds
 
 from datasets import builder
 from datasets.build import BuildOptions, build_corpus
-from datasets.clip_tasks import Annotation
 from datasets.builder import Plan
+from datasets.clip_tasks import Annotation
 from datasets.errors import UserError
 from datasets.reading import open_corpus
 from datasets.samm import samm_dataset_builder

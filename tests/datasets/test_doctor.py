@@ -133,7 +133,7 @@ FAULTS = {
         "note", r"lasts \d+ frames, but its duration is 99 in the sheet"),
     "neither macro nor micro": (
         "casme_sq", lambda c, f: _cell(c, f, 7, "expression"),
-        "problem", r"row \d+ of CAS.*: 'expression' is neither a micro- nor a macro-expression; correct"),
+        "problem", r"row \d+ of CAS.*: 'expression' is neither a micro- nor a macro-expr"),
     "unknown person": (
         "casme_sq", lambda c, f: _cell(c, f, 0, 99),
         "problem", r"row \d+ of CAS.*: '99' is not a subject from 1 to 22; correct"),
@@ -154,7 +154,7 @@ FAULTS = {
         "problem", r"^image034210 \(2\).bmp in .*s1_ne_01 seems to be a copy"),
     "a gap where the files tell onset and offset": (
         "smic", lambda c, f: _remove(_frames(c, f)[2:8]),
-        "note", r"frame numbers of clip s01_ne_01 of s01 in .*s1_ne_01 are not consecutive \(34210-34215 miss"),
+        "note", r"of clip s01_ne_01 of s01 in .*s1_ne_01 are not consecutive \(34210-34215 miss"),
     "one person twice": (
         "casme2", lambda c, f: shutil.copytree(
             (f / CLIP[c][0]).parent, f / "CASME2_RAW_selected" / "sub1"),

@@ -109,13 +109,10 @@ def test_a_damaged_cache_is_filled_again(tmp_path, monkeypatch):
 
         wheel = folder / "mediapipe.whl"
         with zipfile.ZipFile(wheel, "w") as archive:
-            for file, path in ((face_models._DETECTOR, ours.detector),
-                               (face_models._MESH, ours.mesh)):  # fmt: skip
-                archive.write(path, file.member)
+            for path in (ours.detector, ours.mesh):
+                archive.write(path, f"{face_models.MODEL_FILES[path.name][0]}/{path.name}")
         return wheel
 
     monkeypatch.setattr(face_models, "_download", fake_wheel)
     assert get_face_models().detector.read_bytes() == ours.detector.read_bytes()
-    assert sorted(path.name for path in cache.iterdir()) == sorted(
-        (ours.detector.name, ours.mesh.name)
-    )
+    assert sorted(path.name for path in cache.iterdir()) == sorted(face_models.MODEL_FILES)

@@ -8,8 +8,8 @@ import pytest
 
 from datasets.errors import UserError
 from datasets.example import write_example
-from datasets.image_corpus import get_image_corpus, read_annotations
 from datasets.frames import index_frames
+from datasets.image_corpus import get_image_corpus, read_annotations
 from datasets.options import BuildOptions
 from datasets.survey import survey
 
