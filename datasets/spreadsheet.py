@@ -34,10 +34,10 @@ class SheetRow:
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """The header's cells in lower case (none without a header), and the rows that are not blank."""
+    """The rows that are not blank, and the header's cells in lower case (none without a header)."""
 
-    header: tuple[str, ...]
-    rows: tuple[SheetRow, ...]
+    rows: tuple[SheetRow, ...] = ()
+    header: tuple[str, ...] = ()
 
 
 def read_workbook(path: Path) -> list[list[list[Any]]]:
@@ -86,7 +86,7 @@ def read_sheet(
                 for field, name in (columns | (optional or {})).items()
                 if _normalized(name) in header
             }
-            return Sheet(tuple(header), _rows(table, number, places))
+            return Sheet(_rows(table, number, places), tuple(header))
     raise UserError(
         f"no cell '{HEADER_CELL}' in {path}, so its header row cannot be found; take the sheet "
         "as distributed with the corpus."
@@ -95,9 +95,8 @@ def read_sheet(
 
 def read_sheet_without_header(path: Path, fields: Sequence[str]) -> Sheet:
     """Reads the first table, whose first columns hold `fields` in this order."""
-    tables = read_workbook(path)
-    places = {field: place for place, field in enumerate(fields)}
-    return Sheet((), _rows(tables[0] if tables else [], 0, places))
+    table = next(iter(read_workbook(path)), [])
+    return Sheet(_rows(table, 0, {field: place for place, field in enumerate(fields)}))
 
 
 def _rows(

@@ -92,18 +92,9 @@ class Smic(ImageCorpus):
         numbers = list(index_frames(clip))
         if not numbers:
             raise UserError(f"the folder {clip} holds no frames; copy it again.")
-        return Row(
-            subject=self.subject_id.format(number),
-            clip=self.clip_name(clip.name, None),
-            filename=clip.name,
-            emotion=emotion,
-            objective_class="",
-            action_units="",
-            onset=numbers[0],
-            apex=None,
-            offset=numbers[-1],
-            fps=self.fps,
-        )
+        fields = {"filename": clip.name, "emotion": emotion}
+        fields |= {"onset": str(numbers[0]), "offset": str(numbers[-1])}
+        return super().rows(SheetRow(0, fields, ()), number, Sheet())[0]
 
     def rows(self, line: SheetRow, number: int, sheet: Sheet) -> list[Row]:
         """Returns every onset and offset in one row of SMIC-E's sheet."""
