@@ -36,10 +36,7 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
 def similarity(landmarks: np.ndarray, side: int, margin: float) -> np.ndarray:
     """Returns the matrix [2, 3] float64 from frame pixels to pixels of the aligned frame.
 
-    Args:
-      landmarks: [68, 2] pixels.
-      side: height and width of the aligned frame, pixels.
-      margin: side of the crop over the longer side of the five points' bounding box.
+    Landmarks are [68, 2] pixels; for side and margin see `datasets.crop.Crop`.
 
     Raises:
       ValueError: malformed landmarks, or both eyes at one point.
@@ -70,15 +67,10 @@ def similarity_of_face(landmarks: np.ndarray | None, crop: Crop) -> np.ndarray |
 
 
 def align_to_rgb(frame: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
-    """Returns `frame`, warped by `matrix` [2, 3], as uint8 [side, side, 3] red-green-blue.
+    """Returns a frame, uint8 [h, w] grey or [h, w, 3] blue-green-red, warped by `matrix` [2, 3].
 
-    Args:
-      frame: uint8 [h, w] grey or [h, w, 3] blue-green-red.
-      matrix: of `similarity`.
-      side: height and width of the aligned frame, pixels.
+    The aligned frame is uint8 [side, side, 3] red-green-blue.
     """
     border = (BORDER,) * 4
-    aligned = cv2.warpAffine(
-        frame, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=border
-    )
+    aligned = cv2.warpAffine(frame, matrix, (side,) * 2, flags=cv2.INTER_LINEAR, borderValue=border)
     return cv2.cvtColor(aligned, cv2.COLOR_GRAY2RGB if aligned.ndim == 2 else cv2.COLOR_BGR2RGB)

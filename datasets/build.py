@@ -244,9 +244,8 @@ def main() -> None:
     options = BuildOptions(
         **{field.name: getattr(parsed, field.name) for field in dataclasses.fields(BuildOptions)}
     )
-    print(
-        build_corpus(parsed.corpus, parsed.data_dir, parsed.manual_dir, options, parsed.overwrite)
-    )
+    where = parsed.data_dir, parsed.manual_dir
+    print(build_corpus(parsed.corpus, *where, options, parsed.overwrite))
 
 
 if __name__ == "__main__":

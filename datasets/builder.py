@@ -83,11 +83,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         super().__init__(**{"file_format": "array_record"} | kwargs)
 
     def plan(self) -> Plan:
-        """Returns the clips of the corpus.
-
-        Raises:
-          UserError: the folder does not hold the corpus.
-        """
+        """Returns the clips of the corpus; raises UserError if the folder does not hold it."""
         raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -182,20 +178,12 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 class ImageCorpusBuilder(CorpusBuilder, skip_registration=True):
-    """Builds a corpus from the folder it was unpacked into; subclasses name the corpus.
-
-    Attributes:
-      corpus: its names and conventions.
-    """
+    """Builds a corpus from the folder it was unpacked into; subclasses define `corpus`."""
 
     corpus: ImageCorpus
 
     def plan(self) -> Plan:
-        """Returns every row of the sheet with its frames.
-
-        Raises:
-          UserError: a row or clip cannot be built.
-        """
+        """Returns every row of the sheet with its frames; raises UserError if one has none."""
         folder, options = self.corpus_dir, self.build_options
         doctor = corpus_command("datasets.doctor", self.name, folder, options)
         found = survey(self.corpus, folder, options)
@@ -235,11 +223,7 @@ class _Info(tfds.core.DatasetInfo):
 
 
 def _reason_to_skip(clip: BuiltClip, on_no_face: str) -> str:
-    """Returns why a clip without aligned frames is skipped.
-
-    Raises:
-      UserError: it is not to be skipped.
-    """
+    """Returns why a clip without aligned frames is skipped; raises UserError if it is not."""
     if on_no_face == "fail":
         what = "no face was found in any" if clip.readable else "there is no readable"
         raise UserError(

@@ -138,17 +138,12 @@ def _align(task: ClipTask, crop: Crop, number: int, frame: np.ndarray, face: _Fa
     if frame.shape[:2] == face.size:
         return align_to_rgb(frame, face.matrix, crop.side)
     (height, width), (face_height, face_width) = frame.shape[:2], face.size
-    if crop.per_frame:
-        way_out = ", since it shows no face; copy the clip from the corpus again."
-    else:
-        way_out = (
-            "; copy the clip from the corpus again, or find the landmarks on every frame with "
-            "--per_frame."
-        )
+    why = ", since it shows no face" if crop.per_frame else ""
+    way_out = "" if crop.per_frame else ", or find the landmarks on every frame with --per_frame"
     raise UserError(
         f"frame {number}, from the onset, of clip {task.clip} of {task.subject} ({task.where}) is "
         f"{width}x{height} pixels, but its landmarks are from one of {face_width}x{face_height}"
-        f"{way_out}"
+        f"{why}; copy the clip from the corpus again{way_out}."
     )
 
 
@@ -162,9 +157,6 @@ def build_clips(
     """Builds clips in the order of `tasks`.
 
     Args:
-      tasks: the clips.
-      models: for finding faces.
-      crop: how frames are aligned.
       workers: processes; 0 = one per core, 1 = this one alone.
       landmark_file: keeps landmarks between builds; None keeps none.
 

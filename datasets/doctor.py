@@ -141,7 +141,7 @@ def _check_clips(
     try:
         models = get_face_models(options.face_models)
     except UserError as error:
-        found.problems.append(f"faces were not looked for: {error}")
+        found.problems.append(f"faces were not searched for: {error}")
     checks = map_in_processes(_ClipChecker, (models, options.crop), found.clips, options.workers)
     checks = tqdm(checks, "reading frames", len(found.clips), unit="clip")
     for clip, (unreadable, faceless, faults) in zip(found.clips, checks, strict=True):
@@ -154,7 +154,7 @@ def _check_clips(
 
 
 class _ClipChecker:
-    """Checks clips; one object per process. Without models it does not look for faces."""
+    """Checks clips; one object per process. Without models it does not search for faces."""
 
     def __init__(self, models: FaceModels | None, crop: Crop):
         self._landmarker = models and FaceLandmarker(models)
@@ -293,21 +293,13 @@ class _Arguments:
     """Processes that read frames; 0 = one per core."""
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """The command line."""
-    parsed = parse_options(
-        _Arguments,
-        sys.argv[1:] if arguments is None else arguments,
-        program="python -m datasets.doctor",
-        description=__doc__,
-    )
-    options = BuildOptions(
-        frames_in=parsed.frames_in,
-        label_version=parsed.label_version,
-        after_apex=parsed.after_apex,
-        face_models=parsed.face_models,
-        workers=parsed.workers,
-    ).resolved(parsed.corpus)
+    program = "python -m datasets.doctor"
+    parsed = parse_options(_Arguments, sys.argv[1:], program=program, description=__doc__)
+    chosen = ("frames_in", "label_version", "after_apex", "face_models", "workers")
+    options = BuildOptions(**{name: getattr(parsed, name) for name in chosen})
+    options = options.resolved(parsed.corpus)
     manual_dir = parsed.manual_dir.expanduser().resolve()
     if not manual_dir.is_dir():
         raise UserError(f"the folder {manual_dir} does not exist; name another --manual_dir.")

@@ -108,9 +108,9 @@ class ImageCorpus:
       sheet_name: the annotation sheet as distributed, for messages.
       sheet_patterns: patterns of the sheet's lower-case name, best first.
       excluded_sheets: is found in the lower-case names of other sheets.
-      label_version: of the emotions, if names of sheets do not tell.
+      label_version: of the emotions, if names of sheets do not differ by it.
       columns: field of `Row` -> column of the sheet, `subject` and `filename` first. The field
-        `kind` tells micro-expressions from macro-expressions, which are left out.
+        `kind` is micro- or macro-expression; the latter are left out.
       optional_columns: the same for columns that some copies lack.
       subject_range: the subjects in the sheet, for messages.
       subject_folder: matches the lower-case name of a subject's folder (or of a clip's that begins

@@ -28,8 +28,8 @@ def map_in_processes(
     """Yields the result of `make_worker(*arguments)` for each task, in the order of `tasks`.
 
     Args:
-      make_worker: called once in each process; importable by name.
-      arguments: of `make_worker`; picklable.
+      make_worker: called once in each process; importable by name, with picklable arguments.
+      arguments: of `make_worker`.
       tasks: picklable and small.
       workers: processes; 0 = one per core, 1 = this one alone.
 

@@ -60,10 +60,7 @@ class _Located:
 def survey(corpus: ImageCorpus, manual_dir: Path, options: BuildOptions) -> Survey:
     """Reads the sheet and finds the frames of every row.
 
-    Args:
-      corpus: to look for.
-      manual_dir: folder it was unpacked into.
-      options: which sheet and frames to take, and whether clips without frames are a problem.
+    The options select sheet and frames, and whether clips without frames are a problem.
 
     Raises:
       UserError: there is no sheet, or no subject's folder.

@@ -369,7 +369,7 @@ def test_the_sheet_of_smic_alone_can_be_judged(tmp_path):
 def test_face_models_that_cannot_be_had_are_told(tmp_path):
     folder = write_example("samm", tmp_path / "samm")
     found = _diagnose("samm", folder, face_models=tmp_path / "nowhere")
-    assert any("faces were not looked for" in problem for problem in found.problems)
+    assert any("faces were not searched for" in problem for problem in found.problems)
 
 
 def test_help_teaches():
