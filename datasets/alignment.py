@@ -1,10 +1,10 @@
-"""Face alignment: five points of the 68-point scheme to one similarity transform.
+"""Face alignment: a similarity transform from five points of the 68-point scheme.
 
 The paper asks for a similarity transform to 72x72 that keeps the facial shape (section 4.1). The
-geometry is the one of the authors' released code: five points (the mean of the six landmarks of
-each eye, the nose tip, both mouth corners) are turned until the eyes lie level; the crop is the
-square around the centre of their bounding box with 2.5 times its longer side; one `warpAffine`,
-linear, draws it, and what lies outside the frame is 128. Side and margin can be chosen.
+geometry is that of the authors' released code: five points (the mean of the six landmarks of each
+eye, the nose tip, both mouth corners) are rotated until the eyes are level; the crop is the square
+around the centre of their bounding box with 2.5 times its longer side, drawn by one linear
+`warpAffine`, with 128 outside the frame. Side and margin are options.
 
 Axes: p landmarks, xy = (column, row) in pixels, h w pixels, c channels.
 """
@@ -13,16 +13,15 @@ import cv2
 import numpy as np
 
 from datasets.crop import Crop
-from datasets.options import BuildOptions
 
-BORDER = 128  # grey level of what lies outside the frame
+BORDER = 128  # grey level outside the frame
 
-_LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)  # left and right as seen in the picture
+_LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)  # left and right in the picture
 _NOSE_TIP, _LEFT_MOUTH, _RIGHT_MOUTH = 30, 48, 54
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:
-    """Eye centres, nose tip and mouth corners, [5, 2] float64 pixels, of `landmarks` [68, 2].
+    """Returns eye centres, nose tip and mouth corners, [5, 2] float64 pixels, of [68, 2].
 
     Raises:
       ValueError: the landmarks have another shape, or are not finite.
@@ -34,25 +33,20 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
     return np.stack([*eyes, points[_NOSE_TIP], points[_LEFT_MOUTH], points[_RIGHT_MOUTH]])
 
 
-def similarity(
-    landmarks: np.ndarray, side: int = BuildOptions.side, margin: float = BuildOptions.margin
-) -> np.ndarray:
-    """The matrix [2, 3] float64 from frame pixels to pixels of the aligned frame.
+def similarity(landmarks: np.ndarray, side: int, margin: float) -> np.ndarray:
+    """Returns the matrix [2, 3] float64 from frame pixels to pixels of the aligned frame.
 
-    Args:
-      landmarks: [68, 2] pixels.
-      side: height and width of the aligned frame, pixels.
-      margin: side of the crop over the longer side of the five points' bounding box.
+    Landmarks are [68, 2] pixels; for side and margin see `datasets.crop.Crop`.
 
     Raises:
-      ValueError: malformed landmarks, or all five points on one place.
+      ValueError: malformed landmarks, or both eyes at one point.
     """
     points = five_points(landmarks)
     dx, dy = points[1] - points[0]
     norm = np.hypot(dx, dy)
     if norm == 0:
-        raise ValueError("the two eyes lie on one place")
-    # Turning about any centre does: the crop is centred on the turned points afterwards.
+        raise ValueError("the two eyes lie at one point")
+    # Any centre of rotation will do: the crop is centred on the rotated points afterwards.
     turn = np.array([[dx, dy], [-dy, dx]]) / norm
     turned = points @ turn.T
     low, high = turned.min(axis=0), turned.max(axis=0)
@@ -63,22 +57,20 @@ def similarity(
 
 
 def similarity_of_face(landmarks: np.ndarray | None, crop: Crop) -> np.ndarray | None:
-    """`similarity` of what was found in a frame, [68, 2] or None; None where that is no face."""
+    """Returns the `similarity` of landmarks [68, 2]; None if there are none or they are no face."""
     if landmarks is None:
         return None
     try:
         return similarity(landmarks, crop.side, crop.margin)
-    except ValueError:  # degenerate: whatever was found there is no face
+    except ValueError:  # degenerate landmarks are no face
         return None
 
 
-def align(frame: np.ndarray, matrix: np.ndarray, side: int = BuildOptions.side) -> np.ndarray:
-    """`frame` uint8 [h, w] or [h, w, 3] drawn through `matrix` [2, 3]: [side, side(, 3)] uint8."""
-    border = (BORDER,) * 4
-    return cv2.warpAffine(frame, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=border)
-
-
 def align_to_rgb(frame: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
-    """As `align`, of grey or blue-green-red: uint8 [side, side, 3] red-green-blue."""
-    aligned = align(frame, matrix, side)
+    """Returns a frame, uint8 [h, w] grey or [h, w, 3] blue-green-red, warped by `matrix` [2, 3].
+
+    The aligned frame is uint8 [side, side, 3] red-green-blue.
+    """
+    border = (BORDER,) * 4
+    aligned = cv2.warpAffine(frame, matrix, (side,) * 2, flags=cv2.INTER_LINEAR, borderValue=border)
     return cv2.cvtColor(aligned, cv2.COLOR_GRAY2RGB if aligned.ndim == 2 else cv2.COLOR_BGR2RGB)

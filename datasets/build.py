@@ -3,32 +3,35 @@
 import contextlib
 import dataclasses
 import errno
-import importlib
 import io
 import os
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
-from datasets.command_line import parse_options, run_command
-from datasets.errors import UserError
-from datasets.options import BuildOptions
-from datasets.placing import (
+from datasets.atomic_build import (
+    build_lock,
     building_folder,
     landmark_file,
-    only_build,
     put_in_place,
     remove_leftovers,
 )
+from datasets.command_line import parse_options, run_command
+from datasets.errors import UserError
+from datasets.options import BuildOptions
 from datasets.protocols import CORPORA, check_corpus
 from datasets.reading import corpus_directory, is_built, needs_manual_dir, read_metadata
-from datasets.sources import other_source
 
 __all__ = ["BuildOptions", "build_corpus"]
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+# array_record's writer raises no OSError, only a RuntimeError of these words.
+_FAILED_WRITE = re.compile(r"\w+\(\) failed: ([^;]+); writing ")
 
 
 def build_corpus(
@@ -38,47 +41,48 @@ def build_corpus(
     options: BuildOptions = BuildOptions(),  # noqa: B008 (frozen)
     overwrite: bool = False,
 ) -> Path:
-    """Builds a corpus, unless it is there already from the same folder with the same options.
+    """Builds a corpus, unless it is already built from the same folder with the same options.
 
-    Worker processes are spawned, so a script of one's own that calls this needs the usual
+    Worker processes are spawned, so a script that calls this needs the usual
     `if __name__ == "__main__":`, or `workers=1`.
 
     Args:
       name: of the corpus.
-      data_dir: where TFDS keeps built corpora; the corpus comes to `data_dir/name/version`.
-      manual_dir: the folder the corpus was unpacked into; None for a corpus that needs none.
+      data_dir: where TFDS keeps built corpora.
+      manual_dir: folder that the corpus was unpacked into; None for a corpus that needs none.
       options: of the build.
-      overwrite: build again, whatever is there.
+      overwrite: build again, whatever exists.
 
     Returns:
-      The directory of the built corpus.
+      The directory of the built corpus, `data_dir/name/version`.
 
     Raises:
-      UserError: no such corpus; options that do not apply; another build is there, or a damaged
-        one; the folder does not hold the corpus; a clip cannot be read or shows no face; the
-        corpus cannot be written.
+      UserError: no such corpus; options that do not apply; another or a damaged build exists; the
+        folder does not hold the corpus; a clip cannot be read or shows no face; the corpus cannot
+        be written.
     """
     check_corpus(name)
     options = options.resolved(name)
     data_dir = Path(data_dir).expanduser().resolve()
     if manual_dir is not None:
         if not needs_manual_dir(name):
-            raise UserError(f"{name} needs no folder to be built from; leave out --manual_dir.")
+            raise UserError(f"{name} is not built from a folder; leave out --manual_dir.")
         manual_dir = Path(manual_dir).expanduser().resolve()
     directory = corpus_directory(name, data_dir)
     remove_leftovers(name, data_dir)
-    # Asked again under the lock, which a corpus that is only read does without.
-    if not overwrite and _is_there(name, data_dir, manual_dir, options):
+    # Checked again under the lock, which a corpus that is only read does not need.
+    if not overwrite and _is_up_to_date(name, data_dir, manual_dir, options):
         return directory
     if needs_manual_dir(name):
         _check_folder(name, manual_dir)
-    with _clear_refusals(data_dir), only_build(name, data_dir):
-        if not overwrite and _is_there(name, data_dir, manual_dir, options):
+    with _refusals_as_user_errors(data_dir), build_lock(name, data_dir):
+        if not overwrite and _is_up_to_date(name, data_dir, manual_dir, options):
             return directory
-        _run(name, data_dir, manual_dir, options)
-    for kind in ("corrections", "warnings"):
-        for sentence in read_metadata(name, data_dir)[kind]:
-            print(f"{kind[:-1]}: {sentence}", file=sys.stderr)
+        _build(name, data_dir, manual_dir, options)
+    metadata = read_metadata(name, data_dir)
+    for kind in ("correction", "warning"):
+        for sentence in metadata[f"{kind}s"]:
+            print(f"{kind}: {sentence}", file=sys.stderr)
     return directory
 
 
@@ -94,107 +98,119 @@ def _check_folder(name: str, manual_dir: Path | None) -> None:
         raise UserError(f"the folder {manual_dir} is empty; unpack {name} into it.")
 
 
-def _is_there(
+def _is_up_to_date(
     name: str, data_dir: Path, manual_dir: Path | None, options: BuildOptions
-) -> bool:  # fmt: skip
-    """Whether the corpus is built; raises UserError where it is not the one asked for."""
+) -> bool:
+    """Whether the corpus is built; raises UserError if it is not the requested one."""
     if not is_built(name, data_dir):
         return False
     metadata = read_metadata(name, data_dir)
     built, asked = metadata["options"], options.identity()
-    other = [f"{key}={built.get(key)}" for key in asked | built if built.get(key) != asked.get(key)]
+    differences = [
+        f"{key}={built.get(key)}" for key in asked | built if built.get(key) != asked.get(key)
+    ]
     if manual_dir is not None:
-        from datasets.survey import survey  # late, as OpenCV takes its time
-
-        source = metadata["source"]
-        if str(manual_dir) != source["manual_dir"]:
-            _check_folder(name, manual_dir)
-        corpus = _builders(name).Builder.corpus
-        other.append(
-            other_source(
-                corpus.find_sheet,
-                lambda: survey(corpus, manual_dir, options).digest,
-                manual_dir,
-                options,
-                source,
-            )
-        )
-    if other := [told for told in other if told]:
+        differences += _source_differences(name, manual_dir, options, metadata["source"])
+    if differences:
         raise UserError(
-            f"{data_dir} holds a {name} that was built otherwise ({', '.join(other)}); build it "
-            "anew with --overwrite, or into another --data_dir."
+            f"{data_dir} holds a {name} that was built differently ({', '.join(differences)}); "
+            "build it again with --overwrite, or into another --data_dir."
         )
-    print(f"{name} is built already in {corpus_directory(name, data_dir)}", file=sys.stderr)
+    print(f"{name} is already built in {corpus_directory(name, data_dir)}", file=sys.stderr)
     return True
 
 
-def _builders(name: str) -> Any:
-    """The module of the corpus' builder."""
-    return importlib.import_module(f"datasets.{name}.{name}_dataset_builder")
+def _source_differences(
+    name: str, manual_dir: Path, options: BuildOptions, source: dict[str, str]
+) -> list[str]:
+    """Returns how `manual_dir` differs from the `source` of the built corpus.
+
+    Contents are compared, since the folder may have moved. Nothing is compared with a folder or
+    with frames that have been deleted since.
+    """
+    from datasets.folder_search import FolderTree, file_digest
+    from datasets.image_corpus import get_image_corpus  # late, since it loads OpenCV
+    from datasets.survey import survey
+
+    corpus = get_image_corpus(name)
+    is_same_folder = str(manual_dir) == source["manual_dir"]
+    if not is_same_folder:
+        _check_folder(name, manual_dir)
+    if source["sheet"]:
+        sheet = manual_dir / source["sheet"]
+        if not sheet.is_file() and not is_same_folder:
+            sheet, _ = corpus.find_sheet(FolderTree(manual_dir), options)
+        if sheet is None or (sheet.is_file() and file_digest(sheet) != source["sheet_sha256"]):
+            since = ", which has changed since" if is_same_folder else f" of {source['manual_dir']}"
+            return [f"from the sheet {source['sheet']}{since}"]
+    elif not is_same_folder and Path(source["manual_dir"]).is_dir():
+        return [f"from {source['manual_dir']}"]
+    if not is_same_folder or not manual_dir.is_dir():
+        return []
+    try:
+        has_changed = survey(corpus, manual_dir, options).digest != source.get("found_sha256")
+    except UserError:  # the frames were deleted
+        return []
+    return [f"from what {manual_dir} held, which has changed since"] if has_changed else []
 
 
-def _run(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOptions) -> None:
-    # Late, since TFDS and OpenCV take their time; a mistake in the options is told before.
-    import tensorflow_datasets as tfds
+def _build(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOptions) -> None:
+    import tensorflow_datasets as tfds  # takes a second, hence late
+    from absl import logging
 
     tfds.disable_progress_bar()  # the build has its own
+    logging.set_verbosity(logging.WARNING)  # else TFDS logs every step
+    module = import_module(f"datasets.{name}.{name}_dataset_builder")
     with building_folder(name, data_dir) as folder:
-        builder = _builders(name).Builder(
+        builder = module.Builder(
             options=options,
             manual_dir=manual_dir,
             landmark_file=landmark_file(name, data_dir),
             data_dir=str(folder),
         )
-        _prepare(builder)
+        config = tfds.download.DownloadConfig(try_download_gcs=False)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where it writes
+                builder.download_and_prepare(download_config=config, file_format="array_record")
+        except Exception as error:
+            if (cause := _cause(error)) is error:
+                raise
+            raise cause from None
         put_in_place(Path(builder.data_dir), name, data_dir)
 
 
+def _cause(error: Exception) -> Exception:
+    """Returns the user's mistake or the failed write that TFDS wrapped in `error`, else `error`."""
+    causes = []
+    while error is not None:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    for cause in causes:
+        if isinstance(cause, UserError):
+            return cause
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            return OSError(cause.errno, os.strerror(cause.errno))
+        if isinstance(cause, RuntimeError) and (failed := _FAILED_WRITE.search(str(cause))):
+            return OSError(failed[1])
+    return causes[0]
+
+
 @contextlib.contextmanager
-def _clear_refusals(data_dir: Path) -> Iterator[None]:
-    """Tells in one sentence what the system refuses."""
+def _refusals_as_user_errors(data_dir: Path) -> Iterator[None]:
+    """Turns what the system refuses into one sentence."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         if error.filename and not Path(error.filename).is_relative_to(data_dir):
             raise UserError(
-                f"{error.filename} cannot be read ({reason}); check it, and its permissions."
+                f"{error.filename} cannot be read ({reason}); check the file and its permissions."
             ) from error
         raise UserError(
-            f"the corpus cannot be written to {data_dir} ({reason}); make room there or name "
+            f"the corpus cannot be written to {data_dir} ({reason}); free some space or name "
             "another --data_dir."
         ) from error
-
-
-def _prepare(builder: Any) -> None:
-    import tensorflow_datasets as tfds
-    from absl import logging
-
-    logging.set_verbosity(logging.WARNING)  # TFDS tells every step otherwise
-    config = tfds.download.DownloadConfig(try_download_gcs=False)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # and where it writes to
-            builder.download_and_prepare(download_config=config, file_format="array_record")
-    except Exception as error:
-        # TFDS wraps what a generator or a writer raises.
-        causes, cause = [], error
-        while cause is not None:
-            causes.append(cause)
-            cause = cause.__cause__ or cause.__context__
-        for cause in causes:
-            if isinstance(cause, UserError):
-                raise cause from None
-        for cause in causes:
-            if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
-                raise OSError(cause.errno, os.strerror(cause.errno)) from error
-            # array_record's writer has no errors of its own but these words.
-            if isinstance(cause, RuntimeError) and (told := _FAILED_WRITE.search(str(cause))):
-                raise OSError(told[1]) from error
-        raise
-
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-_FAILED_WRITE = re.compile(r"\w+\(\) failed: ([^;]+); writing ")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,7 +227,7 @@ class _Arguments(BuildOptions):
     """The folder that the corpus was unpacked into."""
 
     overwrite: bool = False
-    """Build again, also when a corpus of this name is there already."""
+    """Build again, even if a corpus of this name exists."""
 
 
 _DESCRIPTION = f"""Builds a corpus into --data_dir, once; the corpora are {", ".join(CORPORA)}.
@@ -228,9 +244,8 @@ def main() -> None:
     options = BuildOptions(
         **{field.name: getattr(parsed, field.name) for field in dataclasses.fields(BuildOptions)}
     )
-    print(
-        build_corpus(parsed.corpus, parsed.data_dir, parsed.manual_dir, options, parsed.overwrite)
-    )
+    where = parsed.data_dir, parsed.manual_dir
+    print(build_corpus(parsed.corpus, *where, options, parsed.overwrite))
 
 
 if __name__ == "__main__":

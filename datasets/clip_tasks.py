@@ -1,8 +1,7 @@
-"""From a clip as a corpus tells it to an aligned one, in worker processes.
+"""From the frames of a clip to aligned frames, in worker processes.
 
-A corpus hands over `ClipTask`s; what differs between corpora is only how a task knows its
-annotation and draws or reads its frames. Clips come back in order, and only a few are in flight
-at any moment, whatever the size of the corpus.
+A corpus provides `ClipTask`s, which differ only in how they know their annotation and draw or read
+their frames. Clips are returned in order, and only a few are in flight, whatever the corpus' size.
 
 Axes: n frames, h w pixels, c channels.
 """
@@ -21,13 +20,7 @@ from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import FaceModels
 from datasets.faces import FaceLandmarker
-from datasets.landmark_cache import (
-    Landmarker,
-    LandmarkFile,
-    Landmarks,
-    RememberingLandmarker,
-    read_landmarks,
-)
+from datasets.landmark_cache import CachedLandmarker, LandmarkFile, Landmarks, read_landmarks
 from datasets.processes import map_in_processes
 
 
@@ -36,9 +29,9 @@ class Annotation:
     """What is known of a clip besides its frames.
 
     Attributes:
-      emotion, objective_class, action_units: as the corpus tells them; emotion in lower case.
-      earlier_emotion: by the corpus' earlier label version; "" where there is one version only.
-      onset, apex, offset: frame numbers of the corpus' own count; apex -1 where unknown.
+      emotion, objective_class, action_units: of the corpus; the emotion in lower case.
+      earlier_emotion: of the corpus' earlier label version; "" if there is only one version.
+      onset, apex, offset: frame numbers of the corpus; the apex is -1 if unknown.
       fps: frames per second.
     """
 
@@ -55,26 +48,24 @@ class Annotation:
 
 
 class ClipTask(Protocol):
-    """One clip to be built, unique by (subject, clip). Must be picklable and small."""
+    """One clip to be built, unique by (subject, clip). Must be picklable and small.
+
+    Attributes:
+      where: source of the frames, for messages.
+    """
 
     subject: str
     clip: str
-
-    @property
-    def where(self) -> str:
-        """Where the frames come from, for messages."""
+    where: str
 
     def annotation(self) -> Annotation:
-        """What is known of the clip."""
+        """Returns what is known of the clip."""
 
     def frames(self) -> Iterator[np.ndarray | None]:
-        """Frames from onset to offset, uint8 [h, w] grey or [h, w, 3] blue-green-red.
+        """Yields frames from onset to offset, uint8 [h, w] grey or [h, w, 3] blue-green-red.
 
-        May be called more than once. None stands for a frame that cannot be read, where the
-        corpus is known to hold such frames; it is left out, and told.
-
-        Raises:
-          UserError: a frame cannot be read.
+        May be called more than once. None stands for an unreadable frame of a corpus that is known
+        to hold some; it is left out and counted. Any other unreadable frame raises UserError.
         """
 
 
@@ -83,10 +74,10 @@ class BuiltClip:
     """A clip and its aligned frames.
 
     Attributes:
-      where: the frames came from.
-      frames: uint8 [n, side, side, 3] red-green-blue; None where no frame shows a face.
-      readable: how many frames could be read.
-      unreadable: how many could not, and were left out.
+      where: source of the frames.
+      frames: uint8 [n, side, side, 3] red-green-blue; None if no frame shows a face.
+      readable: number of frames that were read.
+      unreadable: number of frames that could not be read and were left out.
     """
 
     annotation: Annotation
@@ -97,41 +88,44 @@ class BuiltClip:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
-    """Of a face: the matrix [2, 3] that aligns it, and the (h, w) of the frame it was found in."""
+class _Face:
+    """The matrix [2, 3] that aligns a face, and the (h, w) of the frame that shows it."""
 
     matrix: np.ndarray
     size: tuple[int, int]
 
 
-def build_clip(task: ClipTask, landmarker: Landmarker, crop: Crop) -> BuiltClip:
-    """Aligns one clip; of its frames as read, one at a time is in memory.
+def build_clip(
+    task: ClipTask, landmarker: FaceLandmarker | CachedLandmarker, crop: Crop
+) -> BuiltClip:
+    """Aligns one clip; only one unaligned frame is in memory at a time.
 
-    By default the landmarks are those of the first frame that shows a face, held fixed over the
-    clip. With `per_frame` every frame has its own; one without a face takes those of the frame
-    before it, or, where there is none, of the first frame that shows a face.
+    By default the landmarks are those of the first frame that shows a face, for the whole clip.
+    With `per_frame` every frame has its own; one without a face takes those of the frame before it,
+    or, at the beginning, those of the first frame that shows a face.
 
     Raises:
-      UserError: a frame cannot be read, or is of another size than the one whose landmarks it
-        would take. (With `per_frame`, frames with a face of their own may differ in size.)
+      UserError: a frame cannot be read, or differs in size from the frame whose landmarks it would
+        take. (With `per_frame`, frames with faces of their own may differ in size.)
     """
-    first = place = None
+    first = face = None
     aligned, leading, unreadable = [], 0, 0
     for number, frame in enumerate(task.frames(), start=1):
         if frame is None:
             unreadable += 1
             continue
-        if place is None or crop.per_frame:
-            place = _find(landmarker, frame, crop) or place
-            first = first or place
-        if place is None:
+        if face is None or crop.per_frame:
+            matrix = similarity_of_face(landmarker.find(frame), crop)
+            face = face if matrix is None else _Face(matrix, frame.shape[:2])
+            first = first or face
+        if face is None:
             leading += 1
         else:
-            aligned.append(_draw(task, crop, number, frame, place))
-    if first is not None and leading:  # rare, so those frames are read again, not held
+            aligned.append(_align(task, crop, number, frame, face))
+    if first is not None and leading:  # rare, so those frames are read again instead of kept
         readable = (pair for pair in enumerate(task.frames(), start=1) if pair[1] is not None)
         aligned[:0] = [
-            _draw(task, crop, number, frame, first)
+            _align(task, crop, number, frame, first)
             for number, frame in itertools.islice(readable, leading)
         ]
     frames = np.stack(aligned) if aligned else None
@@ -139,31 +133,17 @@ def build_clip(task: ClipTask, landmarker: Landmarker, crop: Crop) -> BuiltClip:
     return BuiltClip(task.annotation(), task.where, frames, read, unreadable)
 
 
-def _find(landmarker: Landmarker, frame: np.ndarray, crop: Crop) -> _Place | None:
-    """Where the face of a frame is; None without a usable one."""
-    matrix = similarity_of_face(landmarker.find(frame), crop)
-    return None if matrix is None else _Place(matrix, frame.shape[:2])
-
-
-def _draw(task: ClipTask, crop: Crop, number: int, frame: np.ndarray, place: _Place) -> np.ndarray:
-    """The aligned frame, uint8 [side, side, 3] red-green-blue."""
-    if frame.shape[:2] != place.size:
-        raise _changed_size(task, crop, number, frame.shape, place.size)
-    return align_to_rgb(frame, place.matrix, crop.side)
-
-
-def _changed_size(
-    task: ClipTask, crop: Crop, number: int, shape: tuple[int, ...], size: tuple[int, int]
-) -> UserError:
-    what = (
+def _align(task: ClipTask, crop: Crop, number: int, frame: np.ndarray, face: _Face) -> np.ndarray:
+    """Returns the aligned frame, uint8 [side, side, 3] red-green-blue."""
+    if frame.shape[:2] == face.size:
+        return align_to_rgb(frame, face.matrix, crop.side)
+    (height, width), (face_height, face_width) = frame.shape[:2], face.size
+    why = ", since it shows no face" if crop.per_frame else ""
+    way_out = "" if crop.per_frame else ", or find the landmarks on every frame with --per_frame"
+    raise UserError(
         f"frame {number}, from the onset, of clip {task.clip} of {task.subject} ({task.where}) is "
-        f"{shape[1]}x{shape[0]} pixels, but its landmarks are from one of {size[1]}x{size[0]}"
-    )
-    if crop.per_frame:
-        return UserError(f"{what}, since it shows no face; copy the clip from the corpus again.")
-    return UserError(
-        f"{what}; copy the clip from the corpus again, or find the landmarks on every frame with "
-        "--per_frame."
+        f"{width}x{height} pixels, but its landmarks are from one of {face_width}x{face_height}"
+        f"{why}; copy the clip from the corpus again{way_out}."
     )
 
 
@@ -177,9 +157,6 @@ def build_clips(
     """Builds clips in the order of `tasks`.
 
     Args:
-      tasks: the clips.
-      models: that find faces.
-      crop: how frames are aligned.
       workers: processes; 0 = one per core, 1 = this one alone.
       landmark_file: keeps landmarks between builds; None keeps none.
 
@@ -195,11 +172,11 @@ def build_clips(
 
 
 class _Worker:
-    """Builds clips, and hands over with each the landmarks it had to find."""
+    """Builds clips, and returns each with the landmarks that were not yet known."""
 
     def __init__(self, models: FaceModels, crop: Crop, landmark_file: Path | None):
         known = read_landmarks(landmark_file)
-        self._landmarker = RememberingLandmarker(FaceLandmarker(models), models, known)
+        self._landmarker = CachedLandmarker(FaceLandmarker(models), models, known)
         self._crop = crop
 
     def __call__(self, task: ClipTask) -> tuple[BuiltClip, Landmarks]:

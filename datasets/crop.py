@@ -1,14 +1,14 @@
-"""How the faces of a corpus were cut out. Standard library only."""
+"""How the faces of a corpus are cropped. Standard library only."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """How frames are aligned: the options of `datasets.options.BuildOptions` of these names.
+    """Alignment of frames: the options of `datasets.options.BuildOptions` of these names.
 
     Attributes:
-      per_frame: landmarks are found on every frame, not held fixed over a clip.
+      per_frame: landmarks are found on every frame instead of once per clip.
       side: height and width of the aligned frame, pixels.
       margin: side of the crop over the longer side of the five points' bounding box.
     """
@@ -19,5 +19,5 @@ class Crop:
 
     @property
     def as_options(self) -> str:
-        """As they are typed behind `python -m datasets.build NAME`."""
+        """The options of `python -m datasets.build NAME` that give this crop."""
         return f"{'--per_frame ' * self.per_frame}--side={self.side} --margin={self.margin:g}"

@@ -1,8 +1,8 @@
-"""The one exception for mistakes that the user can mend."""
+"""The exception for mistakes that the user can correct."""
 
 
 class UserError(Exception):
-    """A mistake in input, options or files: one sentence that names the thing and the way out.
+    """A mistake in input, options or files, as one sentence that names it and the way out.
 
-    Command lines print the sentence and exit with status 1, without a traceback.
+    Commands print the sentence and exit with status 1, without a traceback.
     """

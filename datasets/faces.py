@@ -1,16 +1,15 @@
-"""Faces: MediaPipe's detector and 468-point mesh through `cv2.dnn`, as the 68-point scheme.
+"""Face landmarks: MediaPipe's detector and 468-point mesh in `cv2.dnn`, as the 68-point scheme.
 
 Neither MediaPipe nor TensorFlow is imported. The detector sees the frame letterboxed to 128x128;
-the mesh sees 1.5 times the detected box, turned upright by the eyes, at 192x192, and also says
-how sure it is to see a face, which weeds out false finds. A frame where nothing is found is
-looked at again more closely (tiles, for small faces in large frames) and from further away (a
-padded frame, for tight crops) before it counts as a frame without a face.
+the mesh sees 1.5 times the detected box, rotated upright by the eyes, at 192x192, and also returns
+the probability of a face, which removes false detections. A frame where nothing is found is
+searched again from further away (padded, for tight crops) and more closely (in tiles, for small
+faces in large frames) before it counts as a frame without a face.
 
 Axes: p landmarks, xy = (column, row) in pixels, h w pixels, c channels.
 """
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 
 import cv2
@@ -22,8 +21,8 @@ _DETECTOR_SIDE, _MESH_SIDE = 128, 192
 _MIN_PROBABILITY = 0.5
 _NMS_OVERLAP = 0.3
 _BOX_GROWTH = 1.5  # side of the mesh's crop over the longer side of the detected box
-# A face smaller than this part of the square it was found in is looked for again in a square of
-# 1 / _CLOSE_UP of its size: the detector's 128 pixels place small faces badly.
+# A face smaller than this part of its square is detected again in a square of 1 / _CLOSE_UP of its
+# size: the detector's 128 pixels locate small faces badly.
 _SMALL, _CLOSE_UP = 0.25, 0.4
 
 # Mesh index of each of the 68 points.
@@ -47,25 +46,13 @@ class _Box:
 
 
 def _anchors() -> np.ndarray:
-    """Centres of the detector's 896 anchors, [896, 2] in [0, 1]: two on 16x16, six on 8x8."""
-    grids = ((16, 2), (8, 6))
-    return np.array(
-        [
-            ((x + 0.5) / side, (y + 0.5) / side)
-            for side, count in grids
-            for y in range(side)
-            for x in range(side)
-            for _ in range(count)
-        ],
-        np.float32,
-    )
-
-
-def _read_network(path: str) -> cv2.dnn.Net:
-    # OpenCV 5 reads these files with its classic engine only; OpenCV 4 has no such argument.
-    classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
-    arguments = () if classic is None else (classic,)
-    return cv2.dnn.readNetFromTFLite(path, *arguments)
+    """Returns the centres of the detector's anchors, [896, 2] in [0, 1]: 2 on 16x16, 6 on 8x8."""
+    anchors = []
+    for side, count in ((16, 2), (8, 6)):
+        places = (np.arange(side) + 0.5) / side
+        grid = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
+        anchors.append(np.repeat(grid, count, axis=0))
+    return np.concatenate(anchors).astype(np.float32)
 
 
 def _probability(logit: np.ndarray) -> np.ndarray:
@@ -73,36 +60,25 @@ def _probability(logit: np.ndarray) -> np.ndarray:
 
 
 class FaceLandmarker:
-    """Finds the 68 landmarks of the face in a frame. One object per process; loads lazily."""
+    """Finds the 68 landmarks of the face in a frame; one object per process."""
 
     def __init__(self, models: FaceModels):
-        self._models = models
-
-    @functools.cached_property
-    def _detector(self) -> cv2.dnn.Net:
-        return _read_network(str(self._models.detector))
-
-    @functools.cached_property
-    def _mesh(self) -> cv2.dnn.Net:
-        return _read_network(str(self._models.mesh))
-
-    @functools.cached_property
-    def _anchor_centres(self) -> np.ndarray:
-        return _anchors()
+        self._detector = cv2.dnn.readNetFromTFLite(str(models.detector))
+        self._mesh = cv2.dnn.readNetFromTFLite(str(models.mesh))
+        self._anchor_centres = _anchors()
 
     def find(self, frame: np.ndarray) -> np.ndarray | None:
-        """Landmarks [68, 2] float32 in pixels of `frame`, or None where no face is found.
+        """Returns landmarks [68, 2] float32 in pixels of the largest face; None if there is none.
 
         Args:
-          frame: uint8, [h, w] grey or [h, w, 3] blue-green-red, as OpenCV reads it.
-            Of several faces the largest is taken.
+          frame: uint8, [h, w] grey or [h, w, 3] blue-green-red.
         """
         return next(self.find_each(frame), None)
 
     def find_each(self, frame: np.ndarray) -> Iterator[np.ndarray]:
-        """Landmarks as `find` gives them of every face, the largest first.
+        """Yields the landmarks of every face, largest first.
 
-        A face in a large frame may come more than once, from squares that overlap.
+        A face in a large frame may be found more than once, in overlapping squares.
         """
         colour = cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB if frame.ndim == 2 else cv2.COLOR_BGR2RGB)
         for level in _levels(*colour.shape[:2]):
@@ -117,7 +93,7 @@ class FaceLandmarker:
                 return
 
     def _detect(self, rgb: np.ndarray, left: int, top: int, side: int) -> list[_Box]:
-        """Faces in one square of the frame (which may reach beyond it), as frame pixels."""
+        """Returns the faces in one square, which may reach beyond the frame, in frame pixels."""
         square = _cut_square(rgb, left, top, side)
         small = cv2.resize(square, (_DETECTOR_SIDE,) * 2, interpolation=cv2.INTER_AREA)
         self._detector.setInput(cv2.dnn.blobFromImage(small, 1 / 127.5, mean=(127.5,) * 3))
@@ -141,6 +117,7 @@ class FaceLandmarker:
         return boxes
 
     def _closer(self, rgb: np.ndarray, box: _Box, side: int) -> _Box:
+        """Returns the box, located again if it is small in a square of `side`."""
         if box.side >= _SMALL * side:
             return box
         close_up = round(box.side / _CLOSE_UP)
@@ -166,7 +143,7 @@ class FaceLandmarker:
 
 
 def _levels(height: int, width: int) -> Iterator[list[tuple[int, int, int]]]:
-    """Squares (left, top, side) to look at, in rounds: whole frame, padded frame, tiles."""
+    """Yields rounds of squares (left, top, side) to search: whole frame, padded frame, tiles."""
     longer, shorter = max(height, width), min(height, width)
     for side in (longer, longer * 3 // 2):
         yield [((width - side) // 2, (height - side) // 2, side)]

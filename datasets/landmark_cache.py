@@ -1,170 +1,134 @@
-"""Landmarks found once, kept in a file beside the built corpus.
+"""Cache of face landmarks, kept in a file beside the built corpus.
 
-Finding a face costs most of a build, and its answer depends on the frame alone. So a build with
-another crop, size or choice of frames asks the detector for nothing that was answered before. The
-key of an answer holds the frame's content and all that finds faces (models, code, OpenCV): what is
-kept never goes stale, and changes nothing that is built.
+Finding faces dominates the time of a build and depends on the frame alone, so a build with another
+crop, size or choice of frames finds no face twice. The key of an entry hashes the frame's content
+and everything that finds faces (models, code, OpenCV): no entry goes stale.
 
 Axes: n frames, p = 68 landmarks, xy in pixels.
 """
 
 import contextlib
-import dataclasses
 import hashlib
-import os
-import tempfile
+import io
 import time
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
 
 from datasets import faces
+from datasets.atomic_build import write_atomically
 from datasets.face_models import FaceModels
+from datasets.faces import FaceLandmarker
 
 _KEY_BYTES = 16
 _SAVE_EVERY = 20.0  # seconds
 
-
-@dataclasses.dataclass(frozen=True)
-class Landmarks:
-    """Answers of the detector.
-
-    Attributes:
-      keys: of the frames, [n, 16] uint8.
-      points: [n, p, 2] float32 pixels; not a number where there is no face.
-    """
-
-    keys: np.ndarray = dataclasses.field(
-        default_factory=lambda: np.zeros((0, _KEY_BYTES), np.uint8)
-    )
-    points: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 68, 2), np.float32))
-
-    def __len__(self) -> int:
-        return len(self.keys)
+# Key of a frame -> landmarks [p, 2] float32; None where no face was found.
+Landmarks = dict[bytes, np.ndarray | None]
 
 
-class Landmarker(Protocol):
-    """What finds faces; see `datasets.faces.FaceLandmarker`."""
-
-    def find(self, frame: np.ndarray) -> np.ndarray | None:
-        """Landmarks [p, 2] float32 in pixels of `frame`, or None where no face is found."""
-
-
-class RememberingLandmarker:
-    """Finds landmarks, unless it knows them.
+class CachedLandmarker:
+    """Finds landmarks that are not yet known.
 
     Args of the constructor:
-      landmarker: finds those that are not known.
+      landmarker: finds the unknown ones.
       models: of `landmarker`.
-      known: answers of earlier builds.
+      known: from earlier builds.
     """
 
-    def __init__(self, landmarker: Landmarker, models: FaceModels, known: Landmarks):
+    def __init__(self, landmarker: FaceLandmarker, models: FaceModels, known: Landmarks):
         self._landmarker = landmarker
-        self._finder = _fingerprint(models)
-        self._points = known.points
-        self._places = {key.tobytes(): place for place, key in enumerate(known.keys)}
-        self._found: dict[bytes, np.ndarray | None] = {}
+        self._fingerprint = _fingerprint(models)
+        self._known = known
+        self._found: Landmarks = {}
 
     def find(self, frame: np.ndarray) -> np.ndarray | None:
-        """Landmarks [p, 2] float32 in pixels of `frame`, or None where no face is found."""
-        key = _key(frame, self._finder)
-        if key in self._found:
-            return self._found[key]
-        place = self._places.get(key)
-        if place is not None:
-            points = self._points[place]
-            return None if np.isnan(points).all() else points
-        self._found[key] = self._landmarker.find(frame)
+        """Returns landmarks [p, 2] float32 in pixels of `frame`, or None if it shows no face."""
+        key = _key(frame, self._fingerprint)
+        if key in self._known:
+            return self._known[key]
+        if key not in self._found:
+            self._found[key] = self._landmarker.find(frame)
         return self._found[key]
 
     def take_found(self) -> Landmarks:
-        """What was found since the last call, which is forgotten here."""
-        nothing = np.full((68, 2), np.nan, np.float32)
-        points = [nothing if found is None else found for found in self._found.values()]
-        keys = np.frombuffer(b"".join(self._found), np.uint8).reshape(-1, _KEY_BYTES)
-        self._found = {}
-        return Landmarks(keys, np.stack(points)) if points else Landmarks()
+        """Returns the landmarks found since the last call, and forgets them."""
+        found, self._found = self._found, {}
+        return found
 
 
 def _fingerprint(models: FaceModels) -> bytes:
-    """Names all that an answer depends on besides the frame, 32 bytes."""
+    """Returns a hash [32 bytes] of everything that landmarks depend on besides the frame."""
     files = (models.detector, models.mesh, Path(faces.__file__))
     parts = [hashlib.sha256(path.read_bytes()).digest() for path in files]
     return hashlib.sha256(b"".join(parts) + cv2.__version__.encode()).digest()
 
 
-def _key(frame: np.ndarray, finder: bytes) -> bytes:
-    digest = hashlib.blake2b(repr(frame.shape).encode(), key=finder, digest_size=_KEY_BYTES)
+def _key(frame: np.ndarray, fingerprint: bytes) -> bytes:
+    digest = hashlib.blake2b(repr(frame.shape).encode(), key=fingerprint, digest_size=_KEY_BYTES)
     digest.update(np.ascontiguousarray(frame))
     return digest.digest()
 
 
 def read_landmarks(path: Path | None) -> Landmarks:
-    """What earlier builds kept in `path`; nothing where there is no usable file."""
+    """Returns the landmarks that earlier builds kept in `path`; none without a usable file."""
     if path is None or not path.is_file():
-        return Landmarks()
+        return {}
     try:
         with np.load(path, allow_pickle=False) as stored:
-            read = Landmarks(stored["keys"], stored["points"])
-    except Exception:  # a torn file raises almost anything, and costs only time
-        return Landmarks()
-    fits = (
-        (read.keys.dtype, read.points.dtype) == (np.uint8, np.float32)
-        and read.points.shape[1:] == (68, 2)
-        and read.keys.shape == (len(read.points), _KEY_BYTES)
-    )
-    return read if fits else Landmarks()
+            keys, points = stored["keys"], stored["points"]
+    except Exception:  # a corrupt file raises almost anything, and only costs time
+        return {}
+    if (
+        (keys.dtype, points.dtype) != (np.uint8, np.float32)
+        or points.shape[1:] != (68, 2)
+        or keys.shape != (len(points), _KEY_BYTES)
+    ):
+        return {}
+    has_face = ~np.isnan(points).all(axis=(1, 2))
+    return {
+        key.tobytes(): found if is_face else None
+        for key, found, is_face in zip(keys, points, has_face, strict=True)
+    }
 
 
 class LandmarkFile:
-    """Keeps new answers in `path`, beside those that are there; a context that saves at its end.
+    """Adds landmarks to the file `path`; a context manager that saves at its end.
 
-    Whoever dies within it loses the answers of the last seconds only. None keeps nothing.
+    A killed process loses only the landmarks of the last seconds. A `path` of None keeps none.
     """
 
     def __init__(self, path: Path | None):
         self._path = path
-        self._parts = [read_landmarks(path)]
+        self._landmarks = read_landmarks(path)
+        self._has_news = False
         self._saved_at = time.monotonic()
 
     def __enter__(self) -> "LandmarkFile":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.save()
+        self._save()
 
     def add(self, found: Landmarks) -> None:
-        """Takes new answers, and saves them all now and then."""
-        if self._path is None or not len(found):
+        """Adds landmarks, and saves all of them every few seconds."""
+        if self._path is None or not found:
             return
-        self._parts.append(found)
+        self._landmarks |= found
+        self._has_news = True
         if time.monotonic() - self._saved_at >= _SAVE_EVERY:
-            self.save()
+            self._save()
 
-    def save(self) -> None:
-        """Writes the file if there is anything new. A file that cannot be written is left out."""
+    def _save(self) -> None:
         self._saved_at = time.monotonic()
-        if len(self._parts) == 1:
+        if not self._has_news:
             return
-        whole = Landmarks(
-            np.concatenate([part.keys for part in self._parts]),
-            np.concatenate([part.points for part in self._parts]),
-        )
-        self._parts = [whole]
-        with contextlib.suppress(OSError):  # the corpus itself does without
-            _write(self._path, whole)
-
-
-def _write(path: Path, landmarks: Landmarks) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, keys=landmarks.keys, points=landmarks.points)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        self._has_news = False
+        no_face = np.full((68, 2), np.nan, np.float32)
+        points = [no_face if found is None else found for found in self._landmarks.values()]
+        keys = np.frombuffer(b"".join(self._landmarks), np.uint8).reshape(-1, _KEY_BYTES)
+        content = io.BytesIO()
+        np.savez(content, keys=keys, points=np.stack(points))
+        with contextlib.suppress(OSError):  # the corpus does not need the file
+            write_atomically(self._path, content.getvalue())

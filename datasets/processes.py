@@ -1,4 +1,4 @@
-"""Work spread over processes, in order, with only a few pieces in flight."""
+"""Tasks spread over processes; results come in order, with only a few tasks in flight."""
 
 import collections
 import contextlib
@@ -16,7 +16,7 @@ import cv2
 
 from datasets.errors import UserError
 
-_AHEAD = 3  # pieces in flight per worker
+_AHEAD = 3  # tasks in flight per worker
 
 
 def map_in_processes(
@@ -25,29 +25,29 @@ def map_in_processes(
     tasks: Sequence[Any],
     workers: int,
 ) -> Iterator[Any]:
-    """What `make_worker(*arguments)` makes of each task, in the order of `tasks`.
+    """Yields the result of `make_worker(*arguments)` for each task, in the order of `tasks`.
 
     Args:
-      make_worker: called once in each process; importable by name.
-      arguments: of it; picklable.
+      make_worker: called once in each process; importable by name, with picklable arguments.
+      arguments: of `make_worker`.
       tasks: picklable and small.
       workers: processes; 0 = one per core, 1 = this one alone.
 
     Raises:
-      UserError: what a worker raises, or a process died.
+      UserError: raised by a worker, or a process died.
     """
-    workers = min(workers or _cores(), max(1, len(tasks)))
+    workers = min(workers or _usable_cores(), max(1, len(tasks)))
     if workers == 1:
         yield from map(make_worker(*arguments), tasks)
         return
-    # Spawned, not forked: the caller may hold threads (jax), which a fork would not survive.
+    # Spawned, not forked: the caller may hold threads (jax), which do not survive a fork.
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start, (make_worker, arguments)
     )
     try:
         waiting = collections.deque()
         for task in tasks:
-            with _without_interrupts():
+            with _interrupts_blocked():
                 waiting.append(pool.submit(_work, task))
             if len(waiting) >= _AHEAD * workers:
                 yield waiting.popleft().result()
@@ -62,10 +62,11 @@ def map_in_processes(
 
 
 @contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Processes started within never see Ctrl-C, which a terminal sends to all; this one ends them.
+def _interrupts_blocked() -> Iterator[None]:
+    """Blocks Ctrl-C until the context ends.
 
-    This process sees it when the context ends.
+    A terminal sends Ctrl-C to all processes. Those started in the context inherit the block, so
+    that only this process receives it and then ends them.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -74,13 +75,13 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _cores() -> int:
-    # Not more than this process may use, which containers and schedulers often restrict.
+def _usable_cores() -> int:
+    # Containers and schedulers often allow fewer cores than there are.
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-_worker: Callable[[Any], Any] | None = None  # of a worker process
+_worker: Callable[[Any], Any] | None = None  # in a worker process
 
 
 def _start(make_worker: Callable, arguments: tuple) -> None:

@@ -1,22 +1,21 @@
 """Protocols: which clips of the built corpora count, and as which class. Standard library only.
 
-A protocol is data over built corpora: the paper's single-dataset and cross-dataset protocols
-(section 4.1) and the composite of MEGC 2019, each with the counts of the corpora as published. A
-corpus that does not meet the counts can be used all the same; `Protocol.deviation` says how it
-differs.
+A protocol is data: the paper's single-dataset and cross-dataset protocols (section 4.1) and the
+composite of MEGC 2019, each with the counts of the corpora as published. A corpus that differs from
+the counts can still be used; `Protocol.deviation` says how it differs.
 """
 
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from datasets.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """How many clips of each class, in the protocol's order, and how many people have one."""
+    """Number of clips of each class, in the protocol's order, and of subjects with a clip."""
 
     per_class: tuple[int, ...]
     subjects: int | None = None  # None: not established
@@ -29,15 +28,15 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Membership:
-    """What one corpus brings to a protocol.
+    """Contribution of one corpus to a protocol.
 
     Attributes:
       dataset: name of the corpus.
-      class_of: emotion, lower case -> class; a clip of any other emotion is left out.
-      label_field: field of the examples that carries the emotion: `emotion`, or
-        `earlier_emotion`, the one of the corpus' earlier label version.
-      left_out: (subject, clip) that the protocol does not count, whatever their emotion.
-      expected: label version -> counts as published; the version "" stands for any.
+      class_of: lower-case emotion -> class; clips of other emotions are left out.
+      label_field: field of the examples that holds the emotion; `earlier_emotion` is that of the
+        corpus' earlier label version.
+      left_out: (subject, clip) that the protocol excludes, whatever their emotion.
+      expected: label version -> published counts; the version "" stands for any.
     """
 
     dataset: str
@@ -47,27 +46,27 @@ class Membership:
     expected: Mapping[str, Counts] = dataclasses.field(default_factory=dict)
 
     def class_of_clip(self, example: Mapping[str, str]) -> str | None:
-        """The class by an example's subject, clip and emotion; None where it does not count."""
+        """Returns the class by an example's subject, clip and emotion; None if it is left out."""
         if (example["subject"], example["clip"]) in self.left_out:
             return None
         return self.class_of.get(example[self.label_field])
 
     def expected_counts(self, label_version: str) -> Counts | None:
-        """The published counts for a label version; None where there are none."""
+        """Returns the published counts of a label version; None if there are none."""
         return self.expected.get(label_version, self.expected.get(""))
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """Classes, and what counts of which corpora.
+    """Classes, and the clips of one or several corpora that count.
 
     Attributes:
       name: unique within its corpora.
       classes: class names in the order of the labels.
-      parts: one for each corpus.
-      split: `people`, each person (of each corpus) is left out in turn; `corpora`, trained on all
-        of one corpus and tested on all of another, each way.
-      note: what is to be known of the protocol besides its counts; "" if nothing.
+      parts: one per corpus.
+      split: `people` leaves out each subject (of each corpus) in turn; `corpora` trains on all of
+        one corpus and tests on all of another, in both directions.
+      note: sentence about the protocol besides its counts; "" if there is none.
     """
 
     name: str
@@ -83,7 +82,7 @@ class Protocol:
 
     @property
     def dataset(self) -> str:
-        """The corpora in one word: `samm`, `casme2+samm`."""
+        """Name of the corpora: `samm`, `casme2+samm`."""
         return "+".join(self.datasets)
 
     @property
@@ -94,26 +93,26 @@ class Protocol:
     def deviation(
         self, part: Membership, classes: Sequence[str], subjects: Sequence[str], label_version: str
     ) -> str | None:
-        """How the clips of one part differ from the published ones, in a sentence; None if not.
+        """Returns how the clips of one part differ from the published ones; None if they do not.
 
         Args:
           part: one of `parts`.
           classes: class of every clip that the part admits.
-          subjects: person of every such clip, in the same order.
-          label_version: of the labels that were read.
+          subjects: subject of every such clip, in the same order.
+          label_version: of the labels.
         """
         expected = part.expected_counts(label_version)
         if expected is None:
             return None
         found = Counter(classes)
-        pairs = [("clips", len(classes), expected.clips)]
+        counts = [("clips", len(classes), expected.clips)]
         if expected.subjects is not None:
-            pairs.append(("people", len(set(subjects)), expected.subjects))
-        pairs += [
+            counts.append(("subjects", len(set(subjects)), expected.subjects))
+        counts += [
             (name, found[name], count)
             for name, count in zip(self.classes, expected.per_class, strict=True)
         ]
-        differing = [f"{what} {here} ({there})" for what, here, there in pairs if here != there]
+        differing = [f"{what} {here} ({there})" for what, here, there in counts if here != there]
         if not differing:
             return None
         return (
@@ -135,116 +134,103 @@ def _either_ending(subject: str, clip: str) -> set[tuple[str, str]]:
     return {(subject, clip), (subject, f"{clip}f")}
 
 
-_NEGATIVE_POSITIVE_SURPRISE = ("negative", "positive", "surprise")
-_CASME2_FIVE = ("happiness", "disgust", "repression", "surprise", "others")
+_THREE = ("negative", "positive", "surprise")
 _CASME3_SEVEN = ("happy", "anger", "disgust", "fear", "surprise", "sad", "others")
+_SYNTHETIC_FIVE = ("anger", "disgust", "happiness", "sadness", "surprise")
+_POSITIVE_SURPRISE = {"happiness": "positive", "surprise": "surprise"}
 
-# A row of one public copy of the sheet only; the published counts do not hold it.
+# A row of one public copy of the sheet only; the published counts exclude it.
 _CASME2_EXTRA = frozenset(_either_ending("sub24", "EP02_07"))
-# What the composite's published list of clips does not hold.
-_CASME2_NOT_MEGC = _CASME2_EXTRA | _either_ending("sub04", "EP12_01") | _either_ending(
-    "sub05", "EP09_05"
-)  # fmt: skip
-
-_SAMM_THREE = (
-    _into("negative", "anger", "contempt", "disgust", "fear", "sadness")
-    | {"happiness": "positive", "surprise": "surprise"}
-)  # fmt: skip
-_SMIC_THREE = Membership(
-    "smic", _same(*_NEGATIVE_POSITIVE_SURPRISE), expected={"": Counts((70, 51, 43), 16)}
+# Clips that the composite's published list lacks.
+_CASME2_NOT_MEGC = (
+    _CASME2_EXTRA | _either_ending("sub04", "EP12_01") | _either_ending("sub05", "EP09_05")
 )
+
+_CASME2_THREE = Membership(
+    "casme2",
+    _into("negative", "disgust", "repression", "sadness", "fear") | _POSITIVE_SURPRISE,
+    left_out=_CASME2_EXTRA,
+    expected={"": Counts((96, 32, 28), 25)},
+)
+_CASME2_MEGC = Membership(
+    "casme2",
+    _into("negative", "disgust", "repression") | _POSITIVE_SURPRISE,
+    "earlier_emotion",
+    _CASME2_NOT_MEGC,
+    {"": Counts((88, 32, 25), 24)},
+)
+_CASME2_CROSS = Membership(
+    "casme2",
+    _same("happiness", "surprise", "others"),
+    "earlier_emotion",
+    _CASME2_EXTRA,
+    {"": Counts((32, 25, 99))},
+)
+_SAMM_THREE = Membership(
+    "samm",
+    _into("negative", "anger", "contempt", "disgust", "fear", "sadness") | _POSITIVE_SURPRISE,
+    expected={"": Counts((92, 26, 15), 28)},
+)
+_SAMM_CROSS = Membership(
+    "samm",
+    _same("happiness", "surprise") | {"other": "others"},
+    expected={"": Counts((26, 15, 26))},
+)
+_CASME3 = Membership(
+    "casme3",
+    _same(*_CASME3_SEVEN),
+    expected={
+        "v2": Counts((55, 64, 250, 86, 187, 57, 161), 94),
+        "v1": Counts((60, 67, 275, 91, 199, 63, 166), 95),
+    },
+)
+_SMIC = Membership("smic", _same(*_THREE), expected={"": Counts((70, 51, 43), 16)})
+_SYNTHETIC = Membership("synthetic", _same(*_SYNTHETIC_FIVE))
+
+
+def _emotions(
+    name: str, dataset: str, per_class: dict[str, int], subjects: int | None, **part: Any
+) -> Protocol:
+    """Returns a protocol over one corpus whose classes are its emotions, with published counts."""
+    expected = {"": Counts(tuple(per_class.values()), subjects)}
+    member = Membership(dataset, _same(*per_class), expected=expected, **part)
+    return Protocol(name, tuple(per_class), (member,))
+
+
+_CASME2_FIVE = {"happiness": 32, "disgust": 63, "repression": 27, "surprise": 28, "others": 99}
+_SAMM_FIVE = {"anger": 57, "contempt": 12, "happiness": 26, "surprise": 15, "other": 26}
 
 # The first protocol of a corpus is its default.
 _PROTOCOLS = (
-    Protocol(
-        "5class",
-        _CASME2_FIVE,
-        (
-            Membership("casme2", _same(*_CASME2_FIVE), left_out=_CASME2_EXTRA,
-                       expected={"": Counts((32, 63, 27, 28, 99), 26)}),
-        ),
-    ),
-    Protocol(
-        "3class",
-        _NEGATIVE_POSITIVE_SURPRISE,
-        (
-            Membership("casme2",
-                       _into("negative", "disgust", "repression", "sadness", "fear")
-                       | {"happiness": "positive", "surprise": "surprise"},
-                       left_out=_CASME2_EXTRA, expected={"": Counts((96, 32, 28), 25)}),
-        ),
-    ),
-    Protocol(
+    _emotions("5class", "casme2", _CASME2_FIVE, 26, left_out=_CASME2_EXTRA),
+    Protocol("3class", _THREE, (_CASME2_THREE,)),
+    _emotions(
         "5class_2014",
-        _CASME2_FIVE,
-        (
-            Membership("casme2", _same(*_CASME2_FIVE), "earlier_emotion", _CASME2_EXTRA,
-                       {"": Counts((32, 63, 27, 25, 99), 26)}),
-        ),
+        "casme2",
+        _CASME2_FIVE | {"surprise": 25},
+        26,
+        left_out=_CASME2_EXTRA,
+        label_field="earlier_emotion",
     ),
-    Protocol(
-        "5class",
-        ("anger", "contempt", "happiness", "surprise", "other"),
-        (
-            Membership("samm", _same("anger", "contempt", "happiness", "surprise", "other"),
-                       expected={"": Counts((57, 12, 26, 15, 26), 27)}),
-        ),
-    ),
-    Protocol(
-        "3class",
-        _NEGATIVE_POSITIVE_SURPRISE,
-        (Membership("samm", _SAMM_THREE, expected={"": Counts((92, 26, 15), 28)}),),
-    ),
-    Protocol(
-        "4class",
-        ("positive", "surprise", "negative", "others"),
-        (
-            Membership("casme_sq", _same("positive", "surprise", "negative", "others"),
-                       expected={"": Counts((8, 9, 21, 19))}),
-        ),
+    _emotions("5class", "samm", _SAMM_FIVE, 27),
+    Protocol("3class", _THREE, (_SAMM_THREE,)),
+    _emotions(
+        "4class", "casme_sq", {"positive": 8, "surprise": 9, "negative": 21, "others": 19}, None
     ),
     Protocol(
         "7class",
         _CASME3_SEVEN,
-        (
-            Membership("casme3", _same(*_CASME3_SEVEN), expected={
-                "v2": Counts((55, 64, 250, 86, 187, 57, 161), 94),
-                "v1": Counts((60, 67, 275, 91, 199, 63, 166), 95),
-            }),
-        ),
-        note="The paper's 943 clips of CAS(ME)^3 cannot be had from the public sheets, whose "
-             "version 1 lists 921 and version 2 lists 860.",
+        (_CASME3,),
+        note="The paper's 943 clips of CAS(ME)^3 cannot be reproduced from the public sheets, "
+        "whose version 1 lists 921 and version 2 lists 860.",
     ),
-    Protocol("3class", _NEGATIVE_POSITIVE_SURPRISE, (_SMIC_THREE,)),
+    Protocol("3class", _THREE, (_SMIC,)),
     Protocol(
-        "cross",
-        ("happiness", "surprise", "others"),
-        (
-            Membership("casme2", _same("happiness", "surprise", "others"), "earlier_emotion",
-                       _CASME2_EXTRA, {"": Counts((32, 25, 99))}),
-            Membership("samm", _same("happiness", "surprise") | {"other": "others"},
-                       expected={"": Counts((26, 15, 26))}),
-        ),
-        split="corpora",
+        "cross", ("happiness", "surprise", "others"), (_CASME2_CROSS, _SAMM_CROSS), split="corpora"
     ),
-    Protocol(
-        "megc2019",
-        _NEGATIVE_POSITIVE_SURPRISE,
-        (
-            Membership("casme2",
-                       _into("negative", "disgust", "repression")
-                       | {"happiness": "positive", "surprise": "surprise"},
-                       "earlier_emotion", _CASME2_NOT_MEGC, {"": Counts((88, 32, 25), 24)}),
-            Membership("samm", _SAMM_THREE, expected={"": Counts((92, 26, 15), 28)}),
-            _SMIC_THREE,
-        ),
-    ),
-    Protocol(
-        "5class",
-        ("anger", "disgust", "happiness", "sadness", "surprise"),
-        (Membership("synthetic", _same("anger", "disgust", "happiness", "sadness", "surprise")),),
-    ),
-)  # fmt: skip
+    Protocol("megc2019", _THREE, (_CASME2_MEGC, _SAMM_THREE, _SMIC)),
+    Protocol("5class", _SYNTHETIC_FIVE, (_SYNTHETIC,)),
+)
 
 CORPORA: tuple[str, ...] = tuple(
     dict.fromkeys(protocol.dataset for protocol in _PROTOCOLS if not protocol.is_composite)
@@ -255,27 +241,19 @@ COMPOSITES: tuple[str, ...] = tuple(
 
 
 def check_corpus(name: str) -> None:
-    """Raises UserError, with the names there are, unless `name` is a corpus."""
+    """Raises UserError, which lists the corpora, unless `name` is one."""
     if name not in CORPORA:
         raise UserError(f"there is no corpus '{name}'; the corpora are {', '.join(CORPORA)}.")
 
 
 def protocols_of(dataset: str) -> tuple[str, ...]:
-    """Names of the protocols over one corpus alone, the default first.
-
-    Raises:
-      UserError: there is no such corpus.
-    """
+    """Returns the names of the protocols over one corpus alone, the default first."""
     check_corpus(dataset)
     return tuple(protocol.name for protocol in _PROTOCOLS if protocol.dataset == dataset)
 
 
 def memberships_of(dataset: str) -> tuple[tuple[Protocol, Membership], ...]:
-    """Every protocol that a corpus takes part in, with its part; composites last.
-
-    Raises:
-      UserError: there is no such corpus.
-    """
+    """Returns every protocol that a corpus takes part in, with its part; composites last."""
     check_corpus(dataset)
     return tuple(
         (protocol, part)
@@ -286,10 +264,10 @@ def memberships_of(dataset: str) -> tuple[tuple[Protocol, Membership], ...]:
 
 
 def get_protocol(dataset: str | None, name: str | None = None) -> Protocol:
-    """The protocol `name` of a corpus, or its default; a composite by its name alone.
+    """Returns the protocol `name` of a corpus, or its default; a composite by its name alone.
 
     Raises:
-      UserError: there is no such corpus or protocol, or a composite was asked of one corpus.
+      UserError: there is no such corpus or protocol, or a composite was given a corpus.
     """
     if name in COMPOSITES:
         found = next(p for p in _PROTOCOLS if p.is_composite and p.name == name)
@@ -313,3 +291,58 @@ def get_protocol(dataset: str | None, name: str | None = None) -> Protocol:
         f"{dataset} has no protocol '{name}'; its protocols are {', '.join(names)} (and "
         f"{', '.join(COMPOSITES)} name no corpus)."
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtocolCounts:
+    """Clips of a corpus in a protocol, beside the published ones.
+
+    Attributes:
+      protocol: its name.
+      per_class, published_per_class: class -> clips; published values are None if there are none.
+      deviation: the difference in a sentence; None if there is none.
+      note: of the protocol.
+    """
+
+    protocol: str
+    is_part_of_composite: bool
+    clips: int
+    subjects: int
+    per_class: dict[str, int]
+    published_clips: int | None
+    published_subjects: int | None
+    published_per_class: dict[str, int] | None
+    deviation: str | None
+    note: str
+
+
+def protocol_counts(corpus: str, clips: Sequence[Any], label_version: str) -> list[ProtocolCounts]:
+    """Returns the counts of every protocol of a corpus.
+
+    Args:
+      corpus: name.
+      clips: objects with subject, clip, emotion and earlier_emotion.
+      label_version: of the emotions.
+    """
+    counts = []
+    for protocol, part in memberships_of(corpus):
+        members = [(clip.subject, part.class_of_clip(vars(clip))) for clip in clips]
+        subjects = [subject for subject, name in members if name is not None]
+        classes = [name for _, name in members if name is not None]
+        expected, found = part.expected_counts(label_version), Counter(classes)
+        published = expected and dict(zip(protocol.classes, expected.per_class, strict=True))
+        counts.append(
+            ProtocolCounts(
+                protocol=protocol.name,
+                is_part_of_composite=protocol.is_composite,
+                clips=len(classes),
+                subjects=len(set(subjects)),
+                per_class={name: found[name] for name in protocol.classes},
+                published_clips=expected and expected.clips,
+                published_subjects=expected and expected.subjects,
+                published_per_class=published,
+                deviation=protocol.deviation(part, classes, subjects, label_version),
+                note=protocol.note,
+            )
+        )
+    return counts

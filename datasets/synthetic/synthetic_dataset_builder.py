@@ -3,7 +3,7 @@
 The drawn frames pass through the same face detector and alignment as those of any corpus.
 """
 
-from datasets.common import CorpusBuilder, Plan
+from datasets.builder import CorpusBuilder, Plan
 from datasets.synthetic.clips import clip_specs
 
 

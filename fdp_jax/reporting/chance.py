@@ -11,6 +11,7 @@ from pathlib import Path
 
 from datasets.errors import UserError
 from datasets.protocols import Membership, Protocol
+from datasets.reading import needs_manual_dir
 from fdp_jax.clips import load_clips
 from fdp_jax.corpora import folder_of
 from fdp_jax.metrics.chance_level import chance_level
@@ -74,9 +75,9 @@ def _annotated_clips(
     protocol: Protocol, part: Membership, folder: Path, warnings: list[str]
 ) -> list[tuple[str, str, str]]:
     """Returns (corpus, subject, class) of each clip of one corpus; appends to `warnings`."""
-    from datasets.filmed_corpora import FILMED  # loads OpenCV
+    from datasets.image_corpus import read_annotations  # loads OpenCV
 
-    if part.dataset not in FILMED:
+    if not needs_manual_dir(part.dataset):
         raise UserError(
             f"{part.dataset} has no annotation sheet; build it and name --data_dir instead."
         )
@@ -88,7 +89,7 @@ def _annotated_clips(
             f"{folder} has no folder {part.dataset}; {protocol.name} needs one for each of "
             f"{', '.join(protocol.datasets)}."
         )
-    found = FILMED[part.dataset].annotations(own)
+    found = read_annotations(part.dataset, own)
     clips = [(row.subject, part.class_of_clip(vars(row))) for row in found.rows]
     clips = [(subject, name) for subject, name in clips if name is not None]
     if not clips:

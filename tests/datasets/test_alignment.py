@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.alignment import align, five_points, similarity
+from datasets.alignment import align_to_rgb, five_points, similarity
+
+SIDE, MARGIN = 72, 2.5
 
 
 def _landmarks(left=(40.0, 50.0), right=(80.0, 50.0), nose=(60, 75), mouth=((45, 95), (75, 95))):
@@ -26,7 +28,7 @@ def test_five_points_are_eye_centres_nose_tip_and_mouth_corners():
 def test_upright_face_lands_where_computed_by_hand():
     # Bounding box 40..80 x 50..95: centre (60, 72.5), longer side 45, half side 56.25, so the
     # square's corners (3.75, 16.25) and (116.25, 128.75) land on pixels 0 and 71.
-    matrix = similarity(_landmarks())
+    matrix = similarity(_landmarks(), SIDE, MARGIN)
     np.testing.assert_allclose(_moved(np.array([[3.75, 16.25], [116.25, 128.75]]), matrix),
                                [[0, 0], [71, 71]], atol=1e-9)  # fmt: skip
     scale = 71 / 112.5
@@ -39,7 +41,7 @@ def test_side_and_margin_of_the_crop_are_obeyed():
     matrix = similarity(_landmarks(), side=41, margin=1.2)
     np.testing.assert_allclose(_moved(np.array([[33, 45.5], [87, 99.5]]), matrix),
                                [[0, 0], [40, 40]], atol=1e-9)  # fmt: skip
-    assert align(np.zeros((100, 100), np.uint8), matrix, 41).shape == (41, 41)
+    assert align_to_rgb(np.zeros((100, 100), np.uint8), matrix, 41).shape == (41, 41, 3)
 
 
 def test_eyes_come_out_level_and_shape_is_kept():
@@ -47,7 +49,9 @@ def test_eyes_come_out_level_and_shape_is_kept():
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     moved = _landmarks() @ turn.T + (13, -7)
     np.testing.assert_allclose(
-        _moved(moved, similarity(moved)), _moved(_landmarks(), similarity(_landmarks())), atol=1e-9
+        _moved(moved, similarity(moved, SIDE, MARGIN)),
+        _moved(_landmarks(), similarity(_landmarks(), SIDE, MARGIN)),
+        atol=1e-9,
     )
 
 
@@ -59,15 +63,15 @@ def test_rotated_and_scaled_picture_gives_the_same_frame():
     turn = cv2.getRotationMatrix2D((75, 75), 20, 1.6)
     turn[:, 2] += 100
     other = cv2.warpAffine(picture, turn, (420, 420), flags=cv2.INTER_CUBIC, borderValue=128)
-    first = align(picture, similarity(_landmarks()))
-    second = align(other, similarity(_moved(_landmarks(), turn)))
-    assert first.shape == (72, 72)
+    first = align_to_rgb(picture, similarity(_landmarks(), SIDE, MARGIN), SIDE)
+    second = align_to_rgb(other, similarity(_moved(_landmarks(), turn), SIDE, MARGIN), SIDE)
+    assert first.shape == (72, 72, 3)
     assert np.abs(first.astype(int) - second)[2:-2, 2:-2].mean() < 1.5
 
 
 def test_outside_of_the_frame_is_128_in_every_channel():
     frame = np.zeros((100, 100, 3), np.uint8)
-    aligned = align(frame, similarity(_landmarks()))
+    aligned = align_to_rgb(frame, similarity(_landmarks(), SIDE, MARGIN), SIDE)
     assert aligned.shape == (72, 72, 3)
     assert (aligned[-1, -1] == 128).all()
     assert (aligned[30, 30] == 0).all()
@@ -75,5 +79,5 @@ def test_outside_of_the_frame_is_128_in_every_channel():
 
 def test_malformed_landmarks_are_refused():
     for bad in (np.zeros((5, 2)), np.full((68, 2), np.nan), np.zeros((68, 2))):
-        with pytest.raises(ValueError, match=r"landmarks|one place"):
-            similarity(bad)
+        with pytest.raises(ValueError, match=r"landmarks|one point"):
+            similarity(bad, SIDE, MARGIN)

@@ -18,7 +18,6 @@ from datasets.build import BuildOptions, build_corpus
 from datasets.errors import UserError
 from datasets.example import write_example
 from datasets.reading import corpus_directory, open_corpus
-from datasets.sources import describe_source, other_source
 from datasets.synthetic import synthetic_dataset_builder
 from tests.helpers import samm_corpus
 
@@ -56,14 +55,14 @@ def test_asking_again_for_the_same_is_a_no_op(tiny, capsys):
     before = corpus_directory("synthetic", tiny).stat().st_mtime_ns
     # Workers and the models' folder change nothing that is built.
     build_corpus("synthetic", tiny, options=BuildOptions(people=2, clips_per_category=1))
-    assert "built already" in capsys.readouterr().err
+    assert "already built" in capsys.readouterr().err
     assert corpus_directory("synthetic", tiny).stat().st_mtime_ns == before
 
 
 def test_other_options_need_overwrite(tmp_path):
     build_corpus("synthetic", tmp_path, options=BuildOptions(people=1, clips_per_category=1))
     more = BuildOptions(people=1, clips_per_category=1, seed=7, workers=1)
-    with pytest.raises(UserError, match=r"otherwise \(seed=1\).*--overwrite"):
+    with pytest.raises(UserError, match=r"differently \(seed=1\).*--overwrite"):
         build_corpus("synthetic", tmp_path, options=more)
     build_corpus("synthetic", tmp_path, options=more, overwrite=True)
     assert open_corpus("synthetic", tmp_path).metadata["options"]["seed"] == 7
@@ -74,7 +73,7 @@ def test_options_of_the_crop_are_obeyed_and_told_apart(tiny, tmp_path, changes):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     options = dataclasses.replace(TINY, people=1, **changes)
     (name, value), before = *changes.items(), getattr(TINY, *changes)
-    with pytest.raises(UserError, match=rf"otherwise \({name}={before}, people=2\)"):
+    with pytest.raises(UserError, match=rf"differently \({name}={before}, people=2\)"):
         build_corpus("synthetic", tmp_path, options=options)
     build_corpus("synthetic", tmp_path, options=options, overwrite=True)
     corpus = open_corpus("synthetic", tmp_path)
@@ -198,21 +197,28 @@ def test_what_cannot_be_read_is_not_taken_for_the_data_dir(tmp_path, monkeypatch
 
 
 def test_a_corpus_without_a_sheet_is_known_by_its_folder(tmp_path):
-    def find_sheet(manual_dir, label_version, frames_in):
-        return None
+    one, two, options = tmp_path / "one", tmp_path / "two", BuildOptions(workers=1)
+    write_example("smic", one)
+    directory = build_corpus("smic", tmp_path, one, options)
+    source = open_corpus("smic", tmp_path).metadata["source"]
+    assert (source["manual_dir"], source["sheet"], source["sheet_sha256"]) == (str(one), "", "")
+    assert build_corpus("smic", tmp_path, one, options) == directory
+    shutil.copytree(one, two)
+    with pytest.raises(UserError, match=rf"built differently \(from {one}\)"):
+        build_corpus("smic", tmp_path, two, options)
+    next(one.rglob("micro/*/*/*.bmp")).unlink()
+    with pytest.raises(UserError, match=r"which has changed since"):
+        build_corpus("smic", tmp_path, one, options)
+    shutil.rmtree(one)
+    assert build_corpus("smic", tmp_path, two, options) == directory
 
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    source = describe_source(None, one, "digest")
-    assert source == {
-        "manual_dir": str(one), "sheet": "", "sheet_sha256": "", "found_sha256": "digest",
-    }  # fmt: skip
-    same, other = lambda: "digest", lambda: "another"
-    assert other_source(find_sheet, same, one, TINY, source) is None
-    assert "which has changed since" in other_source(find_sheet, other, one, TINY, source)
-    assert other_source(find_sheet, same, two, TINY, source) == f"from {one}"
-    one.rename(two)
-    assert other_source(find_sheet, other, two, TINY, source) is None
+
+def test_another_release_than_the_built_one_needs_overwrite(tmp_path):
+    options = BuildOptions(workers=1)
+    build_corpus("smic", tmp_path, write_example("smic", tmp_path / "one", "long"), options)
+    other = write_example("smic", tmp_path / "two", "all_raw")  # without a sheet
+    with pytest.raises(UserError, match=r"built differently \(from the sheet .*\.xlsx of "):
+        build_corpus("smic", tmp_path, other, options)
 
 
 def test_a_corpus_that_was_mended_since_needs_overwrite(tmp_path):

@@ -5,8 +5,8 @@ import itertools
 import openpyxl
 import pytest
 
-from datasets.filmed_corpora import FILMED
-from datasets.protocol_counts import protocol_counts
+from datasets.image_corpus import read_annotations
+from datasets.protocols import protocol_counts
 
 # Corpus and protocol -> clips, people, clips of each class; CAS(ME)^3 by the version of its labels.
 PUBLISHED = {
@@ -151,7 +151,7 @@ def _smic(folder):
 )  # fmt: skip
 def test_published_totals_give_the_published_counts(tmp_path, corpus, write, version):
     count = write(tmp_path)
-    annotations = FILMED[corpus].annotations(tmp_path)
+    annotations = read_annotations(corpus, tmp_path)
     assert annotations.problems == ()
     assert len(annotations.rows) == count
     found = {c.protocol: c for c in protocol_counts(corpus, annotations.rows,

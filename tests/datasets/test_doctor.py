@@ -9,10 +9,10 @@ import numpy as np
 import openpyxl
 import pytest
 
-from datasets.diagnosis import diagnose
+from datasets.doctor import diagnose
 from datasets.errors import UserError
 from datasets.example import write_example
-from datasets.filmed_corpora import FILMED
+from datasets.image_corpus import get_image_corpus
 from datasets.options import BuildOptions
 from tests.conftest import run_module
 
@@ -88,19 +88,19 @@ FAULTS = {
         "problem", r"EP02_01f seem to be renumbered: they are 0 to 8, where clip .* is 46 to 55"),
     "torn frame": (
         "casme2", lambda c, f: _frames(c, f)[3].write_bytes(_frames(c, f)[3].read_bytes()[:-900]),
-        "problem", r"EP02_01f/img\d+\.jpg is torn or no picture"),
+        "problem", r"EP02_01f/img\d+\.jpg is corrupt or not a picture"),
     "torn frame where that is known": (
         "casme3", lambda c, f: _frames(c, f)[3].write_bytes(b""),
-        "loss", r"spNo.1_b_166/\d+\.jpg is torn or no picture \(0 bytes\)"),
+        "loss", r"spNo.1_b_166/\d+\.jpg is corrupt or not a picture \(0 bytes\)"),
     "no readable frame where some loss is known": (
         "casme3", lambda c, f: [path.write_bytes(b"") for path in _frames(c, f)],
-        "problem", r"clip b_166 of spNO.1 .* has no frame that can be read"),
+        "problem", r"clip b_166 of spNO.1 .* has no readable frame"),
     "no face": (
         "samm", lambda c, f: [_grey(path) for path in _frames(c, f)],
         "problem", r"no face was found in any frame of clip 006_1_2 of 006"),
     "frames of two sizes": (
         "samm", lambda c, f: cv2.imwrite(str(_frames(c, f)[4]), np.zeros((60, 50), np.uint8)),
-        "problem", r"clip 006_1_2 of 006 .* frames of differing sizes \(\d+ of 192x208, 1"),
+        "problem", r"clip 006_1_2 of 006 .* frames of different sizes \(\d+ of 192x208, 1"),
     "frame twice": (
         "samm", lambda c, f: shutil.copy(_frames(c, f)[4], f / CLIP[c][0] / "img_05564.jpg"),
         "problem", r"are both frame 5564; keep one of them"),
@@ -115,31 +115,31 @@ FAULTS = {
         "problem", r"row 2 of CASME2.* has the emotion '', which is none of disgust, fear"),
     "no onset": (
         "casme2", lambda c, f: _cell(c, f, 3, "/"),
-        "problem", r"row 2 .*\(clip EP02_01f of sub01\): the onset is no frame number"),
+        "problem", r"row 2 .*\(clip EP02_01f of sub01\): the onset is not a frame number"),
     "offset before onset": (
         "casme2", lambda c, f: _cell(c, f, 5, 1),
         "problem", r"row 2 .* ends \(1\) before it begins \(46\)"),
     "apex outside": (
         "casme2", lambda c, f: _cell(c, f, 4, 7),
-        "note", r"row 2 .*: the apex 7 is outside onset to offset and is unknown"),
+        "note", r"row 2 .*: the apex 7 is outside onset to offset and is taken as unknown"),
     "no subject": (
         "casme2", lambda c, f: _cell(c, f, 0, None),
-        "problem", r"row 2 of CASME2.* names no person and clip \('', 'EP02_01f'\)"),
+        "problem", r"row 2 of CASME2.* \('EP02_01f'\): '' is not a subject; correct the cell"),
     "a row twice": (
         "casme2", lambda c, f: _cell(c, f, 1, "EP19_05f"),
-        "problem", r"\(clip EP19_05f of sub01\) is there twice, first in row"),
+        "problem", r"\(clip EP19_05f of sub01\) is annotated twice, first in row"),
     "duration that disagrees": (
         "samm", lambda c, f: _cell(c, f, 6, 99),
         "note", r"lasts \d+ frames, but its duration is 99 in the sheet"),
     "neither macro nor micro": (
         "casme_sq", lambda c, f: _cell(c, f, 7, "expression"),
-        "problem", r"row \d+ of CAS.*: the eighth cell, 'expression', is neither macro- nor micro"),
+        "problem", r"row \d+ of CAS.*: 'expression' is neither a micro- nor a macro-expr"),
     "unknown person": (
         "casme_sq", lambda c, f: _cell(c, f, 0, 99),
-        "problem", r"row \d+ of CAS.*: the first cell, '99', is no person from 1 to 22; mend"),
+        "problem", r"row \d+ of CAS.*: '99' is not a subject from 1 to 22; correct"),
     "a clip without a name": (
         "casme_sq", lambda c, f: _cell(c, f, 1, None),
-        "problem", r"row \d+ of CAS.*: the second cell, the clip's name, is empty; mend"),
+        "problem", r"row \d+ of CAS.*: the name of the clip is missing; correct"),
     "a header above a sheet without one": (
         "casme_sq", lambda c, f: _above(f / SHEETS[c], ["Subject", "Clip", "Onset", "Apex"]),
         "note", r"row 1 of CAS.* was taken for a note \(Subject Clip Onset Apex\)"),
@@ -154,11 +154,11 @@ FAULTS = {
         "problem", r"^image034210 \(2\).bmp in .*s1_ne_01 seems to be a copy"),
     "a gap where the files tell onset and offset": (
         "smic", lambda c, f: _remove(_frames(c, f)[2:8]),
-        "note", r"frames of clip s01_ne_01 of s01 in .*s1_ne_01 do not run on \(34210-34215 are"),
+        "note", r"of clip s01_ne_01 of s01 in .*s1_ne_01 are not consecutive \(34210-34215 miss"),
     "one person twice": (
         "casme2", lambda c, f: shutil.copytree(
             (f / CLIP[c][0]).parent, f / "CASME2_RAW_selected" / "sub1"),
-        "problem", r"^sub01 and sub1 in .*CASME2_RAW_selected are both person 1; put what they"),
+        "problem", r"^sub01 and sub1 in .*CASME2_RAW_selected are both of subject 1; merge"),
     "the folder of another clip": (
         "casme2", lambda c, f: _copy_row(f / SHEETS[c], "EP03_02", "EP03_02f"),
         "problem", r"folder of clip EP03_02f of sub01 is missing: .*EP03_02 is that of clip"),
@@ -174,11 +174,11 @@ FAULTS = {
         "note", r"EP07_04f of sub24"),
     "a stray person's folder": (
         "casme2", lambda c, f: shutil.copytree(f / CLIP[c][0], f / "sub01" / "EP02_01f"),
-        "note", r"the frames of CASME2_RAW_selected are used, not those of \.; --frames_in"),
+        "note", r"the frames in CASME2_RAW_selected are used, not those in \.; see --frames_in"),
     "a folder that is another's in other case": (
         "casme3", lambda c, f: shutil.copytree(
             f / CLIP[c][0], f / CLIP[c][0].replace("spNo", "spNO")),
-        "problem", r"spNO.1_b_166 and spNo.1_b_166 in .* differ in case only"),
+        "problem", r"spNO.1_b_166 and spNo.1_b_166 in .* differ only in case"),
     "wrong onset": (
         "casme3", lambda c, f: _cell(c, f, 2, 1),
         "problem", r"the folder of clip b_1 of spNO.1 is missing"),
@@ -190,7 +190,7 @@ FAULTS = {
         "problem", r"HS/s1 has no folder 'micro'"),
     "two trees": (
         "samm", lambda c, f: shutil.copytree(f / "SAMM", f / "SAMM_CROP"),
-        "note", r"the frames of SAMM are used, not those of SAMM_CROP; --frames_in chooses"),
+        "note", r"the frames in SAMM are used, not those in SAMM_CROP; see --frames_in"),
     "text below the rows": (
         "samm", lambda c, f: _below(f / SHEETS[c]),
         "note", r"row \d+ of SAMM.* was taken for a note \(checked in May\)"),
@@ -231,7 +231,7 @@ def _renumber(folder, first):
 
 def _diagnose(corpus, folder, annotations_only=False, **options):
     options = BuildOptions(workers=1, **options).resolved(corpus)
-    return diagnose(FILMED[corpus], folder, options, annotations_only)
+    return diagnose(get_image_corpus(corpus), folder, options, annotations_only)
 
 
 @pytest.fixture(scope="module")
@@ -264,12 +264,12 @@ def test_each_fault_has_its_sentence(sound, tmp_path, fault):
     ("corpus", "plant", "sentence"),
     [
         ("samm", lambda f: (f / SHEETS["samm"]).unlink(), r"no annotation sheet \(SAMM_Micro"),
-        ("samm", lambda f: shutil.rmtree(f / "SAMM"), r"no person's folder of SAMM in"),
+        ("samm", lambda f: shutil.rmtree(f / "SAMM"), r"no subject's folder of SAMM in"),
         ("casme2", lambda f: _cell_in(shutil.copy(f / SHEETS["casme2"], f / "CASME2 2019.xlsx")),
          r"holds several annotation sheets \(CASME2 2019.xlsx, CASME2-coding-20190701.xlsx\)"),
         ("samm", lambda f: shutil.copytree(f / "SAMM", f / "again"),
-         r"the people's folders more than once \(SAMM, again\); choose one with --frames_in"),
-        ("smic", lambda f: shutil.rmtree(f / "SMIC_all_raw"), r"no person's folder of SMIC"),
+         r"the subjects' folders more than once \(SAMM, again\); choose one with --frames_in"),
+        ("smic", lambda f: shutil.rmtree(f / "SMIC_all_raw"), r"no subject's folder of SMIC"),
     ],
 )  # fmt: skip
 def test_what_leaves_nothing_to_look_at_is_one_sentence(tmp_path, corpus, plant, sentence):
@@ -288,7 +288,7 @@ def test_a_sheet_without_a_version_asked_for_is_told(tmp_path):
 def test_annotations_alone_need_no_frame(tmp_path):
     folder = write_example("casme3", tmp_path / "casme3")
     shutil.rmtree(folder / "Part_A_ME_clip")
-    with pytest.raises(UserError, match="no person's folder"):
+    with pytest.raises(UserError, match="no subject's folder"):
         _diagnose("casme3", folder)
     found = _diagnose("casme3", folder, annotations_only=True)
     assert found.is_sound and found.rows == found.clips == 18 and found.frames is None
@@ -302,7 +302,7 @@ def test_the_folder_of_the_frames_is_obeyed(tmp_path):
     assert _diagnose("casme_sq", folder).frames_in == "selectedpic"
     found = _diagnose("casme_sq", folder, frames_in="rawpic")
     assert found.frames_in == "rawpic" and "are longer and are cut" in found.layout
-    with pytest.raises(UserError, match="holds no person's folder; name another --frames_in"):
+    with pytest.raises(UserError, match="holds no subject's folder; name another --frames_in"):
         _diagnose("casme_sq", folder, frames_in="nowhere")
 
 
@@ -369,7 +369,7 @@ def test_the_sheet_of_smic_alone_can_be_judged(tmp_path):
 def test_face_models_that_cannot_be_had_are_told(tmp_path):
     folder = write_example("samm", tmp_path / "samm")
     found = _diagnose("samm", folder, face_models=tmp_path / "nowhere")
-    assert any("faces were not looked for" in problem for problem in found.problems)
+    assert any("faces were not searched for" in problem for problem in found.problems)
 
 
 def test_help_teaches():

@@ -72,7 +72,7 @@ def test_models_come_from_a_folder_of_ones_own(tmp_path, monkeypatch):
     ours = get_face_models()
     for path in (ours.detector, ours.mesh):
         shutil.copy(path, tmp_path)
-    monkeypatch.setattr(face_models, "_download", lambda folder: pytest.fail("downloaded"))
+    monkeypatch.setattr(face_models, "_download_wheel", lambda folder: pytest.fail("downloaded"))
     assert get_face_models(tmp_path).mesh == tmp_path / "face_landmark.tflite"
     monkeypatch.setenv("HOME", str(tmp_path.parent))
     home = Path("~") / tmp_path.name
@@ -108,14 +108,12 @@ def test_a_damaged_cache_is_filled_again(tmp_path, monkeypatch):
         import zipfile
 
         wheel = folder / "mediapipe.whl"
+        members = {Path(member).name: member for member in face_models._MODELS}
         with zipfile.ZipFile(wheel, "w") as archive:
-            for file, path in ((face_models._DETECTOR, ours.detector),
-                               (face_models._MESH, ours.mesh)):  # fmt: skip
-                archive.write(path, file.member)
+            for path in (ours.detector, ours.mesh):
+                archive.write(path, members[path.name])
         return wheel
 
-    monkeypatch.setattr(face_models, "_download", fake_wheel)
+    monkeypatch.setattr(face_models, "_download_wheel", fake_wheel)
     assert get_face_models().detector.read_bytes() == ours.detector.read_bytes()
-    assert sorted(path.name for path in cache.iterdir()) == sorted(
-        (ours.detector.name, ours.mesh.name)
-    )
+    assert {path.name for path in cache.iterdir()} == {ours.detector.name, ours.mesh.name}

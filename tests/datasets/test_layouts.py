@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from datasets.build import build_corpus
-from datasets.diagnosis import diagnose
+from datasets.doctor import diagnose
 from datasets.example import LAYOUTS, write_example
-from datasets.filmed_corpora import FILMED
+from datasets.image_corpus import get_image_corpus, read_annotations
 from datasets.options import BuildOptions
 from datasets.reading import open_corpus
 from tests.conftest import run_module
@@ -57,7 +57,7 @@ def references(tmp_path_factory):
 )
 def test_doctor_and_build_of_every_layout(references, tmp_path, name, layout):
     folder = write_example(name, tmp_path / "corpus", layout)
-    found = diagnose(FILMED[name], folder, ONE_PROCESS.resolved(name))
+    found = diagnose(get_image_corpus(name), folder, ONE_PROCESS.resolved(name))
     assert found.is_sound, found.problems
     examples, corpus = _examples(name, folder, tmp_path / "data")
     assert found.clips == found.rows == len(examples)
@@ -73,7 +73,7 @@ def test_the_frames_of_one_of_several_trees_are_chosen(references, tmp_path):
     examples, corpus = _examples("casme_sq", folder, tmp_path / "data", options)
     _assert_same(examples, references["casme_sq"])
     assert corpus.warnings == []
-    found = diagnose(FILMED["casme_sq"], folder, ONE_PROCESS)
+    found = diagnose(get_image_corpus("casme_sq"), folder, ONE_PROCESS)
     assert found.frames_in == "selectedpic"
     assert any("--frames_in" in note for note in found.notes)
 
@@ -83,8 +83,8 @@ def test_a_label_version_is_chosen_where_both_sheets_are_there(tmp_path):
     other = write_example("casme3", tmp_path / "other", "long")
     sheet = next(other.glob("*v2.xlsx"))
     sheet.rename(folder / sheet.name)
-    newest = FILMED["casme3"].annotations(folder)
-    older = FILMED["casme3"].annotations(folder, "v1")
+    newest = read_annotations("casme3", folder)
+    older = read_annotations("casme3", folder, BuildOptions(label_version="v1"))
     assert (newest.label_version, older.label_version) == ("v2", "v1")
     assert len(older.rows) == len(newest.rows) + 1
     _, corpus = _examples("casme3", folder, tmp_path / "data",

@@ -124,13 +124,13 @@ def _break(folder, how):
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ("torn", r"006_00099.jpg is torn or no picture"),
-        ("empty file", r"006_00099.jpg is torn or no picture \(0 bytes\)"),
-        ("no picture", r"006_00099.jpg is torn or no picture"),
+        ("torn", r"006_00099.jpg is corrupt or not a picture"),
+        ("empty file", r"006_00099.jpg is corrupt or not a picture \(0 bytes\)"),
+        ("no picture", r"006_00099.jpg is corrupt or not a picture"),
         ("another size", r"frame 5, from the onset, of clip 006_3_1 .* is 96x104 pixels"),
         ("no subject cell", r"no cell 'Subject' in .*SAMM_Micro_FACS_Codes_v2.xlsx"),
         ("no column", r"SAMM_Micro_FACS_Codes_v2.xlsx lacks the column Onset Frame"),
-        ("no rows", r"no row below its header"),
+        ("no rows", r"lists no micro-expression"),
         ("no workbook", r"cannot be read as a workbook"),
     ],
 )

@@ -20,14 +20,14 @@ import cv2
 import openpyxl
 
 from datasets.build import build_corpus
-from datasets.diagnosis import diagnose
+from datasets.doctor import diagnose
 from datasets.errors import UserError
 from datasets.example import LAYOUTS, write_example
 from datasets.faces import FaceLandmarker
-from datasets.filmed_corpora import FILMED
+from datasets.image_corpus import get_image_corpus, read_annotations
 from datasets.options import BuildOptions
 from datasets.reading import open_corpus
-from datasets.sheets import read_tables, text
+from datasets.spreadsheet import as_text, read_workbook
 from datasets.survey import survey
 
 ONE_PROCESS = BuildOptions(workers=1)
@@ -240,12 +240,12 @@ class Whole:
 
 def remember_whole(name: str, folder: Path) -> dict[tuple[str, str], Whole]:
     """Every clip of an example that was not spoilt yet, by (subject, clip)."""
-    found = survey(FILMED[name], folder, ONE_PROCESS.resolved(name))
+    found = survey(get_image_corpus(name), folder, ONE_PROCESS.resolved(name))
     rows = {(row.subject, row.clip): row.line for row in found.annotations.rows}
     table = _cells(found.annotations.sheet)
     return {
         (clip.subject, clip.clip): Whole(
-            (len(clip.files), clip.known.onset, clip.known.offset),
+            (len(clip.files), clip.row.onset, clip.row.offset),
             clip.files[0].parent,
             _files(clip.files[0].parent),
             next((row for row in table if "Subject" in row), ()),
@@ -259,7 +259,7 @@ def _cells(sheet: Path | None) -> list[tuple]:
     """The rows of a sheet, of each the cells that hold something."""
     if sheet is None:
         return []
-    return [tuple(filter(None, map(text, row))) for row in read_tables(sheet)[0]]
+    return [tuple(filter(None, map(as_text, row))) for row in read_workbook(sheet)[0]]
 
 
 def _files(folder: Path) -> frozenset:
@@ -270,7 +270,7 @@ def _files(folder: Path) -> frozenset:
 
 def check_untouched(name: str, folder: Path, corpus, whole: dict, told: str) -> None:
     """Raises BrokenPromiseError where a clip has changed that was not touched."""
-    found = survey(FILMED[name], folder, ONE_PROCESS.resolved(name))
+    found = survey(get_image_corpus(name), folder, ONE_PROCESS.resolved(name))
     rows = _cells(found.annotations.sheet)
     used = {(clip.subject, clip.clip): clip.files[0].parent for clip in found.clips}
     built = {(clip["subject"], clip["clip"]): clip for clip in corpus}
@@ -303,7 +303,7 @@ def judge(name: str, folder: Path, data_dir: Path, whole: dict, told: str) -> st
     """
     found = refused = None
     try:
-        found = diagnose(FILMED[name], folder, ONE_PROCESS.resolved(name))
+        found = diagnose(get_image_corpus(name), folder, ONE_PROCESS.resolved(name))
     except UserError as error:
         refused = str(error)
     try:
@@ -318,7 +318,7 @@ def judge(name: str, folder: Path, data_dir: Path, whole: dict, told: str) -> st
     if refused or not found.is_sound:
         raise BrokenPromiseError(f"built although the doctor says: {refused or found.problems}")
     corpus = open_corpus(name, data_dir)
-    annotations = FILMED[name].annotations(folder)
+    annotations = read_annotations(name, folder)
     notes = [note for note in annotations.notes if "was taken for a note" in note]
     rows = len(annotations.rows)
     if not len(corpus) == rows == found.clips:

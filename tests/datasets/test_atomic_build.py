@@ -41,7 +41,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_old_corpus(tiny, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert re.fullmatch(
-        r"error: the corpus cannot be written to .* \(File too large\); make room there or name "
+        r"error: the corpus cannot be written to .* \(File too large\); free some space or name "
         r"another --data_dir\.",
         done.stderr.splitlines()[-1],
     )
@@ -160,10 +160,10 @@ def test_a_second_build_waits_for_the_first(tiny, tmp_path):
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         told = second.stderr.readline()
-        assert told == f"another process builds synthetic in {tmp_path}; waiting for it ...\n"
+        assert told == f"another process is building synthetic in {tmp_path}; waiting for it ...\n"
         assert second.poll() is None
         shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)  # the first has built it
-    assert "built already" in second.communicate(timeout=60)[1]
+    assert "already built" in second.communicate(timeout=60)[1]
     assert second.returncode == 0
 
 

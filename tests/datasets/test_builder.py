@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from datasets import common
+from datasets import builder
 from datasets.build import BuildOptions, build_corpus
+from datasets.builder import Plan
 from datasets.clip_tasks import Annotation
-from datasets.common import Plan
 from datasets.errors import UserError
 from datasets.reading import open_corpus
 from datasets.samm import samm_dataset_builder
@@ -46,7 +46,7 @@ def _build_planned(monkeypatch, data_dir, *tasks, **options):
 
 def test_clips_are_told_apart_by_person_and_name(tmp_path, monkeypatch):
     one, other = _Clip("s02", "a"), _Clip("s01", "a")
-    with pytest.raises(UserError, match=r"clip a of s02 in synthetic is there twice"):
+    with pytest.raises(UserError, match=r"synthetic holds clip a of s02 twice"):
         _build_planned(monkeypatch, tmp_path, one, other, one)
     corpus = _build_planned(monkeypatch, tmp_path, one, _Clip("s02", "A"), other)
     assert [(example["subject"], example["clip"]) for example in corpus] == [
@@ -93,7 +93,7 @@ def test_a_clip_without_a_readable_frame_is_one_without_a_face(tmp_path, monkeyp
 
 
 def test_examples_are_written_as_they_come(tmp_path, monkeypatch):
-    monkeypatch.setattr(common, "_CLIPS_PER_FILE", 2)
+    monkeypatch.setattr(builder, "_CLIPS_PER_FILE", 2)
     written = []
 
     class Clip(_Clip):
@@ -111,10 +111,10 @@ def test_examples_are_written_as_they_come(tmp_path, monkeypatch):
 def test_the_builder_can_be_had_from_tfds(tmp_path, monkeypatch):
     tasks = [_Clip("s01", "a"), _Clip("s01", "b")]
     corpus = _build_planned(monkeypatch, tmp_path / "ours", *tasks)
-    builder = tfds.builder("synthetic", data_dir=tmp_path / "tfds")
+    synthetic = tfds.builder("synthetic", data_dir=tmp_path / "tfds")
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    builder.download_and_prepare(download_config=config)
-    assert [example["clip"] for example in builder.as_data_source("clips")] == [b"a", b"b"]
+    synthetic.download_and_prepare(download_config=config)
+    assert [example["clip"] for example in synthetic.as_data_source("clips")] == [b"a", b"b"]
     other = open_corpus("synthetic", tmp_path / "tfds")
     assert other.metadata == corpus.metadata | {"options": other.metadata["options"]}
     for example, same in zip(corpus, other, strict=True):
@@ -123,9 +123,9 @@ def test_the_builder_can_be_had_from_tfds(tmp_path, monkeypatch):
 
 def test_tfds_tells_the_folder_of_a_corpus(tmp_path):
     folder = samm_corpus.write(tmp_path / "SAMM", samm_corpus.CLIPS[:1])
-    builder = samm_dataset_builder.Builder(data_dir=tmp_path / "data")
+    samm = samm_dataset_builder.Builder(data_dir=tmp_path / "data")
     config = tfds.download.DownloadConfig(try_download_gcs=False, manual_dir=folder)
-    builder.download_and_prepare(download_config=config)
+    samm.download_and_prepare(download_config=config)
     corpus = open_corpus("samm", tmp_path / "data")
     assert corpus.metadata["source"]["manual_dir"] == str(folder)
     assert build_corpus("samm", tmp_path / "data", folder) == corpus.directory  # the same

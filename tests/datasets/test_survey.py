@@ -8,8 +8,8 @@ import pytest
 
 from datasets.errors import UserError
 from datasets.example import write_example
-from datasets.filmed_corpora import FILMED
 from datasets.frames import index_frames
+from datasets.image_corpus import get_image_corpus, read_annotations
 from datasets.options import BuildOptions
 from datasets.survey import survey
 
@@ -18,12 +18,12 @@ SELECTED = "CASME2_RAW_selected"
 
 
 def _survey(name, folder, **options):
-    return survey(FILMED[name], folder, BuildOptions(**options).resolved(name))
+    return survey(get_image_corpus(name), folder, BuildOptions(**options).resolved(name))
 
 
 def _spans(found):
     return {
-        (clip.subject, clip.clip): (clip.known.onset, clip.known.offset, len(clip.files))
+        (clip.subject, clip.clip): (clip.row.onset, clip.row.offset, len(clip.files))
         for clip in found.clips
     }
 
@@ -65,18 +65,18 @@ def test_a_kind_that_is_neither_is_a_problem(tmp_path):
     _add_kinds(folder / JPG, ["ME"] * 17 + ["yes"])
     found = _survey("casme3", folder)
     assert len(found.problems) == 1
-    _told(found.problems, r"row 19 of cas.* neither a micro- nor a macro-expression \('yes'\)")
+    _told(found.problems, r"row 19 of cas.* 'yes' is neither a micro- nor a macro-expression")
 
 
 def test_a_sheet_without_a_usable_row_is_refused(tmp_path):
     folder = write_example("casme3", tmp_path / "casme3")
     _add_kinds(folder / JPG, ["MaE"])
     with pytest.raises(UserError, match=r"lists no micro-expression \(18 rows of .* left out\)"):
-        FILMED["casme3"].annotations(folder)
+        read_annotations("casme3", folder)
     for clip in write_example("smic", tmp_path / "smic").glob("*/HS/*/micro/*"):
         shutil.rmtree(clip)
     with pytest.raises(UserError, match="lists no micro-expression"):
-        FILMED["smic"].annotations(tmp_path / "smic")
+        read_annotations("smic", tmp_path / "smic")
 
 
 @pytest.mark.parametrize("place", [5, 7, 9])
@@ -94,7 +94,7 @@ def test_smic_pairs_are_found_wherever_the_apex_stands(tmp_path, place):
     found = _survey("smic", folder)
     assert _spans(found) == whole and len(whole) == 14
     first = [clip for clip in found.clips if clip.clip != "s03_ne_01_2"]
-    assert {clip.known.apex - clip.known.onset for clip in first} == {3}
+    assert {clip.row.apex - clip.row.onset for clip in first} == {3}
 
 
 def test_sheets_and_frames_may_lie_as_deep(tmp_path):
@@ -117,7 +117,7 @@ def test_another_camera_is_avoided_by_its_name(tmp_path):
     shutil.copytree(folder / "SMIC_all_raw/HS", folder / "SMIC_all_raw/other")
     found = _survey("smic", folder)
     assert found.root == whole.root
-    _told(found.notes, r"SMIC_all_raw/HS are used, not those of SMIC_all_raw/other; ")
+    _told(found.notes, r"SMIC_all_raw/HS are used, not those in SMIC_all_raw/other; ")
     e = write_example("smic", tmp_path / "e", "long")
     sheet = next(e.rglob("SMIC-HS-E_annotation.xlsx"))
     revised = sheet.rename(sheet.with_name("annotation_revised.xlsx"))
@@ -134,7 +134,7 @@ def test_a_root_with_few_people_is_never_preferred(tmp_path):
     found = _survey("casme2", folder)
     assert found.root == folder / "Cropped" and len(found.clips) == 18
     assert _survey("casme2", folder, frames_in=SELECTED).root == folder / SELECTED
-    with pytest.raises(UserError, match="holds no person's folder; name another --frames_in"):
+    with pytest.raises(UserError, match="holds no subject's folder; name another --frames_in"):
         _survey("casme2", folder, frames_in="..")
 
 

@@ -1,0 +1,117 @@
+"""Atomic writes: a file or a built corpus appears whole, under a temporary name first.
+
+data_dir/<name>/<version>              the built corpus
+data_dir/<name>/landmarks.npz, .lock   kept between builds
+data_dir/.<name>.building.<host>.<process>, .<name>.replaced.<host>.<process>   removed at the end
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets.reading import corpus_directory, is_built
+
+_LANDMARKS = "landmarks.npz"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file under a temporary name, `.<name>.*`, and renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def landmark_file(name: str, data_dir: Path) -> Path:
+    """Returns the file that keeps the landmarks of a corpus, for every version of it."""
+    return data_dir / name / _LANDMARKS
+
+
+@contextlib.contextmanager
+def build_lock(name: str, data_dir: Path) -> Iterator[None]:
+    """Waits until no other process builds the corpus, and keeps others from building it.
+
+    A crash releases the lock. Its file is never removed, since another process may wait for it.
+    """
+    folder = data_dir / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(
+                f"another process is building {name} in {data_dir}; waiting for it ...",
+                file=sys.stderr,
+            )
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks: two builds at once cost time but do no harm
+        for part in folder.glob(f".{_LANDMARKS}.*"):  # written by a killed build
+            part.unlink(missing_ok=True)
+        yield
+
+
+@contextlib.contextmanager
+def building_folder(name: str, data_dir: Path) -> Iterator[Path]:
+    """Yields a folder to build in, which is removed at the end; see `put_in_place`."""
+    new, old = _hidden_folders(name, data_dir)
+    try:
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        if is_built(name, data_dir):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def put_in_place(built: Path, name: str, data_dir: Path) -> None:
+    """Renames the folder `built` to the corpus' place; if that fails, the old corpus stays."""
+    directory, (_, old) = corpus_directory(name, data_dir), _hidden_folders(name, data_dir)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # Deleting takes time, and a kill meanwhile would leave neither corpus; renaming does not.
+    if directory.exists():
+        directory.rename(old)
+    try:
+        built.rename(directory)
+    except BaseException:
+        if old.exists():
+            old.rename(directory)
+        raise
+
+
+def _hidden_folders(name: str, data_dir: Path) -> tuple[Path, Path]:
+    """Returns this process' folders of the new corpus and of the one that it replaces."""
+    ending = f"{socket.gethostname()}.{os.getpid()}"
+    return data_dir / f".{name}.building.{ending}", data_dir / f".{name}.replaced.{ending}"
+
+
+def remove_leftovers(name: str, data_dir: Path) -> None:
+    """Removes the folders of killed builds of this machine."""
+    for what in ("building", "replaced"):
+        for path in data_dir.glob(f".{name}.{what}.{socket.gethostname()}.*"):
+            process = path.name.rpartition(".")[2]
+            if os.name == "posix" and process.isdigit() and not _runs(int(process)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process other than this one has that number."""
+    if process == os.getpid():  # of a dead process that had our number
+        return False
+    try:
+        os.kill(process, 0)  # only asks whether it exists
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

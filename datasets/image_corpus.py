@@ -1,0 +1,326 @@
+"""Corpora of picture files: how each one names subjects, sheets, columns and folders.
+
+A corpus is a subclass of `ImageCorpus` in `datasets/<name>/<name>_dataset_builder.py`; corpora
+differ in little but names. `datasets.survey` finds their clips.
+"""
+
+import dataclasses
+import enum
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from datasets.annotations import (
+    FRAME_FIELDS,
+    TO_CORRECT,
+    Annotations,
+    Row,
+    correct_and_check,
+)
+from datasets.clip_tasks import Annotation
+from datasets.errors import UserError
+from datasets.folder_search import (
+    NO_NAME,
+    FolderTree,
+    choose_root,
+    choose_sheet,
+    find_roots,
+    rank,
+)
+from datasets.frames import read_frame
+from datasets.options import BuildOptions
+from datasets.spreadsheet import SUFFIXES, Sheet, SheetRow, as_integer, is_micro, read_sheet
+
+
+class Layout(enum.Enum):
+    """What a folder below a subject's folder is."""
+
+    CLIPS = "one clip, listed in the sheet"
+    VIDEOS = "a video that may hold several clips of the sheet"
+    LABELLED = "one clip, whose label, onset and offset are in the names of folders and files"
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameRoot:
+    """The folder `path` of the subjects' folders, and the layout below them."""
+
+    tree: FolderTree
+    path: Path
+    layout: Layout
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageClip:
+    """A clip of picture files; a `datasets.clip_tasks.ClipTask`.
+
+    Attributes:
+      row: its annotation.
+      files: from onset to offset.
+      skips_unreadable: whether an unreadable file is skipped, as a known loss.
+    """
+
+    row: Row
+    files: tuple[Path, ...]
+    skips_unreadable: bool
+
+    @property
+    def subject(self) -> str:
+        """The subject."""
+        return self.row.subject
+
+    @property
+    def clip(self) -> str:
+        """Name, unique within the subject."""
+        return self.row.clip
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return str(self.files[0].parent)
+
+    def annotation(self) -> Annotation:
+        """Returns the annotation."""
+        return self.row
+
+    def frames(self) -> Iterator[np.ndarray | None]:
+        """Yields the pictures; None for a skipped one."""
+        for path in self.files:
+            try:
+                yield read_frame(path)
+            except UserError:
+                if not self.skips_unreadable:
+                    raise
+                yield None
+
+
+class ImageCorpus:
+    """Names and conventions of one corpus.
+
+    Attributes:
+      name: of the corpus.
+      title: as its authors call it.
+      fps: frames per second.
+      emotions: all emotions, lower case.
+      aliases: other spelling -> emotion.
+      sheet_name: the annotation sheet as distributed, for messages.
+      sheet_patterns: patterns of the sheet's lower-case name, best first.
+      excluded_sheets: is found in the lower-case names of other sheets.
+      label_version: of the emotions, if names of sheets do not differ by it.
+      columns: field of `Row` -> column of the sheet, `subject` and `filename` first. The field
+        `kind` is micro- or macro-expression; the latter are left out.
+      optional_columns: the same for columns that some copies lack.
+      subject_range: the subjects in the sheet, for messages.
+      subject_folder: matches the lower-case name of a subject's folder (or of a clip's that begins
+        with the subject's); its group is the subject's number.
+      subject_id: format of a subject's name, given the number.
+      excluded_folders: is found in the lower-case names of folders that hold something else.
+      preferred_trees: patterns of paths, best first, for frames that are there more than once.
+      is_incomplete: whether the official release itself lacks frames, so that a clip is built from
+        those that are there.
+    """
+
+    name: str
+    title: str
+    fps: float
+    emotions: tuple[str, ...]
+    aliases: Mapping[str, str] = {}
+    sheet_name: str
+    sheet_patterns: tuple[str, ...] = ("",)
+    excluded_sheets: re.Pattern = NO_NAME
+    label_version: str = ""
+    columns: Mapping[str, str]
+    optional_columns: Mapping[str, str] = {}
+    subject_range: str = ""
+    subject_folder: re.Pattern
+    subject_id: str
+    excluded_folders: re.Pattern = NO_NAME
+    preferred_trees: tuple[str, ...] = ()
+    is_incomplete: bool = False
+
+    # --- the annotation
+
+    def annotations(self, tree: FolderTree, options: BuildOptions) -> Annotations:
+        """Returns the annotation, corrected and checked.
+
+        Raises:
+          UserError: there is no sheet, or it is not the corpus' sheet.
+        """
+        path, notes = self.find_sheet(tree, options)
+        found = self.read(path) if path else self.read_folders(tree, options)
+        found.notes[:0] = notes
+        correct_and_check(found, self.emotions, self.name)
+        return found
+
+    def find_sheet(self, tree: FolderTree, options: BuildOptions) -> tuple[Path | None, list[str]]:
+        """Returns the best sheet, None if folder names are the annotation, and notes."""
+        found, version = self.sheets(tree), options.label_version
+        if version is not None:
+            found = [path for path in found if self.version_of(path) == version]
+        if not found:
+            which = f" of label version {version}" if version else ""
+            raise UserError(
+                f"no annotation sheet{which} ({self.sheet_name}) in {tree.top}; put it there, or "
+                "name the folder that holds it with --manual_dir."
+            )
+        return choose_sheet(found, self.sheet_patterns, tree.top)
+
+    def sheets(self, tree: FolderTree) -> list[Path]:
+        """Returns every workbook above the subjects' folders that may be the sheet."""
+        return [
+            path
+            for folder in tree.walk(tree.top, self.subject_folder, self.excluded_folders)
+            for path in tree.entries(folder)[1]
+            if path.suffix.lower() in SUFFIXES
+            and rank(path.name, self.sheet_patterns) < len(self.sheet_patterns)
+            and not self.excluded_sheets.search(path.name.lower())
+        ]
+
+    def version_of(self, path: Path) -> str:
+        """Returns the label version of a sheet by its name."""
+        return self.label_version
+
+    def read(self, path: Path) -> Annotations:
+        """Returns the rows of a sheet as written; raises UserError if it is another corpus'."""
+        sheet, found = self.read_sheet(path), Annotations(path, self.version_of(path))
+        macro_expressions = 0
+        for line in sheet.rows:
+            where = f"row {line.number} of {path.name}"
+            subject, clip = line.fields["subject"], line.fields["filename"]
+            number, kind = self.subject_number(subject), line.fields.get("kind", "micro")
+            problem = None
+            if self.is_note(line):
+                words = " ".join(filter(None, line.cells))[:60]
+                found.notes.append(f"{where} was taken for a note ({words}).")
+            elif is_micro(kind) is None:
+                problem = f"{where}: '{kind}' is neither a micro- nor a macro-expression"
+            elif not is_micro(kind):
+                macro_expressions += 1
+                found.other_clips.add((number, clip.lower()))
+            elif number is None:
+                problem = f"{where} ('{clip}'): '{subject}' is not a subject{self.subject_range}"
+            elif not clip:
+                problem = f"{where}: the name of the clip is missing"
+            else:
+                found.rows += self.rows(line, number, sheet)
+            if problem:
+                found.problems.append(f"{problem}; {TO_CORRECT}.")
+        if macro_expressions and "kind" in self.optional_columns:
+            found.notes.append(
+                f"{macro_expressions} rows of {path.name} are of macro-expressions and were left "
+                "out."
+            )
+        return found
+
+    def read_folders(self, tree: FolderTree, options: BuildOptions) -> Annotations:
+        """Returns the rows of a corpus whose folder names are the annotation."""
+        raise NotImplementedError
+
+    def read_sheet(self, path: Path) -> Sheet:
+        """Returns the rows of a sheet as text by the fields of `columns`."""
+        return read_sheet(path, self.columns, self.optional_columns)
+
+    def is_note(self, line: SheetRow) -> bool:
+        """Whether a row is text beside the annotation: it does not name a clip at all."""
+        subject, clip, *others = line.fields.values()
+        is_subject = self.subject_number(subject) is not None
+        if is_subject and clip:
+            return False
+        return not (is_subject or clip) or not any(others)
+
+    def rows(self, line: SheetRow, number: int, sheet: Sheet) -> list[Row]:
+        """Returns the micro-expressions in one row of `sheet`, of the subject `number`."""
+        fields = line.fields
+        frames = {field: as_integer(fields.get(field, "")) for field in FRAME_FIELDS}
+        emotion = fields["emotion"].lower()
+        row = Row(
+            subject=self.subject_id.format(number),
+            clip=self.clip_name(fields["filename"], frames["onset"]),
+            filename=fields["filename"],
+            emotion=self.aliases.get(emotion, emotion),
+            objective_class=fields.get("objective_class", ""),
+            action_units=fields.get("action_units", ""),
+            **frames,
+            fps=self.fps,
+            duration=as_integer(fields.get("duration", "")),
+            line=line.number,
+        )
+        return [row]
+
+    def clip_name(self, filename: str, onset: int | None) -> str:
+        """Returns the name of a clip, unique within the subject."""
+        return filename
+
+    def subject_number(self, cell: str) -> int | None:
+        """Returns the number of a subject as the sheet names it; None for anything else."""
+        return self.number(cell)
+
+    def number(self, subject: str) -> int | None:
+        """Returns the number of a subject, with or without its prefix; None for anything else."""
+        match = self.subject_folder.fullmatch(subject.lower())
+        match = match or re.fullmatch(r"(\d{1,3})", subject)
+        return int(match[1]) if match else None
+
+    # --- the frames
+
+    def frame_root(self, tree: FolderTree, options: BuildOptions) -> tuple[FrameRoot, list[str]]:
+        """Returns the folder of the subjects' folders, and notes.
+
+        Raises:
+          UserError: there is none, or the two best ones rank equally.
+        """
+        start = tree.top / (options.frames_in or "")
+        roots = {}
+        if start.resolve().is_relative_to(tree.top.resolve()) and start.is_dir():
+            roots = find_roots(tree, start, self.subject_folder, self.excluded_folders)
+        if roots:
+            path, notes = choose_root(roots, self.preferred_trees, tree.top)
+            return FrameRoot(tree, path, self.layout(tree, path)), notes
+        if options.frames_in is not None:
+            raise UserError(f"{start} holds no subject's folder; name another --frames_in.")
+        raise UserError(
+            f"no subject's folder of {self.title} in {tree.top}; name the folder that the "
+            "corpus was unpacked into with --manual_dir."
+        )
+
+    def layout(self, tree: FolderTree, root: Path) -> Layout:
+        """Returns what the folders below the subjects' folders are."""
+        return Layout.CLIPS
+
+    def clip_folder(self, root: FrameRoot, row: Row) -> Path | None:
+        """Returns the folder that holds the frames of a row; None if there is none."""
+        found = (root.tree.find(root.path, place) for place in self.places(root, row))
+        return next(filter(None, found), None)
+
+    def places(self, root: FrameRoot, row: Row) -> tuple[str, ...]:
+        """Returns relative folders that may hold the frames of a row, likeliest first."""
+        subject = self.subject_folder_name(root, row)
+        return tuple(f"{subject}/{name}" for name in self.folder_names(row))
+
+    def subject_folder_name(self, root: FrameRoot, row: Row) -> str:
+        """Returns the name of the subject's folder; as it should be if there is none."""
+        found = root.tree.find_subject(root.path, self.subject_folder, self.number(row.subject))
+        return found.name if found else row.subject
+
+    def folder_names(self, row: Row) -> tuple[str, ...]:
+        """Returns possible names of the folder of a row, likeliest first."""
+        return (row.filename,)
+
+
+def get_image_corpus(name: str) -> ImageCorpus:
+    """Returns the corpus `name`, which is one that is built from a folder."""
+    # Imported here since it loads TFDS, and since the corpora import this module.
+    return importlib.import_module(f"datasets.{name}.{name}_dataset_builder").Builder.corpus
+
+
+def read_annotations(
+    name: str, manual_dir: Path, options: BuildOptions | None = None
+) -> Annotations:
+    """Returns the annotation of an unpacked corpus, which needs no frames.
+
+    Raises:
+      UserError: there is no sheet, or it is not the corpus' sheet.
+    """
+    return get_image_corpus(name).annotations(FolderTree(manual_dir), options or BuildOptions())
