@@ -19,8 +19,6 @@ Names = tuple[str, ...]
 
 Ablation = Literal["", "no_dic", "no_rank", "no_local", "no_global", "no_local_global", "no_mer"]
 Backbone = Literal["fdp", "conv", "conv_bn_relu_pointwise", "vit_base", "resnet18"]
-MultiHeadForm = Literal["auto", "grouped", "dense", "blocks", "heads", "patches", "shifts"]
-ConvolutionForm = Literal["auto", "native", "rows"]
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 # The local-global feature-aware transformer, and it with other local convolutions (Table 10).
 TRANSFORMERS: tuple[Backbone, ...] = ("fdp", "conv", "conv_bn_relu_pointwise")
@@ -29,22 +27,8 @@ NO_GLOBAL: tuple[Ablation, ...] = ("no_global", "no_local_global")
 
 
 @dataclass(frozen=True)
-class Forms:
-    """How layers are computed. Every form gives the same numbers up to rounding, so none of this
-    belongs to the identity of a run; which is fastest, the benchmark tells."""
-
-    multi_head: MultiHeadForm = "auto"
-    """Of the multi-head convolution: XLA's grouped one; one dense one with zeros between the heads;
-    dense blocks of a few heads; or products over the heads, of rows, of whole patches or tap by
-    tap. `auto` goes by the device and the channels."""
-    convolution: ConvolutionForm = "auto"
-    """Of the other 3x3 convolutions of stride 1: XLA's own, or a product of rows of pixels, which
-    stays a plain product where several folds are trained at once. `auto`: XLA's own."""
-
-
-@dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of the network. One entry a stage where a field is a list (N_S = its length)."""
+    """Sizes and initialisation of the network. Lists have one entry per stage (N_S entries)."""
 
     stem_channels: int = 32
     """Channels of the vanilla convolution before the first stage."""
@@ -53,7 +37,7 @@ class ModelConfig:
     attention_channels: Ints = (96, 192, 384, 768)
     """Channels of the self-attention inside the global relational aggregators."""
     output_channels: Ints = (128, 256, 512, 1024)
-    """Channels a stage hands on; the last is the width of the frame feature."""
+    """Output channels of each stage; the last is the width of the frame feature."""
     key_value_windows: Ints = (8, 4, 2, 1)
     """Side of the windows that keys and values are averaged over (1: no pooling)."""
     local_blocks: int = 2
@@ -67,7 +51,7 @@ class ModelConfig:
     global_mlp_ratio: int = 1
     """The same in a global relational aggregator."""
     stochastic_depth: float = 0.1
-    """Probability that the last block's branches are skipped in training; rises linearly from 0."""
+    """Probability of dropping a branch of the last block in training; rises linearly from 0."""
     dropout: float = 0.0
     """Dropout after the attention's output and in the MLPs."""
     pooled_channels: int = 8
@@ -79,9 +63,10 @@ class ModelConfig:
     leaky_slope: float = 0.01
     """Slope of the leaky ReLU below zero."""
     initial_std: float = 0.02
-    """Standard deviation of the truncated normal that kernels start from."""
+    """Standard deviation of the truncated normal from which kernels start; the rank scorer starts
+    from a tenth of it."""
     temporal_initial_std: float = 3.0
-    """The same for the temporal pooling, whose kernel starts blind to what does not change."""
+    """The same for the kernel of the temporal pooling, which starts with zero mean over time."""
     batch_norm_momentum: float = 0.9
     """Share of the old running statistics that is kept at each step."""
     resnet_channels: Ints = (64, 128, 256, 512)
@@ -96,7 +81,6 @@ class ModelConfig:
     """Its heads of self-attention."""
     vit_mlp_ratio: int = 4
     """Hidden over outer width of its MLPs."""
-    forms: Forms = field(default_factory=Forms)
 
 
 @dataclass(frozen=True)
@@ -234,7 +218,6 @@ def as_dict(config: object) -> dict:
         if dataclasses.is_dataclass(value)
         else value
         for name, value in values
-        if not isinstance(value, Forms)
     }
 
 
@@ -262,8 +245,6 @@ def _from_dict(kind: type, values: Mapping):
     options, types = {}, typing.get_type_hints(kind)
     for part in dataclasses.fields(kind):
         default = part.default_factory() if callable(part.default_factory) else part.default
-        if isinstance(default, Forms):
-            continue
         value = values[part.name]
         if dataclasses.is_dataclass(default):
             value = _from_dict(type(default), value)

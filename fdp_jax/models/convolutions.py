@@ -1,198 +1,147 @@
-"""The 3x3 convolutions in several forms, equal up to rounding: which is fast depends on the device.
+"""Faster implementations of `lax.dot_general` and `lax.conv_general_dilated`.
 
-Axes: n = clips x frames (clip-major), h w = map, c = channels, g = heads or groups of channels,
-d o = channels in and out of a head, k = pixels.
-
-On the CPU XLA's grouped convolution is twenty to forty times slower than any other form here, and
-its weight gradient of an ordinary one is slow too (`benchmarks/NOTES.md`).
+`nn.Dense` and `nn.Conv` take them as `dot_general` and `conv_general_dilated`; all return the same
+numbers up to rounding. Times are in `benchmarks/NOTES.md`. Axes: n = images, h w = map, g = groups
+(heads), d o = input and output channels of a group, y x = rows and columns of a kernel, p = pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fdp_jax.config import ConvolutionForm, MultiHeadForm
+BLOCK_CHANNELS = 32  # narrower blocks leave vector units idle, wider ones multiply more zeros
 
-# Measured on two CPU cores: up to here `blocks` is faster than `heads`, forward and backward.
-BLOCKS_UP_TO_CHANNELS = 384
-# Of a block in the form `blocks`: narrower ones leave vector units idle, wider ones multiply zeros.
-BLOCK_CHANNELS = 32
+Padding = Sequence[tuple[int, int]]
 
 
-def multi_head_convolution(
-    x: jax.Array, kernel: jax.Array, form: MultiHeadForm = "auto"
-) -> jax.Array:
-    """3x3 convolution of each head's channels by themselves, zero padded (section 3.2.1).
-
-    Args:
-      x: [n, h, w, g * d].
-      kernel: [g, 3, 3, d, o].
-      form: how; `auto` goes by the backend and the channels.
-
-    Returns:
-      [n, h, w, g * o].
-    """
-    if form == "auto":
-        few = x.shape[-1] <= BLOCKS_UP_TO_CHANNELS
-        form = "blocks" if few and jax.default_backend() == "cpu" else "heads"
-    return MULTI_HEAD_FORMS[form](x, kernel)
+def pixelwise_dot_general(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """[..., d] and [d, o] -> [..., o]; on a CPU, gradients are faster with pixels on one axis."""
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
-def convolution(x: jax.Array, kernel: jax.Array, form: ConvolutionForm = "auto") -> jax.Array:
-    """3x3 convolution of stride 1, zero padded.
-
-    Args:
-      x: [n, h, w, c].
-      kernel: [3, 3, c, o].
-      form: how; `auto` is `native`.
-
-    Returns:
-      [n, h, w, o].
-    """
-    if form == "rows":
-        return _heads(x, kernel[None])
-    return _native(x, kernel)
-
-
-def _native(x: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        (1, 1),
-        "SAME",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
-
-
-def _grouped(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """XLA's own grouped convolution."""
-    g, _, _, d, o = kernel.shape
-    return _native(x, kernel.transpose(1, 2, 3, 0, 4).reshape(3, 3, d, g * o), groups=g)
-
-
-def _dense(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """One convolution over all channels, zero between different heads."""
-    return _native(x, _merged_heads(kernel, kernel.shape[0])[0])
-
-
-def _merged_heads(kernel: jax.Array, heads: int) -> jax.Array:
-    """[g, 3, 3, d, o] -> [g / heads, 3, 3, heads * d, heads * o], zero between different heads."""
-    g, _, _, d, o = kernel.shape
-    kernel = kernel.reshape(g // heads, heads, 3, 3, d, o)
-    merged = jnp.einsum("bsyxio,st->byxsito", kernel, jnp.eye(heads, dtype=kernel.dtype))
-    return merged.reshape(g // heads, 3, 3, heads * d, heads * o)
-
-
-def _blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Neighbouring heads as dense convolutions of up to `BLOCK_CHANNELS` channels each.
-
-    Of all forms the one that leaves the channels where they are, so that nothing is transposed.
-    """
-    g, _, _, d, _ = kernel.shape
-    fitting = [heads for heads in range(1, g + 1) if g % heads == 0 and heads * d <= BLOCK_CHANNELS]
-    kernels = _merged_heads(kernel, max(fitting, default=1))
-    parts = jnp.split(x, len(kernels), axis=-1)
-    pairs = zip(parts, kernels, strict=True)
-    return jnp.concatenate([_with_own_gradient(part, dense) for part, dense in pairs], axis=-1)
+def relu_dot_general(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """ReLU(x) [..., d] and [d, o] -> [..., o], storing x alone for the gradient."""
+    return _relu_dot(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], -1)
 
 
 @jax.custom_vjp
-def _with_own_gradient(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The native form, whose weight gradient is one matrix product."""
-    return _native(x, kernel)
+def _relu_dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return nn.relu(x) @ kernel
 
 
-def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _native(x, kernel), (x, kernel)
-
-
-def _backward(
-    kept: tuple[jax.Array, jax.Array], gradient: jax.Array
+def _relu_dot_backward(
+    residuals: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Three columns of x against three rows of the gradient: every tap of the kernel, once."""
-    x, kernel = kept
-    d, o = kernel.shape[2:]
-    to_x = _native(gradient, kernel[::-1, ::-1].transpose(0, 1, 3, 2))
-    columns = jnp.concatenate([_shifted(x, 2, 1), x, _shifted(x, 2, -1)], axis=-1)
-    rows = jnp.concatenate([_shifted(gradient, 1, -1), gradient, _shifted(gradient, 1, 1)], axis=-1)
-    products = columns.reshape(-1, 3 * d).T @ rows.reshape(-1, 3 * o)  # [3 d, 3 o]
-    to_kernel = products.reshape(3, d, 3, o).transpose(2, 0, 1, 3)  # [row, column, d, o]
-    return to_x, to_kernel
+    x, kernel = residuals
+    # Without this dependency on the gradient, XLA computes ReLU(x) early and stores it as well.
+    zero = 0.0 * gradient[0, 0]
+    is_positive = x > zero
+    x_gradient = jnp.where(is_positive, gradient @ kernel.T, 0.0)
+    return x_gradient, jnp.where(is_positive, x, 0.0).T @ gradient
 
 
-_with_own_gradient.defvjp(_forward, _backward)
+_relu_dot.defvjp(lambda x, kernel: (_relu_dot(x, kernel), (x, kernel)), _relu_dot_backward)
 
 
-def _shifted(x: jax.Array, axis: int, by: int) -> jax.Array:
-    """Moved one place up (+1) or down (-1) an axis; zeros move in."""
-    size = x.shape[axis]
-    zeros = jnp.zeros_like(jax.lax.slice_in_dim(x, 0, 1, axis=axis))
-    if by > 0:
-        return jnp.concatenate([zeros, jax.lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis)
-    return jnp.concatenate([jax.lax.slice_in_dim(x, 1, size, axis=axis), zeros], axis)
+def conv_by_patches(
+    x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding, **_: Any
+) -> jax.Array:
+    """Strided convolution as one product of patches: [n, h, w, d], [y, x, d, o] -> [n, h, w, o]."""
+    rows, columns, _, o = kernel.shape
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    h, w = x.shape[1] - rows + 1, x.shape[2] - columns + 1
+    taps = [
+        x[:, row : row + h : strides[0], column : column + w : strides[1]]
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    return pixelwise_dot_general(jnp.concatenate(taps, axis=-1), kernel.reshape(-1, o))
 
 
-def _heads_first(x: jax.Array, heads: int) -> jax.Array:
-    """[n, h, w, g * d] -> [g, n, h, w, d]."""
-    n, h, w, c = x.shape
-    return x.reshape(n, h, w, heads, c // heads).transpose(3, 0, 1, 2, 4)
+def conv_by_rows(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: Sequence[int],
+    padding: Padding,
+    feature_group_count: int = 1,
+    **_: Any,
+) -> jax.Array:
+    """Convolution of stride 1 as one product batched over groups, also under `jax.vmap`.
 
-
-def _channels_last(y: jax.Array) -> jax.Array:
-    """[g, n, h, w, o] -> [n, h, w, g * o]."""
-    g, n, h, w, o = y.shape
-    return y.transpose(1, 2, 3, 0, 4).reshape(n, h, w, g * o)
-
-
-def _heads(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """One batched product over the heads.
-
-    Each pixel's row of three neighbours is laid out once and multiplied with the three kernel
-    rows side by side; the three results are then added with a shift of one row. That moves a
-    third of the memory that whole 3x3 patches would.
+    [n, h, w, g d] and [y, x, d, g o] -> [n, h, w, g o]. Each pixel is concatenated with its
+    neighbours in the row and multiplied by all kernel rows; the results are shifted by rows and
+    added. 3x3 patches would take three times the memory.
     """
-    g, _, _, d, o = kernel.shape
+    g = feature_group_count
     n, h, w, _ = x.shape
-    heads = jnp.pad(_heads_first(x, g), ((0, 0), (0, 0), (0, 0), (1, 1), (0, 0)))
-    rows = jnp.concatenate([heads[:, :, :, dx : dx + w] for dx in range(3)], axis=-1)
-    rows = rows.reshape(g, n * h * w, 3 * d)  # [g, k, (column, d)]
-    weights = kernel.transpose(0, 2, 3, 1, 4).reshape(g, 3 * d, 3 * o)
-    y = jnp.einsum("gki,gio->gko", rows, weights)  # [g, k, (kernel row, o)]
-    y = y.reshape(g, n, h, w, 3, o)
-    y = jnp.pad(y, ((0, 0), (0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
-    return _channels_last(y[:, :, :h, :, 0] + y[:, :, 1 : h + 1, :, 1] + y[:, :, 2 : h + 2, :, 2])
+    rows, columns, d, o = *kernel.shape[:3], kernel.shape[3] // g
+    groups = x.reshape(n, h, w, g, d).transpose(3, 0, 1, 2, 4)  # [g, n, h, w, d]
+    groups = jnp.pad(groups, ((0, 0), (0, 0), (0, 0), padding[1], (0, 0)))
+    neighbours = jnp.concatenate(_slices(groups, columns, axis=3), axis=-1)  # [g, n, h, w, x d]
+    weights = kernel.reshape(rows, columns, d, g, o).transpose(3, 1, 2, 0, 4)  # [g, x, d, y, o]
+    pixels, weights = neighbours.reshape(g, -1, columns * d), weights.reshape(g, -1, rows * o)
+    y = jnp.einsum("gpi,gio->gpo", pixels, weights).reshape(*neighbours.shape[:4], rows, o)
+    y = jnp.pad(y, ((0, 0), (0, 0), padding[0], (0, 0), (0, 0), (0, 0)))
+    y = sum(part[..., row, :] for row, part in enumerate(_slices(y, rows, axis=2)))
+    return y.transpose(1, 2, 3, 0, 4).reshape(*y.shape[1:4], g * o)
 
 
-def _patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """One batched product over the heads, of whole 3x3 patches."""
-    g, _, _, d, o = kernel.shape
-    n, h, w, _ = x.shape
-    patches = jnp.concatenate(list(_taps(x, g)), axis=-1).reshape(g, n * h * w, 9 * d)
-    y = jnp.einsum("gki,gio->gko", patches, kernel.reshape(g, 9 * d, o))
-    return _channels_last(y.reshape(g, n, h, w, o))
+def conv_by_blocks(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: Sequence[int],
+    padding: Padding,
+    feature_group_count: int,
+    **_: Any,
+) -> jax.Array:
+    """Grouped 3x3 convolution of stride 1 as dense convolutions of a few groups each.
+
+    [n, h, w, g d] and [3, 3, d, g o] -> [n, h, w, g o]. On a CPU this is many times faster than
+    XLA's grouped convolution, and it transposes nothing.
+    """
+    g = feature_group_count
+    d, o = kernel.shape[2], kernel.shape[3] // g
+    sizes = [size for size in range(1, g + 1) if g % size == 0 and size * d <= BLOCK_CHANNELS]
+    size = max(sizes, default=1)  # groups in a block
+    kernels = kernel.reshape(3, 3, d, g // size, size, o)
+    # Zero between different groups of a block.
+    kernels = jnp.einsum("yxdbso,st->byxtdso", kernels, jnp.eye(size, dtype=kernel.dtype))
+    kernels = kernels.reshape(g // size, 3, 3, size * d, size * o)
+    blocks = jnp.split(x, g // size, axis=-1)
+    convolved = [_conv3x3(block, dense) for block, dense in zip(blocks, kernels, strict=True)]
+    return jnp.concatenate(convolved, axis=-1)
 
 
-def _shifts(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Nine batched products over the heads, one a tap of the kernel, and their sum."""
-    g, _, _, d, o = kernel.shape
-    taps = zip(_taps(x, g), kernel.reshape(g, 9, d, o).transpose(1, 0, 2, 3), strict=True)
-    return _channels_last(sum(jnp.einsum("gnhwi,gio->gnhwo", tap, weight) for tap, weight in taps))
+@jax.custom_vjp
+def _conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """XLA's convolution with a weight gradient that takes half of XLA's time on a CPU."""
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
-def _taps(x: jax.Array, heads: int) -> list[jax.Array]:
-    """[n, h, w, g * d] -> nine [g, n, h, w, d], what each tap of the kernel sees."""
-    h, w = x.shape[1:3]
-    padded = jnp.pad(_heads_first(x, heads), ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
-    return [padded[:, :, dy : dy + h, dx : dx + w] for dy in range(3) for dx in range(3)]
+def _conv3x3_backward(
+    residuals: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """One product of x at three columns and the gradient at three rows covers all nine taps."""
+    x, kernel = residuals
+    d, o = kernel.shape[2:]
+    x_gradient = _conv3x3(gradient, kernel[::-1, ::-1].transpose(0, 1, 3, 2))
+    columns = _slices(jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0))), 3, axis=2)
+    rows = _slices(jnp.pad(gradient, ((0, 0), (1, 1), (0, 0), (0, 0))), 3, axis=1)
+    columns = jnp.concatenate(columns, axis=-1).reshape(-1, 3 * d)
+    rows = jnp.concatenate(rows[::-1], axis=-1).reshape(-1, 3 * o)
+    kernel_gradient = (columns.T @ rows).reshape(3, d, 3, o)  # [x, d, y, o]
+    return x_gradient, kernel_gradient.transpose(2, 0, 1, 3)
 
 
-MULTI_HEAD_FORMS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    "grouped": _grouped,
-    "dense": _dense,
-    "blocks": _blocks,
-    "heads": _heads,
-    "patches": _patches,
-    "shifts": _shifts,
-}
+_conv3x3.defvjp(lambda x, kernel: (_conv3x3(x, kernel), (x, kernel)), _conv3x3_backward)
+
+
+def _slices(x: jax.Array, count: int, axis: int) -> list[jax.Array]:
+    """Equally long slices of `x`, each shifted by one along the axis."""
+    size = x.shape[axis] - count + 1
+    return [jax.lax.slice_in_dim(x, start, start + size, axis=axis) for start in range(count)]

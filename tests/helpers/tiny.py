@@ -57,7 +57,6 @@ TINY_OPTIONS = [
     f"--{group}.{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
     for group in ("model", "clip", "optimizer")
     for name, value in dataclasses.asdict(getattr(TINY, group)).items()
-    if name != "forms"
 ] + [f"--steps={TINY.steps}", f"--batch_size={TINY.batch_size}"]
 
 
