@@ -50,8 +50,6 @@ def parse_options(
     Raises:
       UserError: an option does not exist, is missing or has an impossible value.
     """
-    if not isinstance(program, str):  # removed once every command uses run_command
-        default, arguments, program, description = arguments, program, description, default
     before_words = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if {"-h", "--help"} & set(before_words):
         _print_help(kind, program, description, default)
@@ -328,20 +326,3 @@ def _field_docstrings(kind: type) -> dict[str, str]:
 def main_with_clear_errors(main: Callable[[], None], goes_on: bool = True) -> None:
     """Old name of run_command."""  # removed once every command uses run_command
     run_command(main, resumable=goes_on)
-
-
-def names_and_options(kind: type, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Splits off positional arguments."""  # removed once every command uses run_command
-    flags = {option.name for option in _walk(kind) if option.kind is bool} | {"help"}
-    names, options, waiting = [], [], list(reversed(arguments))
-    while waiting:
-        argument = waiting.pop()
-        if argument == "--":
-            return names + waiting[::-1], options
-        if not argument.startswith("-"):
-            names.append(argument)
-            continue
-        options.append(argument)
-        if "=" not in argument and argument.lstrip("-").replace("-", "_") not in flags and waiting:
-            options[-1] += f"={waiting.pop()}"
-    return names, options

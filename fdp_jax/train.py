@@ -24,10 +24,11 @@ from fdp_jax.environment import (
     use_large_pages,
 )
 from fdp_jax.options import TrainOptions, parse_train_options
-from fdp_jax.plan import FoldGroup, FoldTask, Plan, make_plan
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+    from fdp_jax.plan import FoldGroup, FoldTask, Plan
 
 PROGRAM = "python -m fdp_jax.train"
 
@@ -54,10 +55,12 @@ def train(options: TrainOptions, protocol: Protocol, command: str) -> dict:
       UserError: a file cannot be read or written, the work directory holds another run, a loss is
         not finite, or the device has too little memory.
     """
+    # Imported late: --help and mistakes must not wait for scikit-learn, or for jax.
+    from fdp_jax.plan import make_plan
+
     plan = make_plan(options, protocol, command)
     plan.claim_workdir()
 
-    # Imported late: the mistakes above must not wait for jax.
     from fdp_jax.evaluate import pack_clips
     from fdp_jax.report import print_summary, write_report
     from fdp_jax.train_loop import choose_folds_at_once, describe_environment, train_folds
@@ -80,7 +83,7 @@ def train(options: TrainOptions, protocol: Protocol, command: str) -> dict:
     return report
 
 
-def _progress_bar(plan: Plan, pending: list[FoldTask]) -> "tqdm":
+def _progress_bar(plan: "Plan", pending: "list[FoldTask]") -> "tqdm":
     from tqdm import tqdm
 
     steps = plan.options.config.steps * sum(len(task.trainings) for task in pending)
@@ -105,7 +108,7 @@ def format_losses(metrics: Mapping[str, float]) -> str:
     return ", ".join(present)
 
 
-def _describe(group: FoldGroup, pending: list[FoldTask], seeds: tuple[int, ...]) -> str:
+def _describe(group: "FoldGroup", pending: "list[FoldTask]", seeds: tuple[int, ...]) -> str:
     first, count = pending.index(group.tasks[0]) + 1, len(group.tasks)
     if count > 1:
         return f"folds {first}-{first + count - 1} of {len(pending)}"

@@ -6,8 +6,6 @@ one side. Eyes, brows, lips, hair and beard are painted on it at twice the size 
 Axes: h w pixels; points are xy in eye distances (see `people`).
 """
 
-import functools
-
 import cv2
 import numpy as np
 
@@ -110,15 +108,10 @@ def _ellipse(x: float, y: float, rx: float, ry: float, points: int = 48) -> np.n
     return _curve(x + rx * np.cos(angle), y + ry * np.sin(angle))
 
 
-@functools.lru_cache(maxsize=1)
-def _relief_grid() -> tuple[np.ndarray, np.ndarray]:
-    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
-    return (x - ORIGIN[0]) / EYE_DISTANCE, (y - ORIGIN[1]) / EYE_DISTANCE
-
-
 def _shading(person: Person) -> np.ndarray:
     """Light on the head's relief, [SIDE, SIDE] float32, about 0.4 to 1.2."""
-    x, y = _relief_grid()
+    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
+    x, y = (x - ORIGIN[0]) / EYE_DISTANCE, (y - ORIGIN[1]) / EYE_DISTANCE
 
     def bump(cx, cy, rx, ry, height):
         return height * np.exp(-(((x - cx) / rx) ** 2) - ((y - cy) / ry) ** 2)
@@ -130,18 +123,18 @@ def _shading(person: Person) -> np.ndarray:
     half = (person.chin_y - person.skull_y) / 2
     inside = 1 - (x / (1.12 * person.head_half_width)) ** 2 - ((y - middle) / (1.1 * half)) ** 2
     z = 1.15 * np.sqrt(np.maximum(inside, 0.02))
-    cheek, ridge, chin = person.roughness
     tip, wing, mouth = person.nose_tip_y, person.nose_half_width, person.mouth_y
     z += bump(0, 0.55 * tip, 0.13, 0.45, 0.16) + bump(0, tip, 0.15, 0.13, 0.17)
     z += pair(0.72 * wing, tip + 0.07, 0.09, 0.09, 0.08)
     z += pair(0.5, -0.02, 0.26, 0.17, -0.11) + pair(0.5, -0.01, 0.17, 0.11, 0.05)
-    z += pair(0.45, person.brow_y, 0.4, 0.11, ridge) + pair(0.72, 0.45, 0.3, 0.25, cheek)
+    ridge = pair(0.45, person.brow_y, 0.4, 0.11, person.brow_ridge_height)
+    z += ridge + pair(0.72, 0.45, 0.3, 0.25, person.cheek_height)
     z += bump(0, mouth, 0.4, 0.2, 0.07) + bump(0, mouth + 0.26, 0.28, 0.07, -0.05)
-    z += bump(0, person.chin_y - 0.22, 0.25, 0.16, chin)
+    z += bump(0, person.chin_y - 0.22, 0.25, 0.16, person.chin_height)
     z = cv2.GaussianBlur(z.astype(np.float32), (0, 0), 1.2)
     dx = cv2.Sobel(z, cv2.CV_32F, 1, 0, scale=EYE_DISTANCE / 8)
     dy = cv2.Sobel(z, cv2.CV_32F, 0, 1, scale=EYE_DISTANCE / 8)
-    lx, ly = person.light
+    lx, ly = person.light_x, person.light_y
     lit = (1 - dx * lx - dy * ly) / np.sqrt(1 + dx**2 + dy**2) / np.sqrt(1 + lx**2 + ly**2)
     return person.ambient + (1.12 - person.ambient) * np.maximum(lit, 0)
 
@@ -210,7 +203,7 @@ def _paint_eye(canvas: _Canvas, person: Person, sign: int) -> None:
     iris_y, radius = 0.2 * (person.eye_lower - person.eye_upper), 0.115
     for r, tone in ((radius, 0.6 * person.iris), (0.85 * radius, person.iris), (0.45 * radius, 8)):
         canvas.paint(canvas.polygon(_ellipse(sign * 0.5, iris_y, r, r), 0.006) * mask, tone)
-    shine_x = sign * 0.5 + 0.05 * np.sign(person.light[0])
+    shine_x = sign * 0.5 + 0.05 * np.sign(person.light_x)
     canvas.paint(canvas.polygon(_ellipse(shine_x, iris_y - 0.04, 0.022, 0.022, 12)) * mask, 245)
     canvas.darken(canvas.line(upper, 0.06, 0.025) * mask, 0.5)  # shadow of the lid
     canvas.stroke(upper, 0.028, 0.008, 0.75)  # lashes
@@ -227,7 +220,8 @@ def _paint_brow(canvas: _Canvas, person: Person, sign: int) -> None:
     shape = _between(_curve(sign * x, middle - half), _curve(sign * x, middle + half))
     mask = canvas.polygon(shape, 0.012)
     hairs = np.clip(0.85 + 0.25 * canvas.noise(0.02, 0.006), 0, 1)
-    canvas.paint(mask * hairs, person.brow_tone, 0.9)
+    tone = min(person.hair_tone * person.brow_shade, person.skin - 35)
+    canvas.paint(mask * hairs, tone, 0.9)
 
 
 def _paint_nose(canvas: _Canvas, person: Person) -> None:

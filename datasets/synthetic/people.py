@@ -16,83 +16,77 @@ _GLASSES = ("none", "none", "round", "none", "none", "square", "none")
 _BEARDS = ("none", "none", "none", "stubble", "none", "moustache", "none", "full")
 
 
-def _between(low: float, high: float) -> float:
+def _uniform(low: float, high: float) -> float:
     return dataclasses.field(metadata={"range": (low, high)})
 
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-    """One face: lengths in eye distances, tones in grey levels, amounts from 0 to 1."""
+    """One face: lengths in eye distances, tones in grey levels, amounts from 0 to 1.
 
-    # Proportions, drawn uniformly in this order
-    eye_half_width: float = _between(0.20, 0.25)
-    eye_upper: float = _between(0.075, 0.115)  # height of the upper lid over the eye's centre
-    eye_lower: float = _between(0.045, 0.07)
-    eye_tilt: float = _between(-0.03, 0.06)  # outer corner above the inner one
-    brow_y: float = _between(-0.44, -0.33)
-    brow_arch: float = _between(0.03, 0.11)
-    brow_slope: float = _between(-0.04, 0.06)
-    brow_thickness: float = _between(0.05, 0.11)
-    nose_tip_y: float = _between(0.55, 0.68)
-    nose_half_width: float = _between(0.25, 0.33)
-    mouth_y: float = _between(1.0, 1.14)
-    mouth_half_width: float = _between(0.36, 0.47)
-    mouth_curve: float = _between(-0.03, 0.05)  # resting corners: positive is upwards
-    lip_upper: float = _between(0.07, 0.12)
-    lip_lower: float = _between(0.10, 0.17)
-    head_half_width: float = _between(1.08, 1.26)
-    jaw_half_width: float = _between(0.86, 1.03)
-    chin_y: float = _between(1.62, 1.85)
-    skull_y: float = _between(-1.7, -1.45)
-    hairline_y: float = _between(-1.15, -0.85)
-    # Looks
-    skin: float
+    `draw_person` draws the fields in this order.
+    """
+
+    skin: float = _uniform(105, 195)
     hair_tone: float
+    eye_half_width: float = _uniform(0.20, 0.25)
+    eye_upper: float = _uniform(0.075, 0.115)  # height of the upper lid over the eye's centre
+    eye_lower: float = _uniform(0.045, 0.07)
+    eye_tilt: float = _uniform(-0.03, 0.06)  # outer corner above the inner one
+    brow_y: float = _uniform(-0.44, -0.33)
+    brow_arch: float = _uniform(0.03, 0.11)
+    brow_slope: float = _uniform(-0.04, 0.06)
+    brow_thickness: float = _uniform(0.05, 0.11)
+    nose_tip_y: float = _uniform(0.55, 0.68)
+    nose_half_width: float = _uniform(0.25, 0.33)
+    mouth_y: float = _uniform(1.0, 1.14)
+    mouth_half_width: float = _uniform(0.36, 0.47)
+    mouth_curve: float = _uniform(-0.03, 0.05)  # resting corners: positive is upwards
+    lip_upper: float = _uniform(0.07, 0.12)
+    lip_lower: float = _uniform(0.10, 0.17)
+    head_half_width: float = _uniform(1.08, 1.26)
+    jaw_half_width: float = _uniform(0.86, 1.03)
+    chin_y: float = _uniform(1.62, 1.85)
+    skull_y: float = _uniform(-1.7, -1.45)
+    hairline_y: float = _uniform(-1.15, -0.85)
+    brow_shade: float = _uniform(0.6, 1.0)  # brows over hair
+    lip_darkness: float = _uniform(0.2, 0.42)
+    iris: float = _uniform(30, 110)
+    background: float = _uniform(30, 225)
+    clothes: float = _uniform(20, 220)
+    texture: float = _uniform(0.012, 0.04)
+    freckles: int
+    folds: float = _uniform(0.0, 0.16)  # depth of the lines beside the mouth and on the forehead
+    light_x: float = _uniform(-0.7, 0.7)  # direction that the light comes from
+    light_y: float = _uniform(-0.7, -0.05)
+    ambient: float = _uniform(0.48, 0.68)
+    cheek_height: float = _uniform(0.03, 0.10)
+    brow_ridge_height: float = _uniform(0.02, 0.07)
+    chin_height: float = _uniform(0.03, 0.09)
+    texture_seed: int
     hair_style: str
-    brow_tone: float
-    lip_darkness: float
-    iris: float
-    background: float
-    clothes: float
     glasses: str
     beard: str
-    texture: float
-    freckles: int
-    folds: float  # depth of the lines beside the mouth and on the forehead
-    light: tuple[float, float]  # x and y of the direction that the light comes from
-    ambient: float
-    roughness: tuple[float, float, float]  # heights of cheeks, brow ridge, chin
-    texture_seed: int
 
 
 def draw_person(seed: int, index: int) -> Person:
     """Returns person `index` of the corpus of `seed`."""
     rng = np.random.default_rng([seed, _RANDOM_STREAM, index])
-    u = rng.uniform
-    skin = u(105, 195)
-    hair_tone = u(15, 0.62 * skin) if u() < 0.8 else u(150, 225)
-    ranges = {f.name: f.metadata["range"] for f in dataclasses.fields(Person) if f.metadata}
+    u, drawn = rng.uniform, {}
+    for field in dataclasses.fields(Person):
+        if field.metadata:
+            drawn[field.name] = u(*field.metadata["range"])
+        elif field.name == "hair_tone":
+            drawn["hair_tone"] = u(15, 0.62 * drawn["skin"]) if u() < 0.8 else u(150, 225)
+        elif field.name == "freckles":
+            drawn["freckles"] = int(rng.integers(0, 40)) if u() < 0.4 else 0
     return Person(
-        **{name: u(low, high) for name, (low, high) in ranges.items()},
-        skin=skin,
-        hair_tone=hair_tone,
+        **drawn,
+        texture_seed=int(rng.integers(2**31)),
         # In turn rather than at random, so that a small corpus has every kind.
         hair_style=_HAIR_STYLES[index % len(_HAIR_STYLES)],
         glasses=_GLASSES[index % len(_GLASSES)],
         beard=_BEARDS[index % len(_BEARDS)],
-        # From here on in the order of the random numbers.
-        brow_tone=min(hair_tone * u(0.6, 1.0), skin - 35),
-        lip_darkness=u(0.2, 0.42),
-        iris=u(30, 110),
-        background=u(30, 225),
-        clothes=u(20, 220),
-        texture=u(0.012, 0.04),
-        freckles=int(rng.integers(0, 40)) if u() < 0.4 else 0,
-        folds=u(0.0, 0.16),
-        light=(u(-0.7, 0.7), u(-0.7, -0.05)),
-        ambient=u(0.48, 0.68),
-        roughness=(u(0.03, 0.10), u(0.02, 0.07), u(0.03, 0.09)),
-        texture_seed=int(rng.integers(2**31)),
     )
 
 
