@@ -5,8 +5,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,19 +115,22 @@ class TrainSteps:
         }
 
 
-def compiled(steps: Iterable[tuple[TrainConfig, int]]) -> list[TrainSteps]:
+def compiled(steps: Iterable[tuple[TrainConfig, int]]) -> list[Future[TrainSteps]]:
     """Compiles the steps of several (config, K), side by side where there are cores for it."""
-    with ThreadPoolExecutor(max(1, usable_cores() // 4)) as threads:
-        return list(threads.map(lambda step: TrainSteps(*step), steps))
+    with ThreadPoolExecutor(max(1, usable_cores() // 4)) as threads:  # waits for all of them
+        return [threads.submit(TrainSteps, *step) for step in steps]
 
 
 def measure_step(config: TrainConfig, precisions: list[str], turns: int) -> None:
     """Measures the step of a single fold in each precision."""
     configs = [dataclasses.replace(config, precision=precision) for precision in precisions]
     waiting = compiled((config, 1) for config in configs)
-    while waiting:
-        steps = waiting.pop(0)  # so that its memory is free for the next one
-        emit(**{steps.config.precision: steps.measure(turns)})
+    for precision in precisions:
+        try:
+            result = waiting.pop(0).result().measure(turns)
+        except RuntimeError as error:
+            result = {"missing": first_line(error)}
+        emit(**{precision: result})
 
 
 def measure_folds(config: TrainConfig, counts: list[int], turns: int) -> None:
@@ -137,10 +140,9 @@ def measure_folds(config: TrainConfig, counts: list[int], turns: int) -> None:
     """
     waiting = compiled((config, count) for count in counts)
     bytes_per_fold, first = 0.0, None
-    while waiting:
-        steps, free = waiting.pop(0), _free_bytes()
-        needed = steps.folds * bytes_per_fold
+    for count in counts:
         try:
+            steps, free, needed = waiting.pop(0).result(), _free_bytes(), count * bytes_per_fold
             if free and needed > USABLE_MEMORY * free:
                 raise MemoryError(f"may need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
             result = steps.measure(turns)
@@ -148,10 +150,11 @@ def measure_folds(config: TrainConfig, counts: list[int], turns: int) -> None:
             median = result["seconds"]["median"]
             first = first or median
             result["ratio"] = median / first
-            bytes_per_fold = result["peak_bytes"] / steps.folds
-        except (RuntimeError, MemoryError) as error:  # jax raises a RuntimeError for it
+            bytes_per_fold = result["peak_bytes"] / count
+        except (RuntimeError, MemoryError) as error:  # jax raises RuntimeError for lack of memory
             result = {"missing": first_line(error)}
-        emit(**{str(steps.folds): result})
+        steps = None  # frees its memory
+        emit(**{str(count): result})
 
 
 def _free_bytes() -> int | None:
@@ -165,14 +168,6 @@ def measure_inference(config: TrainConfig, turns: int) -> None:
     """Measures the evaluation step for each batch size."""
     variables = create_train_state(config, CLASSES, fold_key(0, "p00")).variables
     corpus = pack_clips(random_clips())
-    for batch in INFERENCE_BATCHES:
-        seconds = time_turns(_evaluation(config, variables, corpus, batch), turns)
-        rate = batch / spread(seconds)["median"]
-        emit(**{str(batch): {"seconds": spread(seconds), "clips_per_second": rate}})
-
-
-def _evaluation(config: TrainConfig, variables: dict, corpus, batch: int) -> Callable:
-    indices = jnp.arange(batch, dtype=jnp.int32)
 
     def run(times: int) -> float:
         start = time.perf_counter()
@@ -181,8 +176,12 @@ def _evaluation(config: TrainConfig, variables: dict, corpus, batch: int) -> Cal
         jax.block_until_ready(outputs)
         return (time.perf_counter() - start) / times
 
-    run(1)  # compiles
-    return run
+    for batch in INFERENCE_BATCHES:
+        indices = jnp.arange(batch, dtype=jnp.int32)
+        run(1)  # compiles
+        seconds = spread(time_turns(run, turns))
+        rate = batch / seconds["median"]
+        emit(**{str(batch): {"seconds": seconds, "clips_per_second": rate}})
 
 
 def measure_loop(config: TrainConfig, repeats: int) -> None:
