@@ -128,7 +128,7 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_a_corpus(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupted_build_leaves_nothing(tmp_path, workers):
-    # A shell starts what runs in its background deaf to Ctrl-C, and that is inherited.
+    # A shell starts what runs in its background ignoring Ctrl-C, and that is inherited.
     code = (
         "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "runpy.run_module('datasets.build', run_name='__main__', alter_sys=True)"
@@ -143,9 +143,9 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, workers):
         time.sleep(0.05)
     time.sleep(0.2)  # worker processes, if any, are about to start
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    told = process.communicate(timeout=60)[1]
+    printed = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "Traceback" not in told and told.rstrip().endswith("again to resume")
+    assert "Traceback" not in printed and printed.rstrip().endswith("again to resume")
     assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
     assert {path.name for path in (tmp_path / "synthetic").iterdir()} <= {".lock", "landmarks.npz"}
 
@@ -159,8 +159,11 @@ def test_a_second_build_waits_for_the_first(tiny, tmp_path):
              "--people=2", "--clips_per_category=1"],
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        told = second.stderr.readline()
-        assert told == f"another process is building synthetic in {tmp_path}; waiting for it ...\n"
+        first_line = second.stderr.readline()
+        assert (
+            first_line
+            == f"another process is building synthetic in {tmp_path}; waiting for it ...\n"
+        )
         assert second.poll() is None
         shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)  # the first has built it
     assert "already built" in second.communicate(timeout=60)[1]

@@ -69,7 +69,7 @@ def test_other_options_need_overwrite(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [{"side": 48}, {"margin": 1.5}, {"per_frame": True}])
-def test_options_of_the_crop_are_obeyed_and_told_apart(tiny, tmp_path, changes):
+def test_options_of_the_crop_are_obeyed_and_compared(tiny, tmp_path, changes):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     options = dataclasses.replace(TINY, people=1, **changes)
     (name, value), before = *changes.items(), getattr(TINY, *changes)
@@ -132,7 +132,7 @@ def test_options_that_do_not_apply_are_refused(tmp_path, corpus, options, senten
         build_corpus(corpus, tmp_path, tmp_path, options)
 
 
-def test_every_option_but_workers_and_models_is_told_apart():
+def test_every_option_but_workers_and_models_is_part_of_the_identity():
     given = BuildOptions(
         per_frame=True, side=64, margin=2.0, on_no_face="skip", on_missing="skip",
         frames_in="Cropped", label_version="v1", after_apex=9, face_models=Path("x"), workers=3,
@@ -187,7 +187,7 @@ def test_workers_give_the_same_corpus_as_one_process(tiny, tmp_path, monkeypatch
         assert example == other
 
 
-def test_what_cannot_be_read_is_not_taken_for_the_data_dir(tmp_path, monkeypatch):
+def test_an_unreadable_file_is_not_blamed_on_the_data_dir(tmp_path, monkeypatch):
     def refuse(self):
         raise PermissionError(errno.EACCES, "Permission denied", "/corpora/sheet.xlsx")
 
@@ -221,7 +221,7 @@ def test_another_release_than_the_built_one_needs_overwrite(tmp_path):
         build_corpus("smic", tmp_path, other, options)
 
 
-def test_a_corpus_that_was_mended_since_needs_overwrite(tmp_path):
+def test_a_corpus_that_was_completed_since_needs_overwrite(tmp_path):
     folder, data_dir = write_example("samm", tmp_path / "samm"), tmp_path / "data"
     clip, aside = folder / "SAMM/006/006_1_2", tmp_path / "aside"
     options = BuildOptions(workers=1, on_missing="skip")
@@ -241,13 +241,13 @@ def test_the_command_in_a_message_carries_the_options_quoted(tmp_path):
         shutil.rmtree(folder / "selectedpic/s15" / clip)
     (folder / "selectedpic").rename(folder / "my pictures")
     options = BuildOptions(workers=1, frames_in="my pictures")
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         build_corpus("casme_sq", tmp_path / "data", folder, options)
     command = f"datasets.doctor casme_sq --manual_dir='{folder}' --frames_in='my pictures')"
-    assert command in str(told.value)
+    assert command in str(raised.value)
 
 
-def test_a_corpus_that_is_not_built_or_damaged_is_told_with_the_command(tmp_path):
+def test_a_corpus_that_is_not_built_or_damaged_is_reported_with_the_command(tmp_path):
     with pytest.raises(
         UserError, match=rf"python -m datasets.build samm --manual_dir=DIR --data_dir={tmp_path}"
     ):
@@ -269,10 +269,10 @@ def _flip(content):
     return content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]
 
 
-def _assert_told(told, data_dir):
+def _assert_damaged(raised, data_dir):
     assert re.search(rf"is damaged \(.+\); build it again with: .*--data_dir={data_dir} --overw",
-                     str(told.value))  # fmt: skip
-    assert "\n" not in str(told.value)
+                     str(raised.value))  # fmt: skip
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("file", ["metadata.json", "dataset_info.json", "features.json"])
@@ -282,19 +282,19 @@ def _assert_told(told, data_dir):
      lambda _: b"\xff", lambda _: b"null"],
     ids=["half", "empty", "{}", "[]", "no text", "null"],
 )  # fmt: skip
-def test_a_torn_description_is_told_with_the_command(tiny, tmp_path, file, content):
+def test_a_corrupt_description_is_reported_with_the_command(tiny, tmp_path, file, content):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     _damage(corpus_directory("synthetic", tmp_path), file, content)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         open_corpus("synthetic", tmp_path)
-    _assert_told(told, tmp_path)
+    _assert_damaged(raised, tmp_path)
     if file == "metadata.json":  # all that a build looks at
-        with pytest.raises(UserError) as told:
+        with pytest.raises(UserError) as raised:
             build_corpus("synthetic", tmp_path, options=TINY)
-        _assert_told(told, tmp_path)
+        _assert_damaged(raised, tmp_path)
 
 
-def test_metadata_that_lack_a_part_are_told(tiny, tmp_path):
+def test_incomplete_metadata_are_reported(tiny, tmp_path):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     path = corpus_directory("synthetic", tmp_path) / "metadata.json"
     whole = json.loads(path.read_text())
@@ -312,21 +312,21 @@ def test_metadata_that_lack_a_part_are_told(tiny, tmp_path):
         open_corpus("synthetic", tmp_path)
 
 
-def test_a_changed_example_is_told_when_it_is_read(tiny, tmp_path):
+def test_a_changed_example_is_reported_when_it_is_read(tiny, tmp_path):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     _damage(corpus_directory("synthetic", tmp_path), "*array_record*", _flip)
     corpus = open_corpus("synthetic", tmp_path)  # which does not read every example
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         list(corpus)
-    _assert_told(told, tmp_path)
-    with pytest.raises(UserError) as told:
+    _assert_damaged(raised, tmp_path)
+    with pytest.raises(UserError) as raised:
         corpus[:]
-    _assert_told(told, tmp_path)
+    _assert_damaged(raised, tmp_path)
     with pytest.raises(IndexError):
         corpus[len(corpus)]
 
 
-def test_a_torn_corpus_is_built_again_with_overwrite(tiny, tmp_path):
+def test_a_corrupt_corpus_is_built_again_with_overwrite(tiny, tmp_path):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     _damage(corpus_directory("synthetic", tmp_path), "metadata.json", lambda _: b"{")
     build_corpus("synthetic", tmp_path, options=TINY, overwrite=True)

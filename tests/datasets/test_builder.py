@@ -1,4 +1,4 @@
-"""From a plan to stored examples: which clips, what is told of them, and how they are written."""
+"""From a plan to stored examples: which clips, their annotation, and how they are written."""
 
 import dataclasses
 import tempfile
@@ -44,7 +44,7 @@ def _build_planned(monkeypatch, data_dir, *tasks, **options):
     return open_corpus("synthetic", data_dir)
 
 
-def test_clips_are_told_apart_by_person_and_name(tmp_path, monkeypatch):
+def test_clips_are_unique_by_subject_and_name(tmp_path, monkeypatch):
     one, other = _Clip("s02", "a"), _Clip("s01", "a")
     with pytest.raises(UserError, match=r"synthetic holds clip a of s02 twice"):
         _build_planned(monkeypatch, tmp_path, one, other, one)
@@ -68,7 +68,7 @@ def test_the_earlier_label_is_stored(tmp_path, monkeypatch):
     assert corpus.metadata["earlier_label_version"] == "old"
 
 
-def test_unreadable_frames_are_left_out_and_told(tmp_path, monkeypatch):
+def test_unreadable_frames_are_left_out_and_reported(tmp_path, monkeypatch):
     torn = _Clip("s01", "a", (None, True, None, True, None)), _Clip("s02", "a", (True, None, True))
     corpus = _build_planned(monkeypatch, tmp_path, *torn, _Clip("s03", "a"))
     assert [len(example["frames"]) for example in corpus] == [2, 2, 3]
@@ -121,7 +121,7 @@ def test_the_builder_can_be_had_from_tfds(tmp_path, monkeypatch):
         np.testing.assert_array_equal(example["frames"], same["frames"])
 
 
-def test_tfds_tells_the_folder_of_a_corpus(tmp_path):
+def test_tfds_passes_the_folder_of_a_corpus(tmp_path):
     folder = samm_corpus.write(tmp_path / "SAMM", samm_corpus.CLIPS[:1])
     samm = samm_dataset_builder.Builder(data_dir=tmp_path / "data")
     config = tfds.download.DownloadConfig(try_download_gcs=False, manual_dir=folder)

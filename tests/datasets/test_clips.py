@@ -15,7 +15,7 @@ SMALL, LARGE = (60, 80), (90, 120)
 
 @dataclasses.dataclass
 class _Task:
-    """Grey frames of the given sizes; a frame's level is what the finder below goes by."""
+    """Grey frames of the given sizes; the finder below answers by a frame's level."""
 
     sizes: list
     levels: list  # None: a frame that cannot be read

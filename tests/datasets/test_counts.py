@@ -152,7 +152,7 @@ def _smic(folder):
 def test_published_totals_give_the_published_counts(tmp_path, corpus, write, version):
     count = write(tmp_path)
     annotations = read_annotations(corpus, tmp_path)
-    assert annotations.problems == ()
+    assert annotations.problems == []
     assert len(annotations.rows) == count
     found = {c.protocol: c for c in protocol_counts(corpus, annotations.rows,
                                                     annotations.label_version)}  # fmt: skip

@@ -152,7 +152,7 @@ FAULTS = {
     "a copy of a frame": (
         "smic", lambda c, f: shutil.copy(_frames(c, f)[2], f / CLIP[c][0] / "image034210 (2).bmp"),
         "problem", r"^image034210 \(2\).bmp in .*s1_ne_01 seems to be a copy"),
-    "a gap where the files tell onset and offset": (
+    "a gap where the files are onset and offset": (
         "smic", lambda c, f: _remove(_frames(c, f)[2:8]),
         "note", r"of clip s01_ne_01 of s01 in .*s1_ne_01 are not consecutive \(34210-34215 miss"),
     "one person twice": (
@@ -251,8 +251,8 @@ def test_each_fault_has_its_sentence(sound, tmp_path, fault):
     folder = write_example(corpus, tmp_path / corpus)
     plant(corpus, folder)
     found = _diagnose(corpus, folder)
-    told = {"problem": found.problems, "loss": found.losses, "note": found.notes}[kind]
-    assert [line for line in told if re.search(sentence, line)], told
+    sentences = {"problem": found.problems, "loss": found.losses, "note": found.notes}[kind]
+    assert any(re.search(sentence, line) for line in sentences), sentences
     assert found.is_sound is (kind != "problem")
     if kind == "problem":
         assert found.clips < found.rows
@@ -272,14 +272,14 @@ def test_each_fault_has_its_sentence(sound, tmp_path, fault):
         ("smic", lambda f: shutil.rmtree(f / "SMIC_all_raw"), r"no subject's folder of SMIC"),
     ],
 )  # fmt: skip
-def test_what_leaves_nothing_to_look_at_is_one_sentence(tmp_path, corpus, plant, sentence):
+def test_a_corpus_without_sheet_or_frames_is_one_sentence(tmp_path, corpus, plant, sentence):
     folder = write_example(corpus, tmp_path / corpus)
     plant(folder)
     with pytest.raises(UserError, match=sentence):
         _diagnose(corpus, folder)
 
 
-def test_a_sheet_without_a_version_asked_for_is_told(tmp_path):
+def test_a_missing_label_version_is_an_error(tmp_path):
     folder = write_example("casme3", tmp_path / "casme3")
     with pytest.raises(UserError, match=r"no annotation sheet of label version v1"):
         _diagnose("casme3", folder, label_version="v1")
@@ -315,8 +315,8 @@ def test_status_and_screen_of_a_faulty_corpus(tmp_path):
     assert "--on_missing=skip --on_no_face=skip" in done.stdout
     done = run_module("datasets.doctor", "casme2", f"--manual_dir={folder}", "--json",
                       "--workers=1", check=False)  # fmt: skip
-    told = json.loads(done.stdout)
-    assert done.returncode == 1 and not told["is_sound"] and len(told["problems"]) == 1
+    report = json.loads(done.stdout)
+    assert done.returncode == 1 and not report["is_sound"] and len(report["problems"]) == 1
     skipping = ["--on_missing=skip", "--workers=1", f"--data_dir={tmp_path}/data"]
     built = run_module("datasets.build", "casme2", f"--manual_dir={folder}", *skipping)
     assert "1 of 18 clips were skipped, since all or many of their frames" in built.stderr
@@ -357,7 +357,7 @@ def test_skipping_is_offered_only_where_it_helps(tmp_path):
     assert (found.rows, found.clips, found.can_skip) == (18, 17, False)
 
 
-def test_the_sheet_of_smic_alone_can_be_judged(tmp_path):
+def test_the_sheet_of_smic_alone_can_be_checked(tmp_path):
     folder = write_example("smic", tmp_path / "smic", "long")
     sheet = next(folder.rglob("SMIC-HS-E_annotation.xlsx"))
     sheet.rename(tmp_path / sheet.name)
@@ -366,13 +366,13 @@ def test_the_sheet_of_smic_alone_can_be_judged(tmp_path):
     assert found.is_sound and found.rows == 14
 
 
-def test_face_models_that_cannot_be_had_are_told(tmp_path):
+def test_missing_face_models_are_a_problem(tmp_path):
     folder = write_example("samm", tmp_path / "samm")
     found = _diagnose("samm", folder, face_models=tmp_path / "nowhere")
     assert any("faces were not searched for" in problem for problem in found.problems)
 
 
-def test_help_teaches():
+def test_help_shows_an_example():
     shown = run_module("datasets.doctor", "--help").stdout
     assert "python -m datasets.doctor samm --manual_dir=DIR" in shown
     assert "--annotations_only" in shown

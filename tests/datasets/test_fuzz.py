@@ -1,4 +1,4 @@
-"""Corpora spoilt at random end in a build or in a sentence, and lose no clip unsaid."""
+"""Corpora spoilt at random end in a build or in a sentence, and lose no clip silently."""
 
 import pytest
 

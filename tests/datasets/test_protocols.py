@@ -69,8 +69,8 @@ def test_deviations_from_the_published_counts_are_one_sentence():
     ]
     people = [f"{i % 27}" for i in range(136)]
     assert protocol.deviation(part, whole, people, "any") is None
-    told = protocol.deviation(part, whole[1:], people[1:], "any")
-    assert told.endswith("as published: clips 135 (136), anger 56 (57).")
+    deviation = protocol.deviation(part, whole[1:], people[1:], "any")
+    assert deviation.endswith("as published: clips 135 (136), anger 56 (57).")
     synthetic = get_protocol("synthetic")
     assert synthetic.deviation(synthetic.parts[0], ["anger"], ["s01"], "any") is None
 

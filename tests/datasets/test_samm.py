@@ -55,7 +55,7 @@ def test_a_doubled_clip_folder_is_the_same(official, tmp_path):
 
 
 @pytest.mark.parametrize("offset", [5793, 5735])  # too large, too small; 5739 is right
-def test_known_bad_cells_are_corrected_and_told(tmp_path, offset):
+def test_known_bad_cells_are_corrected_and_reported(tmp_path, offset):
     folder = write(tmp_path / "SAMM", ("006_1_2", "013_1_9", "032_3_1"))
     cells = {"006_1_2": (4, "?"), "013_1_9": (5, offset), "032_3_1": (4, "/")}
 
@@ -83,7 +83,7 @@ def test_cells_that_are_good_are_left_alone(tmp_path):
     assert corpus.corrections == []
 
 
-def test_a_missing_frame_is_told_and_stood_in_for(official, tmp_path):
+def test_a_missing_frame_is_reported_and_replaced(official, tmp_path):
     folder = write(tmp_path / "SAMM")
     (folder / "SAMM/006/006_1_2/006_05565.jpg").unlink()
     corpus = _build(tmp_path, folder)
@@ -91,9 +91,9 @@ def test_a_missing_frame_is_told_and_stood_in_for(official, tmp_path):
     assert len(frames) == FRAMES
     np.testing.assert_array_equal(frames[3], whole[2])
     np.testing.assert_array_equal(np.delete(frames, 3, 0), np.delete(whole, 3, 0))
-    (told,) = corpus.warnings
-    assert told.startswith(str(folder / "SAMM/006/006_1_2"))
-    assert "lacks 1 of the 10 frames of clip 006_1_2 of 006 (5565)" in told
+    (warning,) = corpus.warnings
+    assert warning.startswith(str(folder / "SAMM/006/006_1_2"))
+    assert "lacks 1 of the 10 frames of clip 006_1_2 of 006 (5565)" in warning
 
 
 def _break(folder, how):
@@ -134,12 +134,12 @@ def _break(folder, how):
         ("no workbook", r"cannot be read as a workbook"),
     ],
 )
-def test_bad_input_is_told_in_one_sentence_and_leaves_nothing(tmp_path, how, sentence):
+def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, how, sentence):
     folder = write(tmp_path / "SAMM")
     _break(folder, how)
-    with pytest.raises(UserError, match=sentence) as told:
+    with pytest.raises(UserError, match=sentence) as raised:
         _build(tmp_path, folder)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     assert not any((tmp_path / "data").glob("**/*.json"))
 
 

@@ -1,4 +1,4 @@
-"""What a survey makes of corpora as people unpack and change them; no frame is read."""
+"""Surveys of corpora as users unpack and change them; no frame is read."""
 
 import re
 import shutil
@@ -34,7 +34,7 @@ def _change(sheet, change):
     book.save(sheet)
 
 
-def _told(sentences, pattern):
+def _assert_any(sentences, pattern):
     assert any(re.search(pattern, sentence) for sentence in sentences), sentences
 
 
@@ -57,7 +57,7 @@ def test_macro_expressions_are_counted_and_left_out(tmp_path, micro, macro):
     _add_kinds(folder / JPG, [micro, micro, macro])
     found = _survey("casme3", folder)
     assert len(found.clips) == 12 and not found.problems
-    _told(found.notes, r"^6 rows of cas.* are of macro-expressions and were left out")
+    _assert_any(found.notes, r"^6 rows of cas.* are of macro-expressions and were left out")
 
 
 def test_a_kind_that_is_neither_is_a_problem(tmp_path):
@@ -65,7 +65,7 @@ def test_a_kind_that_is_neither_is_a_problem(tmp_path):
     _add_kinds(folder / JPG, ["ME"] * 17 + ["yes"])
     found = _survey("casme3", folder)
     assert len(found.problems) == 1
-    _told(found.problems, r"row 19 of cas.* 'yes' is neither a micro- nor a macro-expression")
+    _assert_any(found.problems, r"row 19 of cas.* 'yes' is neither a micro- nor a macro-expression")
 
 
 def test_a_sheet_without_a_usable_row_is_refused(tmp_path):
@@ -117,7 +117,7 @@ def test_another_camera_is_avoided_by_its_name(tmp_path):
     shutil.copytree(folder / "SMIC_all_raw/HS", folder / "SMIC_all_raw/other")
     found = _survey("smic", folder)
     assert found.root == whole.root
-    _told(found.notes, r"SMIC_all_raw/HS are used, not those in SMIC_all_raw/other; ")
+    _assert_any(found.notes, r"SMIC_all_raw/HS are used, not those in SMIC_all_raw/other; ")
     e = write_example("smic", tmp_path / "e", "long")
     sheet = next(e.rglob("SMIC-HS-E_annotation.xlsx"))
     revised = sheet.rename(sheet.with_name("annotation_revised.xlsx"))
@@ -159,14 +159,16 @@ def test_the_nearest_frame_stands_in_for_a_missing_one(tmp_path):
     files = next(c.files for c in found.clips if (c.subject, c.clip) == ("spNO.1", "b_166"))
     stems = [int(path.stem) for path in files]
     assert stems == [167, 167, 167, 169, 169, 169, 174, 174, 174, 175]
-    _told(found.losses, r"spNo.1_b_166 lacks 6 of .* \(166, 168, 170-173\)")
+    _assert_any(found.losses, r"spNo.1_b_166 lacks 6 of .* \(166, 168, 170-173\)")
 
 
 def test_an_end_far_beyond_the_frames_is_no_known_loss(tmp_path):
     folder = write_example("casme3", tmp_path / "casme3")
     _change(folder / JPG, lambda table: setattr(table["E3"], "value", 999_999_999))
     found = _survey("casme3", folder)
-    _told(found.problems, r"lacks 999\d+ of the 999\d+ frames of clip b_166 of spNO.1 \(176-9")
+    _assert_any(
+        found.problems, r"lacks 999\d+ of the 999\d+ frames of clip b_166 of spNO.1 \(176-9"
+    )
 
 
 def test_frames_long_after_the_apex_are_left_out_on_request(tmp_path):
@@ -203,13 +205,13 @@ def test_a_video_folder_may_be_doubled(tmp_path):
 def test_a_missing_folder_is_called_what_it_would_be_called(tmp_path, name, layout, gone, place):
     folder = write_example(name, tmp_path / name, layout)
     shutil.rmtree(next(folder.rglob(gone)))
-    _told(_survey(name, folder).problems, rf"is missing: .* holds no {place}; copy it")
+    _assert_any(_survey(name, folder).problems, rf"is missing: .* holds no {place}; copy it")
 
 
-def test_long_videos_are_told_by_their_folders_and_not_by_the_path(tmp_path):
+def test_long_videos_are_recognised_by_their_folders_and_not_by_the_path(tmp_path):
     folder = write_example("casme_sq", tmp_path / "rawpic", "cropped")
     shutil.copytree(folder / "cropped/15/anger1_3", folder / "cropped/15/anger9_9")
-    _told(_survey("casme_sq", folder).notes, "anger9_9 is named in no usable row")
+    _assert_any(_survey("casme_sq", folder).notes, "anger9_9 is named in no usable row")
 
 
 def test_a_folder_that_cannot_be_listed_is_one_sentence(tmp_path):

@@ -1,4 +1,4 @@
-"""Spoils tiny corpora at random: cells of their sheets, files and folders of their trees.
+"""Random damage to tiny corpora: cells of their sheets, files and folders of their trees.
 
 `python -m tests.helpers.corpus_mutations --count=500 [--first=0]` runs cases and prints how each
 ends; a case that breaks a promise stops it, with the number of the case.
@@ -41,13 +41,13 @@ ODD_CELLS = (
 # --- sheets
 
 
-def _change_cells(sheet: Path, change, rng: random.Random) -> str:
+def _change_cells(sheet: Path, mutate, rng: random.Random) -> str:
     book = openpyxl.load_workbook(sheet)
     table = book.worksheets[0]
     cells = [cell for row in table.iter_rows() for cell in row if cell.value is not None]
-    told = change(table, cells, rng)
+    change = mutate(table, cells, rng)
     book.save(sheet)
-    return told
+    return change
 
 
 def _delete_cell(table, cells, rng):
@@ -216,7 +216,7 @@ def spoil(folder: Path, rng: random.Random) -> str:
 
 
 class BrokenPromiseError(AssertionError):
-    """A case that ended in neither a build nor a clear sentence, or that lost a clip unsaid."""
+    """A case that ended in neither a build nor a clear sentence, or that lost a clip silently."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,7 +268,7 @@ def _files(folder: Path) -> frozenset:
     return frozenset((path.name, path.stat().st_size) for path in folder.iterdir())
 
 
-def check_untouched(name: str, folder: Path, corpus, whole: dict, told: str) -> None:
+def check_untouched(name: str, folder: Path, corpus, whole: dict, changes: str) -> None:
     """Raises BrokenPromiseError where a clip has changed that was not touched."""
     found = survey(get_image_corpus(name), folder, ONE_PROCESS.resolved(name))
     rows = _cells(found.annotations.sheet)
@@ -276,7 +276,7 @@ def check_untouched(name: str, folder: Path, corpus, whole: dict, told: str) -> 
     built = {(clip["subject"], clip["clip"]): clip for clip in corpus}
     for key, was in whole.items():
         folders = [was.folder]
-        if TREE_COPIED in told or "stray" in told:  # the other one may have been chosen
+        if TREE_COPIED in changes or "stray" in changes:  # the other one may have been chosen
             folders.append(used.get(key, was.folder))
         if not {was.cells, was.header} - {()} <= set(rows):  # another header, other columns
             continue
@@ -288,7 +288,7 @@ def check_untouched(name: str, folder: Path, corpus, whole: dict, told: str) -> 
             raise BrokenPromiseError(f"{key} was not touched, but {was.span} became {now}")
 
 
-def judge(name: str, folder: Path, data_dir: Path, whole: dict, told: str) -> str:
+def judge(name: str, folder: Path, data_dir: Path, whole: dict, changes: str) -> str:
     """Doctor and build of a spoilt corpus; returns `built` or the sentence that both give.
 
     Args:
@@ -296,10 +296,10 @@ def judge(name: str, folder: Path, data_dir: Path, whole: dict, told: str) -> st
       folder: that holds it.
       data_dir: to build into.
       whole: its clips before they were spoilt.
-      told: what was spoilt.
+      changes: what was spoilt.
 
     Raises:
-      BrokenPromiseError: they disagree, a sentence is none, or a clip was dropped unsaid.
+      BrokenPromiseError: they disagree, a sentence is none, or a clip was lost silently.
     """
     found = refused = None
     try:
@@ -323,9 +323,9 @@ def judge(name: str, folder: Path, data_dir: Path, whole: dict, told: str) -> st
     rows = len(annotations.rows)
     if not len(corpus) == rows == found.clips:
         raise BrokenPromiseError(f"{len(corpus)} clips of {rows} rows, doctor {found.clips}")
-    if rows + len(notes) < len(whole) and name != "smic":  # folders cannot tell what is gone
+    if rows + len(notes) < len(whole) and name != "smic":  # a missing folder leaves no trace
         raise BrokenPromiseError(f"{rows} rows, {len(notes)} notes where there were {len(whole)}")
-    check_untouched(name, folder, corpus, whole, told)
+    check_untouched(name, folder, corpus, whole, changes)
     return "built"
 
 
@@ -336,8 +336,8 @@ def run_case(number: int, folder: Path) -> tuple[str, str, str]:
     layout = rng.choice([layout for layout in LAYOUTS[name] if layout not in _LEFT_OUT])
     corpus = write_example(name, folder / "corpus", layout)
     whole = remember_whole(name, corpus)
-    told = "; ".join(spoil(corpus, rng) for _ in range(rng.choice((1, 1, 1, 2, 3))))
-    return f"{name} {layout}", told, judge(name, corpus, folder / "data", whole, told)
+    changes = "; ".join(spoil(corpus, rng) for _ in range(rng.choice((1, 1, 1, 2, 3))))
+    return f"{name} {layout}", changes, judge(name, corpus, folder / "data", whole, changes)
 
 
 # openpyxl, which changes the cells, writes no .xls; one has more rows.
@@ -371,7 +371,7 @@ def main() -> None:
                 with open(os.devnull, "w") as nothing:
                     before, sys.stderr = sys.stderr, nothing
                     try:
-                        where, told, end = run_case(number, Path(folder))
+                        where, changes, end = run_case(number, Path(folder))
                     finally:
                         sys.stderr = before
             except Exception as error:
@@ -379,7 +379,7 @@ def main() -> None:
                 ends["BROKEN"] += 1
                 continue
         ends["built" if end == "built" else "sentence"] += 1
-        print(f"{number}: {where}: {told} -> {end.replace(folder, '')[:160]}", flush=True)
+        print(f"{number}: {where}: {changes} -> {end.replace(folder, '')[:160]}", flush=True)
     print(dict(ends))
     if ends["BROKEN"]:
         sys.exit(1)
