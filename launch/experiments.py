@@ -7,11 +7,13 @@ Does what `python -m fdp_jax.experiments` does, but trains each run as `python -
 one after the other.
 """
 
+import sys
 from dataclasses import dataclass
 
 from datasets.command_line import run_command
 from fdp_jax import experiments
 from launch import loso
+from launch.scheduler import check_ray_installed
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class LaunchExperimentOptions(experiments.ExperimentOptions, loso.LaunchOptions)
 
 def main() -> None:
     """Runs the command line."""
+    if not {"-h", "--help", "--list"} & set(sys.argv):
+        check_ray_installed()
     experiments.main(
         train=loso.train,
         kind=LaunchExperimentOptions,

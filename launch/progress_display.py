@@ -158,7 +158,7 @@ class ProgressDisplay:
 
 
 def _add_row(table: Table, name: str, done: int, total: int, facts: str) -> None:
-    bar = ProgressBar(total, done, width=20)
+    bar = ProgressBar(total, done, width=10)
     table.add_row(Text(name), bar, f"{done}/{total}", Text(facts, no_wrap=True))
 
 
