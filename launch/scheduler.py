@@ -250,8 +250,9 @@ class Scheduler:
             ended, tasks = await asyncio.wait(
                 tasks, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
             )
-            for task in ended:
-                task.result()  # raises what went wrong in the launcher itself
+            for error in [task.exception() for task in ended]:
+                if error:  # of the launcher itself
+                    raise error
 
     def _machines(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
