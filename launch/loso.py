@@ -1,109 +1,126 @@
-"""Trains FDP as `python -m fdp_jax.train` does, its folds spread over GPUs and machines by Ray.
+"""Trains FDP as `python -m fdp_jax.train` does, with the folds spread over GPUs and machines.
 
     python -m launch.loso --dataset=samm --manual_dir=DIR_OF_SAMM
     python -m launch.loso --dataset=samm --gpus_per_fold=0.25
     python -m launch.loso --dataset=samm --address=auto
 
-The first takes every GPU of this machine, or its CPU cores where it has none; the second trains
-four folds on each GPU; the third takes a running Ray cluster, whose machines must see the data, the
-work directory and this code under the same names. launch/slurm.sh starts a cluster in a queue.
+The first uses every GPU of this machine, or its CPU cores if it has none; the second trains four
+folds on each GPU; the third uses a running Ray cluster, whose machines must see the data, the work
+directory and this code under the same names. launch/slurm.sh starts a cluster in a queue.
 
-Options, work directory, resuming and numbers are those of `python -m fdp_jax.train`: either command
-goes on with what the other began. A worker, machine or launcher that is lost costs no finished
-fold; the others go on from their last checkpoints. WORKDIR/launch.jsonl keeps what happened, and
-launch.log in a fold's folder what its workers printed.
+Options, work directory, resuming and numbers are those of `python -m fdp_jax.train`; each command
+can resume the other's runs. If a worker, a machine or the launcher is lost, finished folds are kept
+and the others resume from their last checkpoints. WORKDIR/launch.jsonl logs all events, launch.log
+in the folder of a fold the output of its workers.
 """
 
 import contextlib
-import os
 import shlex
 import sys
+from dataclasses import dataclass
+from typing import Annotated
 
-from datasets.command_line import main_with_clear_errors
+import tyro
+
+from datasets.command_line import run_command
 from datasets.errors import UserError
 from datasets.protocols import Protocol
-from launch.cluster import check_installed, connected
-from launch.options import LaunchOptions, launch_options_from
+from fdp_jax.options import TrainOptions, parse_train_options
+from fdp_jax.plan import Plan, make_plan
+from fdp_jax.report import print_summary, write_report
+from fdp_jax.workdir import locked_run
+from launch.scheduler import Job, Scheduler, check_ray_installed, connect
+
+PROGRAM = "python -m launch.loso"
 
 
-def options_from(arguments: list[str]) -> tuple[LaunchOptions, Protocol]:
-    """As `launch_options_from`, of this command."""
-    return launch_options_from(arguments, "python -m launch.loso", __doc__)
+@dataclass(frozen=True)
+class LaunchOptions(TrainOptions):
+    """Options of `python -m launch.loso`."""
+
+    gpus_per_fold: Annotated[str, tyro.conf.arg(metavar="auto|SHARE")] = "auto"
+    """Share of a GPU for each worker: 1, or 0.25 for four workers on each GPU, with a quarter of
+    its memory each. 0 trains on CPUs. auto: 1 if there is a GPU, else 0."""
+    cpus_per_fold: int = 1
+    """CPU cores for each worker. Without GPUs it is pinned to them and computes the same bits as
+    fdp_jax.train on as many cores; it needs 1.6 GB of memory with --preset=small and 3.4 GB with
+    paper, so choose more cores if memory is short."""
+    address: str = ""
+    """Running Ray cluster to use, as HOST:PORT, or auto for the one this machine belongs to; by
+    default Ray is started on this machine alone."""
+    retries: int = 2
+    """How often a failed fold is tried again, on a new worker, from its last checkpoint."""
+
+    def __post_init__(self):
+        """Raises UserError for values that no worker can have."""
+        if self.gpus_per_fold != "auto" and not _is_share(self.gpus_per_fold):
+            raise UserError(
+                f"--gpus_per_fold={self.gpus_per_fold} must be auto, 0, 1 or a share between, as "
+                "0.25: a fold trains on one GPU at most"
+            )
+        if self.cpus_per_fold < 1:
+            raise UserError(f"--cpus_per_fold must be at least 1, not {self.cpus_per_fold}")
+        if self.retries < 0:
+            raise UserError(f"--retries must not be negative, but is {self.retries}")
 
 
-def run(arguments: list[str]) -> dict:
-    """The command line as a function; returns the content of `report.json`.
+def _is_share(text: str) -> bool:
+    try:
+        share = float(text)
+    except ValueError:
+        return False
+    return share == 0 or 0.01 <= share <= 1
+
+
+def main() -> None:
+    """Runs the command line."""
+    arguments = sys.argv[1:]
+    options, protocol = parse_train_options(arguments, PROGRAM, __doc__, LaunchOptions)
+    train(options, protocol, f"{PROGRAM} {shlex.join(arguments)}")
+
+
+def train(options: LaunchOptions, protocol: Protocol, command: str) -> dict:
+    """Does what `fdp_jax.train.train` does, on workers in a Ray cluster.
 
     Raises:
-      UserError: a mistake in the options, anything that keeps the training from beginning, or folds
-        that failed for good; then the rest is trained and reported.
+      UserError: as `fdp_jax.train.train`; no worker can start; or folds failed for good, after all
+        others are trained and reported.
     """
-    options, protocol = options_from(arguments)
-    check_installed()
-    from fdp_jax.plan import Plan
-    from fdp_jax.report import print_summary, write_report
-    from fdp_jax.train import prepared
-    from fdp_jax.workdir import locked_run
-    from launch.crew import names_of
-
-    command = "python -m launch.loso " + shlex.join(arguments)
-    prepared_run, clips = prepared(options, protocol, command)
-    plan = Plan(prepared_run, clips)
-    workdir = prepared_run.workdir
-    with locked_run(workdir):
-        plan.claim()
-        failed = _train(plan, options, arguments) if plan.pending() else []
-        with _reported(failed):
-            report = write_report(workdir)
-            print_summary(report, workdir)
+    check_ray_installed()
+    plan = make_plan(options, protocol, command)
+    with locked_run(plan.workdir):
+        plan.claim_workdir()
+        plan.remove_training_states_of_finished_folds()
+        failed = _train_pending_folds(plan) if plan.pending() else []
+        # That nothing can be reported is no news if every fold failed.
+        with contextlib.suppress(UserError) if failed else contextlib.nullcontext():
+            report = write_report(plan.workdir)
+            print_summary(report, plan.workdir)
     if failed:
+        folds = sum(len(job.folds) for job in failed)
+        reasons = "; ".join(f"{job}: {job.failures[-1].rstrip('.')}" for job in failed)
         raise UserError(
-            f"{sum(len(job.tasks) for job in failed)} of {len(plan.wanted)} folds failed: "
-            f"{names_of(failed)}; the same command tries them again"
+            f"{folds} of {len(plan.tasks)} folds failed: {reasons}; run the same command again to "
+            "retry them"
         )
     return report
 
 
-def _train(plan, options: LaunchOptions, arguments: list[str]) -> list:
-    """Trains all that is to do; returns the groups of folds that failed for good."""
+def _train_pending_folds(plan: Plan) -> list[Job]:
+    """Returns the groups of folds that failed for good."""
     from rich.console import Console
+    from rich.live import Live
 
-    from launch.crew import Crew, Orders
-    from launch.view import View
+    from launch.progress_display import ProgressDisplay
 
-    view = View(plan, Console(stderr=True))
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_without_chatter())
-        cluster = stack.enter_context(connected(options.address))
-        share = options.share(cluster.has_gpus())
-        orders = Orders(tuple(arguments), os.getcwd(), share, options.retries)
-        crew = Crew(cluster, orders, plan, view.tell)
-        stack.enter_context(view.shown())
-        crew.run(view.look)
-    return crew.failed
-
-
-@contextlib.contextmanager
-def _without_chatter():
-    """What Ray prints in the middle of the view is told there in a few words."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
-
-
-@contextlib.contextmanager
-def _reported(failed: list):
-    """A report that cannot be made is no news where every fold has failed."""
-    try:
-        yield
-    except UserError:
-        if not failed:
-            raise
-
-
-def main() -> None:
-    """The command line."""
-    run(sys.argv[1:])
+    # On stderr, since stdout is for the report.
+    live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+    with connect(plan.options.address) as ray, live:
+        display = ProgressDisplay(plan, live)
+        scheduler = Scheduler(ray, plan, display.log)
+        scheduler.run(display.update)
+    return scheduler.failed
 
 
 if __name__ == "__main__":
-    main_with_clear_errors(main)
+    run_command(main, resumable=True)

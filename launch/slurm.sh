@@ -3,10 +3,10 @@
 #
 #   sbatch --nodes=2 --gpus-per-node=4 launch/slurm.sh --dataset=samm --data_dir=DIR --workdir=DIR
 #
-# Submit it from this repository's root, on a disk that every machine sees, with the environment made
-# as the README says (and requirements/launch.txt installed). What follows the script's name goes to
-# `python -m launch.loso`. When the time is up before the folds are through, submit the same line
-# again: finished folds are kept, the others go on from their last checkpoints.
+# Submit it from the root of this repository, on a disk that every machine sees, with the environment
+# of the README and requirements/launch.txt installed. The arguments are those of `python -m
+# launch.loso`. If the time limit ends the run, submit the same line again: finished folds are kept,
+# the others resume from their last checkpoints.
 #SBATCH --job-name=fdp
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16
@@ -17,17 +17,17 @@ set -euo pipefail
 
 source .venv/bin/activate
 export RAY_USAGE_STATS_ENABLED=0
-# Whoever reaches an open cluster may run code as you; the token keeps others out.
+# Anyone who reaches an open cluster can run code as you; the token keeps others out.
 export RAY_AUTH_MODE=token
 ray get-auth-token --generate >/dev/null
 
 head=$(hostname)
-# Jobs of others on the same machine have ports of their own.
+# Other jobs on the same machine use other ports.
 port=$((20000 + SLURM_JOB_ID % 20000))
 cpus=${SLURM_CPUS_PER_TASK:-1}
 gpus=${SLURM_GPUS_ON_NODE:-0}
 
-# Each stays a child of this script, which ends no more than what it has begun.
+# All run as children of this script, so that it stops only what it started.
 ray start --head --node-ip-address="$head" --port="$port" --num-cpus="$cpus" --num-gpus="$gpus" \
     --include-dashboard=false --block &
 for _ in {1..60}; do

@@ -1,7 +1,6 @@
-"""A worker: one process on one machine of the cluster that trains folds, one group at a time.
+"""A worker: a process on one machine of the cluster that trains groups of folds, one at a time.
 
-What it is told and what it answers are plain texts and numbers. It loads jax only after Ray has
-said which GPU is its own.
+It imports jax only in its methods, after Ray has chosen its GPU.
 """
 
 import contextlib
@@ -16,159 +15,126 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets.errors import UserError
-from fdp_jax.grouping import clear_out_of_memory_error
-from fdp_jax.plan import FoldTask, Plan
-from launch.options import launch_options_from
+from datasets.protocols import Protocol
+from fdp_jax.environment import clear_out_of_memory_error, keep_compiled_programs
+from fdp_jax.options import TrainOptions
+from fdp_jax.plan import Environment, FoldGroup, make_plan
 
-PATIENCE = 60.0  # seconds in which a killed process has let go of a fold's lock
-LOG = "launch.log"  # in each fold's folder
+LOCK_TIMEOUT = 60.0  # seconds to wait for the lock of a fold whose worker was killed
+LOG = "launch.log"  # in the folder of each fold
 
 
 class Worker:
-    """The methods that the launcher calls from afar; each answers with a dictionary.
-
-    `error` is in every answer: a sentence, or "" where all went well.
-    """
+    """Methods that the launcher calls; it receives every error as a UserError."""
 
     def place(self) -> dict:
-        """Where this process is: host, node (Ray's name of it), pid, gpu, cores.
-
-        `gpu` is what CUDA_VISIBLE_DEVICES says, `cores` the numbers of those it may use.
-        """
+        """Returns host, node (Ray's id), pid, gpu (CUDA_VISIBLE_DEVICES) and usable cores."""
         import ray
 
         return {
-            "error": "",
             "host": socket.gethostname(),
             "node": ray.get_runtime_context().get_node_id(),
             "pid": os.getpid(),
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-            "cores": sorted(_cores()),
+            "cores": _cores(),
         }
 
-    def prepare(self, arguments: Sequence[str], folder: str, cores: Sequence[int]) -> dict:
-        """Loads the clips and makes the device ready.
+    def prepare(
+        self, options: TrainOptions, protocol: Protocol, folder: str, cores: Sequence[int]
+    ) -> tuple[Environment, int]:
+        """Loads the clips onto the device.
 
         Args:
-          arguments: of the launcher's command line.
-          folder: that it was typed in.
-          cores: to stay on; none leaves that to the system.
+          options, protocol: of the run.
+          folder: in which the launcher runs.
+          cores: to pin this process to; none leaves the choice to the system.
 
         Returns:
-          machine: as `Machine`, for run.json.
-          folds_at_once: that are trained together on this device, at most.
+          The environment for `run.json`, and how many folds this device should train at once.
         """
-        try:
+        with _clear_errors():
             os.chdir(folder)
             if cores:  # before jax counts them for its threads
                 os.sched_setaffinity(0, cores)
-            self._trainer, self._tasks = _trainer(arguments)
-            machine = dataclasses.asdict(self._trainer.machine())
-            at_once = self._trainer.folds_at_once()
-            return {"error": "", "machine": machine, "folds_at_once": at_once}
-        except Exception as error:  # whatever it is, the launcher tells it
-            return {"error": f"{_sentence(error)} (on {socket.gethostname()})"}
+            if not (options.workdir / "config.json").exists():
+                raise UserError(
+                    f"the work directory {options.workdir.absolute()} is not there; it and the "
+                    "data must be on a disk that every machine sees under the same name"
+                )
+            from fdp_jax.evaluate import pack_clips
+            from fdp_jax.train_loop import choose_folds_at_once, describe_environment
 
-    def train(self, folds: Sequence[Sequence], header: str) -> dict:
-        """Trains a group of folds from their last checkpoints to their results.
+            logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's pages of tracebacks
+            keep_compiled_programs(options.compilation_cache)
+            options = dataclasses.replace(options, manual_dir=None)  # all corpora are built
+            self._plan = make_plan(options, protocol, command="")
+            self._plan.claim_workdir()  # refuses clips that differ from the launcher's
+            self._corpus = pack_clips(self._plan.clips)
+            return describe_environment(self._plan), choose_folds_at_once(self._plan, self._corpus)
+
+    def train(self, folds: Sequence[tuple[int, str]], size: int, header: str) -> None:
+        """Trains a group of folds, except those finished meanwhile.
 
         Args:
-          folds: (seed, name) of each.
-          header: the first line of this attempt in the log of each.
+          folds: seed and name of each.
+          size: of the group, as of `FoldGroup`.
+          header: of this attempt in the log of each fold.
         """
-        tasks = [self._tasks[seed, name] for seed, name in folds]
-        tasks = [task for task in tasks if not task.directory.is_finished()]
-        try:
-            header = f"{header}; {self._told_place()}"
-            with _output_kept(tasks, header), clear_out_of_memory_error():
-                self._trainer.train([tasks] if tasks else [], lambda *_: None, patience=PATIENCE)
-            return {"error": ""}
-        except Exception as error:  # whatever it is, the launcher tells it
-            return {"error": _sentence(error)}
+        from fdp_jax.train_loop import train_folds
 
-    def _told_place(self) -> str:
-        place = self.place()
-        gpu = f", CUDA_VISIBLE_DEVICES={place['gpu']}" if place["gpu"] else ""
-        cores = ",".join(map(str, place["cores"]))
-        return f"{place['host']}, process {place['pid']}, cores {cores}{gpu}"
-
-
-def _trainer(arguments: Sequence[str]):
-    """The trainer of the run that the arguments ask for, and its folds by (seed, name)."""
-    from fdp_jax.run_folds import FoldTrainer
-    from fdp_jax.train import keep_compiled_programs, prepared, workdir_of
-    from fdp_jax.workdir import drop_training_states
-
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax' pages of tracebacks
-    options, protocol = launch_options_from(list(arguments), "a worker", None)
-    workdir = workdir_of(options, protocol).absolute()
-    if not (workdir / "config.json").exists():
-        raise UserError(
-            f"the work directory {workdir} is not there; it and the data must lie on a disk that "
-            "every machine sees under the same name"
-        )
-    options = dataclasses.replace(options, manual_dir=None)  # all is built by now
-    run, clips = prepared(options, protocol, "")
-    keep_compiled_programs(options.compilation_cache)
-    plan = Plan(run, clips)
-    plan.claim()  # refuses clips that differ from the launcher's
-    for task in plan.wanted:
-        if task.directory.is_finished():  # a kill may have come before the last tidying up
-            drop_training_states(task.directory)
-    return FoldTrainer(plan), {(task.seed, task.fold.name): task for task in plan.wanted}
-
-
-def _cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set()  # other systems do not let a process choose
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError):
-        where = f" {error.filename}" if error.filename else ""
-        return f"the system refuses{where}: {error.strerror or error}"
-    first = str(error).strip().splitlines()[:1] or [""]
-    return f"{type(error).__name__}: {first[0][:200]}"
+        tasks = [task for task in self._plan.pending() if (task.seed, task.fold.name) in folds]
+        if not tasks:
+            return
+        group = FoldGroup(tuple(tasks), size)
+        with _clear_errors():
+            _redirect_output([task.directory.path / LOG for task in tasks], header)
+            try:
+                train_folds(group, self._plan, self._corpus, lock_timeout=LOCK_TIMEOUT)
+            except Exception as error:
+                is_clear = isinstance(error, UserError)
+                with contextlib.suppress(OSError):  # a full disk
+                    print(f"error: {error}" if is_clear else traceback.format_exc(), flush=True)
+                raise
 
 
 @contextlib.contextmanager
-def _output_kept(tasks: Sequence[FoldTask], header: str) -> Iterator[None]:
-    """Appends what this process prints, also from C++, to the log of the first of the folds.
+def _clear_errors() -> Iterator[None]:
+    """Turns errors into one sentence: the launcher cannot unpickle those of jax."""
+    try:
+        with clear_out_of_memory_error():
+            yield
+    except UserError:
+        raise
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        raise UserError(f"the system refuses{where}: {error.strerror or error}") from None
+    except Exception as error:
+        raise UserError(f"{type(error).__name__}: {first_line(error)}") from None
 
-    So does an error; the logs of the others say where all that is.
-    """
-    logs = [task.directory.path / LOG for task in tasks]
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message, cut to 150 characters."""
+    return next(iter(str(error).strip().splitlines()), "")[:150]
+
+
+def _cores() -> list[int]:
+    """Returns the cores that this process may use; empty where a process cannot choose."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _redirect_output(logs: Sequence[Path], header: str) -> None:
+    """Appends a header to all logs, and from now on all output, also of C++, to the first."""
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    cores, gpu = ",".join(map(str, _cores())), os.environ.get("CUDA_VISIBLE_DEVICES")
+    header = f"{now} {header}; {socket.gethostname()}, process {os.getpid()}, cores {cores}"
+    header += f", CUDA_VISIBLE_DEVICES={gpu}" if gpu else ""
     for log in logs:
         log.parent.mkdir(parents=True, exist_ok=True)
         elsewhere = "" if log == logs[0] else f"; output in {os.path.relpath(logs[0], log.parent)}"
         with log.open("a", encoding="utf-8") as file:
-            file.write(f"{now} {header}{elsewhere}\n")
-    try:
-        with _output_to(logs[0]) if logs else contextlib.nullcontext():
-            yield
-    except Exception as error:
-        known = isinstance(error, UserError)
-        with contextlib.suppress(OSError), logs[0].open("a", encoding="utf-8") as file:
-            file.write(f"error: {error}\n" if known else traceback.format_exc())
-        raise
-
-
-@contextlib.contextmanager
-def _output_to(log: Path) -> Iterator[None]:
-    kept = [os.dup(descriptor) for descriptor in (1, 2)]
-    with log.open("a", encoding="utf-8") as file:
-        for descriptor in (1, 2):
-            os.dup2(file.fileno(), descriptor)
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
+            file.write(f"{header}{elsewhere}\n")
+    with logs[0].open("a", encoding="utf-8") as file:
+        for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
             with contextlib.suppress(OSError):  # a full disk
                 stream.flush()
-        for descriptor, former in zip((1, 2), kept, strict=True):
-            os.dup2(former, descriptor)
-            os.close(former)
+            os.dup2(file.fileno(), descriptor)

@@ -2,11 +2,11 @@
 
     python tests/soak_launch.py --kills=100 [--seed=0 --steps=12000]
 
-Two machines of a Ray cluster, here, with a declared GPU each, train the folds of a tiny synthetic
-corpus while something is lost every few seconds: mostly a worker, sometimes a machine or the
-launcher itself, each by SIGKILL. What is lost is started again. In the end the predictions, the
-final weights and the chosen steps must have the bits of a training in turn that nobody disturbed.
-Prints what was done, and exits 0 only if no fold was lost and no bit has changed.
+A Ray cluster of two machines, both simulated on this one with a declared GPU each, trains the folds
+of a tiny synthetic corpus. Every few seconds something is killed by SIGKILL and started again:
+mostly a worker, sometimes a machine or the launcher. At the end, predictions, final weights and
+selected steps must be the same to the bit as those of an undisturbed `fdp_jax.train`. Exits with 0
+only if no fold is lost and no bit differs.
 """
 
 import argparse
@@ -23,22 +23,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from launch.view import read_ledger  # noqa: E402
+from fdp_jax.training_log import read_log  # noqa: E402
 from tests.helpers.cluster_here import ClusterHere, Launcher  # noqa: E402
 from tests.helpers.tiny import TINY_OPTIONS  # noqa: E402
 from tests.kill_and_resume import check_same, run  # noqa: E402
 
-KINDS = ("worker", "machine", "launcher")
-WEIGHTS = (8, 1, 1)
+KINDS = {"worker": 8, "machine": 1, "launcher": 1}  # with their weights
 
 
 class Soak:
-    """One launch that is not left alone."""
+    """A launch during which something is killed every few seconds."""
 
     def __init__(self, options: list[str], workdir: Path, seed: int):
         """Starts the cluster and the launcher."""
         self._options, self._workdir = [*options, "--retries=100000"], workdir
-        self._chance = random.Random(seed)
+        self._random = random.Random(seed)
         self._cluster = ClusterHere(machines=2, cpus=2, gpus=1)
         self._launcher = self._launch()
         self.kills = collections.Counter()
@@ -47,33 +46,34 @@ class Soak:
         output = self._workdir.with_suffix(".txt")
         return Launcher(self._cluster.address, self._options, output)
 
-    def go_on_until(self, kills: int) -> None:
-        """Kills so often, or until the launch is through in spite of it."""
+    def kill_until(self, kills: int) -> None:
+        """Kills that often, or until the launch is done."""
         while self.kills.total() < kills and self._launcher.process.poll() is None:
-            time.sleep(self._chance.uniform(1.0, 9.0))
-            kind = self._chance.choices(KINDS, WEIGHTS)[0]
+            time.sleep(self._random.uniform(1.0, 9.0))
+            (kind,) = self._random.choices(list(KINDS), KINDS.values())
             if getattr(self, f"_kill_{kind}")():
                 self.kills[kind] += 1
                 print(f"{self.kills.total()} kills, {self.finished()} folds done", flush=True)
 
     def finish(self) -> None:
-        """Leaves it alone until it is through."""
+        """Waits until the launch is done."""
         if self._launcher.process.wait() != 0:
-            sys.exit(f"the launch failed by itself:\n{self._launcher.output.read_text()[-3000:]}")
+            sys.exit(f"the launch failed:\n{self._launcher.output.read_text()[-3000:]}")
 
     def stop(self) -> None:
-        """All machines."""
+        """Stops the launcher and all machines."""
         if self._launcher.process.poll() is None:
             self._launcher.kill()
         self._cluster.stop()
 
     def finished(self) -> int:
-        """Folds with a result."""
+        """Returns the number of finished folds."""
         return len(list(self._workdir.glob("seed_0/folds/*/done.json")))
 
     def _kill_worker(self) -> bool:
-        alive = [row["pid"] for row in read_ledger(self._workdir) if row["event"] == "worker"]
-        for pid in self._chance.sample(alive, len(alive)):
+        events = read_log(self._workdir / "launch.jsonl")
+        pids = [row["pid"] for row in events if row["event"] == "worker"]
+        for pid in self._random.sample(pids, len(pids)):
             if _is_worker(pid):
                 os.kill(pid, signal.SIGKILL)
                 return True
@@ -93,7 +93,7 @@ class Soak:
 
 
 def _is_worker(pid: int) -> bool:
-    """Whether the process is a living worker, and not another one of that number."""
+    """Returns whether the process is a running worker, and not another one with that id."""
     try:
         return b"ray::Worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -101,7 +101,7 @@ def _is_worker(pid: int) -> bool:
 
 
 def soak(folder: Path, kills: int, seed: int, steps: int) -> str:
-    """The whole of it; what was done, as a sentence. Exits non-zero when something was lost."""
+    """Runs both trainings and returns a summary; exits with an error if something was lost."""
     build = [
         sys.executable, "-m", "datasets.build", "synthetic", f"--data_dir={folder / 'data'}",
         "--people=6", "--clips_per_category=1",
@@ -113,27 +113,27 @@ def soak(folder: Path, kills: int, seed: int, steps: int) -> str:
     ]  # fmt: skip
     alone, spread = folder / "alone", folder / "spread"
     run([sys.executable, "-m", "fdp_jax.train", *options, f"--workdir={alone}"])
-    began = time.monotonic()
+    start = time.monotonic()
     soaked = Soak([*options, f"--workdir={spread}"], spread, seed)
     try:
-        soaked.go_on_until(kills)
+        soaked.kill_until(kills)
         soaked.finish()
     finally:
         soaked.stop()
     lost = len(list(alone.glob("seed_0/folds/*"))) - soaked.finished()
     check_same(alone, spread, soaked.kills.total())
-    told = ", ".join(f"{soaked.kills[kind]} of a {kind}" for kind in KINDS)
-    minutes = (time.monotonic() - began) / 60
     if lost:
         sys.exit(f"{lost} folds lost after {soaked.kills.total()} kills")
+    by_kind = ", ".join(f"{soaked.kills[kind]} of a {kind}" for kind in KINDS)
+    minutes = (time.monotonic() - start) / 60
     return (
-        f"{soaked.kills.total()} kills ({told}) in {minutes:.1f} min: "
+        f"{soaked.kills.total()} kills ({by_kind}) in {minutes:.1f} min: "
         "0 folds lost, predictions and final weights the same to the bit"
     )
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)

@@ -50,7 +50,10 @@ def test_datasets_never_import_jax_or_fdp_jax(path):
 @pytest.mark.parametrize(
     "path",
     files(
-        "fdp_jax/metrics/*.py", "fdp_jax/report.py", "fdp_jax/reporting/*.py", "launch/**/*.py",
+        "fdp_jax/metrics/*.py", "fdp_jax/report.py", "fdp_jax/reporting/*.py",
+        *(f"launch/{name}.py" for name in (
+            "loso", "experiments", "scheduler", "progress_display",
+        )),
         "fdp_jax/config.py", "fdp_jax/clips.py", "fdp_jax/files.py", "fdp_jax/json_files.py",
         "fdp_jax/templates.py", "fdp_jax/sampler.py",
         "fdp_jax/paper/numbers.py", "fdp_jax/predict.py", "fdp_jax/app.py",
@@ -89,10 +92,11 @@ def test_who_compares_measured_processes_loads_neither_jax_nor_them(path):
 
 
 @pytest.mark.parametrize("path", files("launch/*.py"), ids=str)
-def test_only_a_worker_trains_and_only_the_cluster_knows_ray(path):
+def test_only_a_worker_trains_and_only_the_scheduler_uses_ray(path):
     names = imports_of(path)
-    assert path.stem == "worker" or "fdp_jax.run_folds" not in names
-    assert path.stem in ("cluster", "worker") or "ray" not in tops(path)
+    assert not tops(path) & JAX
+    assert path.stem == "worker" or "fdp_jax.train_loop" not in names
+    assert path.stem in ("scheduler", "worker") or "ray" not in tops(path)
 
 
 @pytest.mark.parametrize("path", files("fdp_jax/**/*.py"), ids=str)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from fdp_jax.options import parse_train_options
 from fdp_jax.paper.catalogue import NAMES, experiment
 from fdp_jax.train import options_from
-from launch.options import launch_options_from
+from launch.loso import LaunchOptions
 from tests.conftest import ROOT, run_module
 from tests.helpers.docs_pages import commands_of, written_by
 from tests.helpers.tiny import TINY_OPTIONS
@@ -21,7 +22,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 OWN_TEST = ("new-backbone.md", "new-corpus.md")
 TRAINS = ("fdp_jax.train", "launch.loso", "launch.experiments", "fdp_jax.experiments")
 TRAINS_NOTHING = [name for name in NAMES if not experiment(name).trains]
-# Of a cluster; tests/test_launch_*.py have their own.
+# These need a cluster; tests/launch has its own.
 ELSEWHERE = ("--address=auto", "sbatch ", "ray ")
 
 
@@ -68,7 +69,7 @@ def test_every_option_of_a_training_is_one(command):
             assert arguments[0] in NAMES
             options += [] if "--dataset=" in command else ["--dataset=samm"]
         if module.startswith("launch."):
-            launch_options_from(options, module, None)
+            parse_train_options(options, module, "", LaunchOptions)
         else:
             options_from(options)
     else:

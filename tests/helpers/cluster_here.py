@@ -1,4 +1,4 @@
-"""A Ray cluster of several machines on this one, and a launcher beside it, for tests."""
+"""A Ray cluster of several simulated machines, and a launcher that uses it."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class ClusterHere:
-    """Machines with declared CPU cores and GPUs; there need be none."""
+    """Simulated machines with declared CPU cores and GPUs."""
 
     def __init__(self, machines: int, cpus: int, gpus: int):
-        """Starts them; the first leads the others and stays."""
+        """Starts them; the first is the head and is never lost."""
         from ray.cluster_utils import Cluster
 
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
@@ -26,17 +26,17 @@ class ClusterHere:
         self.others = [self._cluster.add_node(**self._declared) for _ in range(machines - 1)]
 
     def lose_a_machine(self) -> str:
-        """Kills every process of the newest machine; returns Ray's name of it."""
+        """Kills every process of the newest machine; returns Ray's id of it."""
         node = self.others.pop()
         self._cluster.remove_node(node, allow_graceful=False)
         return node.node_id
 
     def add_a_machine(self) -> None:
-        """As the others."""
+        """Adds a machine like the others."""
         self.others.append(self._cluster.add_node(**self._declared))
 
     def stop(self) -> None:
-        """All of them."""
+        """Stops all machines."""
         self._cluster.shutdown()
 
 
@@ -55,6 +55,6 @@ class Launcher:
             )  # fmt: skip
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kills it with SIGKILL."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

@@ -1,4 +1,4 @@
-"""`python -m launch.loso` and `launch.experiments` as one types them, with Ray on this machine."""
+"""`python -m launch.loso` and `launch.experiments`, with Ray on this machine."""
 
 import json
 import os
@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from launch.view import read_ledger
+from datasets.errors import UserError
+from fdp_jax.options import parse_train_options
+from fdp_jax.training_log import read_log
+from launch.loso import LaunchOptions
 from tests.conftest import ROOT, run_module
 from tests.helpers.tiny import TINY_OPTIONS
 from tests.helpers.without_packages import environment_without
@@ -27,6 +30,24 @@ def options(data_dir: Path, workdir: Path, steps: int) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--gpus_per_fold=2", "one GPU at most"),
+        ("--gpus_per_fold=half", "one GPU at most"),
+        ("--gpus_per_fold=-1", "one GPU at most"),
+        ("--cpus_per_fold=0", "--cpus_per_fold must be at least 1"),
+        ("--retries=-1", "--retries must not be negative"),
+        ("--stes=3", "did you mean --steps"),
+        ("--gpu_per_fold=1", "did you mean --gpus_per_fold"),
+        ("--steps=0", "--steps"),
+    ],
+)
+def test_impossible_options(option, message):
+    with pytest.raises(UserError, match=message):
+        parse_train_options(["--dataset=samm", option], "launch", "", LaunchOptions)
+
+
 def fold_of(workdir: Path, name: str) -> Path:
     return workdir / "seed_0" / "folds" / name
 
@@ -41,10 +62,10 @@ def test_a_fold_that_fails_is_named_and_the_rest_has_the_bits_of_one_core(data_d
     assert first.returncode == 1 and "Traceback" not in first.stderr
     last = first.stderr.splitlines()[-1]
     assert last.startswith("error: 1 of 3 folds failed: fold s02: ") and str(broken) in last
-    assert "the same command tries them again" in last and "INCOMPLETE" in first.stdout
+    assert "run the same command again" in last and "INCOMPLETE" in first.stdout
     report = json.loads((spread / "report.json").read_text())
     assert not report["complete"] and "s02" in {f["fold"] for f in report["missing_folds"]}
-    assert sum(["s02"] in [f[1:] for f in row["folds"]] for row in begun(spread)) == 2
+    assert sum(["s02"] in [f[1:] for f in row["folds"]] for row in events(spread, "begins")) == 2
     before = (fold_of(spread, "s01") / "done.json").read_bytes()
 
     broken.unlink()
@@ -52,7 +73,7 @@ def test_a_fold_that_fails_is_named_and_the_rest_has_the_bits_of_one_core(data_d
     again = run_module("launch.loso", *arguments, env=imports)
     imported = {line.rpartition("|")[2].strip() for line in again.stderr.splitlines()}
     assert "ray" in imported and not imported & {"jax", "flax", "orbax"}  # nor any of theirs
-    assert [row["folds"] for row in begun(spread)][-1] == [[0, "s02"]]
+    assert [row["folds"] for row in events(spread, "begins")][-1] == [[0, "s02"]]
     assert (fold_of(spread, "s01") / "done.json").read_bytes() == before
 
     core = min(os.sched_getaffinity(0))
@@ -63,8 +84,8 @@ def test_a_fold_that_fails_is_named_and_the_rest_has_the_bits_of_one_core(data_d
         assert a == b
 
 
-def begun(workdir: Path) -> list[dict]:
-    return [row for row in read_ledger(workdir) if row["event"] == "begins"]
+def events(workdir: Path, event: str) -> list[dict]:
+    return [row for row in read_log(workdir / "launch.jsonl") if row["event"] == event]
 
 
 def without_clock(path: Path):
@@ -77,7 +98,7 @@ def without_clock(path: Path):
 @pytest.mark.parametrize(
     "name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)]
 )  # a queue's time limit ends it as Ctrl-C does
-def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(data_dir, tmp_path, name):
+def test_ctrl_c_stops_cleanly_and_names_the_way_to_resume(data_dir, tmp_path, name):
     workdir = tmp_path / "stopped"
     arguments = [*options(data_dir, workdir, 100_000), "--folds=s01"]
     process = subprocess.Popen(
@@ -86,19 +107,19 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(data_dir, tmp_path, name):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     checkpoints = fold_of(workdir, "s01") / "checkpoints"
-    until = time.monotonic() + 120
+    deadline = time.monotonic() + 120
     while not any(path.name.isdecimal() for path in checkpoints.glob("*")):
-        assert process.poll() is None and time.monotonic() < until
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
-    (worker,) = [row["pid"] for row in read_ledger(workdir) if row["event"] == "worker"]
+    (worker,) = [row["pid"] for row in events(workdir, "worker")]
     if name == "SIGINT":
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     else:
         process.terminate()
-    _, told = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.splitlines()[-1] == "interrupted; run the same command again to resume"
-    assert "Traceback" not in told
+    assert stderr.splitlines()[-1] == "interrupted; run the same command again to resume"
+    assert "Traceback" not in stderr
     assert not Path(f"/proc/{worker}").exists()
 
 
@@ -107,8 +128,8 @@ def test_an_experiment_spreads_its_runs(data_dir, tmp_path):
         "table4", "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}",
         "--group_folds=2", *TINY_OPTIONS, "--steps=2", "--retries=0",
     ]  # fmt: skip
-    told = run_module("launch.experiments", *arguments)
-    assert "table4.md" in told.stdout
+    done = run_module("launch.experiments", *arguments)
+    assert "table4.md" in done.stdout
     runs = [path.parent for path in tmp_path.glob("*/launch.jsonl")]
     assert runs and all(json.loads((run / "report.json").read_text())["complete"] for run in runs)
 
@@ -124,7 +145,7 @@ def test_without_ray_there_is_one_sentence(tmp_path, command):
     assert "--gpus_per_fold" in shown and "--address" in shown and "--retries" in shown
 
 
-def test_an_option_of_nobody_is_refused_for_an_experiment_too():
+def test_a_misspelt_option_of_an_experiment():
     done = run_module("launch.experiments", "figure4", "--gpus_per_folt=1", check=False)
     assert done.returncode == 1 and "did you mean --gpus_per_fold" in done.stderr
 
@@ -147,5 +168,4 @@ def test_the_queue_script_starts_a_cluster_and_ends_as_its_launcher_does(data_di
             capture_output=True, text=True, timeout=200,
         )  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr
-    workers = [row for row in read_ledger(workdir) if row["event"] == "worker"]
-    assert len({row["node"] for row in workers}) == 2
+    assert len({row["node"] for row in events(workdir, "worker")}) == 2
