@@ -12,29 +12,17 @@ from dataclasses import dataclass
 from fdp_jax.metrics.statistics import RankSum, rank_sum
 from fdp_jax.paper.numbers import paper_table
 
-_OURS = ("FDP", "fdp")  # the paper's own method in the first column of its tables
-
 
 @dataclass(frozen=True)
 class Recomputed:
-    """One row of Table 12 or 13 beside the result computed from the paper's other tables.
-
-    Attributes:
-      benchmark: the row's name.
-      value: F1 of FDP.
-      rivals: F1 of every other method with a printed one.
-      paper: as printed.
-      ours: with `value` repeated once per rival.
-      repeats: the number of repetitions, at most one per rival, that reproduces the printed
-        statistic; None if none does.
-    """
+    """One row of Table 12 or 13 beside the result computed from the paper's other tables."""
 
     benchmark: str
-    value: float
-    rivals: tuple[float, ...]
-    paper: RankSum
-    ours: RankSum
-    repeats: int | None
+    value: float  # F1 of FDP
+    rivals: tuple[float, ...]  # F1 of every other method that has one
+    paper: RankSum  # as printed
+    ours: RankSum  # with `value` repeated once per rival
+    repeats: int | None  # number of repetitions that gives the printed statistic, if any does
 
 
 def printed(result: RankSum) -> tuple[str, str]:
@@ -44,40 +32,29 @@ def printed(result: RankSum) -> tuple[str, str]:
 
 def recompute(name: str) -> tuple[Recomputed, ...]:
     """Returns every row of `table12` or `table13`, from the F1 scores of the tables it cites."""
-    table = paper_table(name)
-    rows = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
-    return tuple(_recomputed(row) for row in rows)
+    return tuple(_recomputed(row) for row in paper_table(name).rows)
 
 
 def _recomputed(row: dict) -> Recomputed:
     table = paper_table(row["of_table"])
     methods, scores = table.column(table.columns[0]), table.column(row["of_column"])
     f1 = dict(zip(methods, scores, strict=True))
-    (value,) = (f1[ours] for ours in _OURS if ours in f1)
-    rivals = tuple(
-        score for method, score in f1.items() if method not in _OURS and score is not None
-    )
+    value = f1.pop("FDP" if "FDP" in f1 else "fdp")
+    rivals = tuple(score for score in f1.values() if score is not None)
     paper = RankSum(row["statistic"], row["p_value"])
     matching = [
         repeats
         for repeats in range(1, len(rivals) + 1)
         if printed(rank_sum(value, rivals, repeats))[0] == printed(paper)[0]
     ]
-    return Recomputed(
-        row["benchmark"],
-        value,
-        rivals,
-        paper,
-        rank_sum(value, rivals),
-        max(matching, default=None),
-    )
+    ours = rank_sum(value, rivals)
+    return Recomputed(row["benchmark"], value, rivals, paper, ours, max(matching, default=None))
 
 
 def rank_sum_notes(rows: Sequence[Recomputed]) -> list[str]:
     """Returns sentences on what differs from the print and what the tests depend on."""
-    differing = [row for row in rows if printed(row.paper) != printed(row.ours)]
-    notes = [_difference(row) for row in differing]
-    same = len(rows) - len(differing)
+    notes = [_difference(row) for row in rows if printed(row.paper) != printed(row.ours)]
+    same = len(rows) - len(notes)
     notes.append(f"{same} of {len(rows)} rows are reproduced to every printed digit.")
     if all(row.value > max(row.rivals) for row in rows):
         notes.append(
