@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from datasets.errors import UserError
 from datasets.protocols import Protocol
 from fdp_jax.clips import load_clips
-from fdp_jax.corpora import ensure_built
+from fdp_jax.corpora import MissingCorpusError, ensure_built
 from fdp_jax.options import TrainOptions
 from fdp_jax.paper.registry import RunResult
 from fdp_jax.reporting.figures import INK, RED, choose_clips, render
@@ -63,7 +64,10 @@ def dynamic_images(options: TrainOptions, protocol: Protocol) -> list[Panel]:
     from fdp_jax.input_pipeline import GREY_WEIGHTS, evaluation_batch
 
     config = options.config.clip
-    ensure_built(protocol, options.data_dir, options.manual_dir, config.crop)
+    try:
+        ensure_built(protocol, options.data_dir, options.manual_dir, config.crop)
+    except MissingCorpusError as error:
+        raise UserError(f"{error} (or choose another corpus with --dataset)") from error
     clips = load_clips(protocol, options.data_dir)
     indices = classes_in_turn(clips.labels, clips.subjects, len(protocol.classes))
     batch = jax.device_get(evaluation_batch(pack_clips(clips), np.int32(indices), config))

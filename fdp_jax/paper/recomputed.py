@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from fdp_jax.metrics.statistics import RankSum, rank_sum
 from fdp_jax.paper.numbers import paper_table
 
+Printed = tuple[str, str]  # statistic and P-value
+
 
 @dataclass(frozen=True)
 class Recomputed:
@@ -20,14 +22,9 @@ class Recomputed:
     benchmark: str
     value: float  # F1 of FDP
     rivals: tuple[float, ...]  # F1 of every other method that has one
-    paper: RankSum  # as printed
-    ours: RankSum  # with `value` repeated once per rival
-    repeats: int | None  # number of repetitions that gives the printed statistic, if any does
-
-
-def printed(result: RankSum) -> tuple[str, str]:
-    """Returns statistic and P-value with four significant digits, as the paper prints them."""
-    return f"{result.statistic:.3f}", f"{result.p_value:.3e}"
+    paper: Printed
+    ours: Printed  # with `value` repeated once per rival
+    closest: tuple[int, Printed] | None  # repetitions that give the paper's statistic, if any do
 
 
 def recompute(name: str) -> tuple[Recomputed, ...]:
@@ -41,19 +38,21 @@ def _recomputed(row: dict) -> Recomputed:
     f1 = dict(zip(methods, scores, strict=True))
     value = f1.pop("FDP" if "FDP" in f1 else "fdp")
     rivals = tuple(score for score in f1.values() if score is not None)
-    paper = RankSum(row["statistic"], row["p_value"])
-    matching = [
-        repeats
-        for repeats in range(1, len(rivals) + 1)
-        if printed(rank_sum(value, rivals, repeats))[0] == printed(paper)[0]
-    ]
-    ours = rank_sum(value, rivals)
-    return Recomputed(row["benchmark"], value, rivals, paper, ours, max(matching, default=None))
+    paper = _printed(RankSum(row["statistic"], row["p_value"]))
+    by_repeats = {n + 1: _printed(rank_sum(value, rivals, n + 1)) for n in range(len(rivals))}
+    same = [(repeats, found) for repeats, found in by_repeats.items() if found[0] == paper[0]]
+    ours = by_repeats[len(rivals)]
+    return Recomputed(row["benchmark"], value, rivals, paper, ours, max(same, default=None))
+
+
+def _printed(result: RankSum) -> Printed:
+    """Returns statistic and P-value with four significant digits, as the paper prints them."""
+    return f"{result.statistic:.3f}", f"{result.p_value:.3e}"
 
 
 def rank_sum_notes(rows: Sequence[Recomputed]) -> list[str]:
     """Returns sentences on what differs from the print and what the tests depend on."""
-    notes = [_difference(row) for row in rows if printed(row.paper) != printed(row.ours)]
+    notes = [_difference(row) for row in rows if row.paper != row.ours]
     same = len(rows) - len(notes)
     notes.append(f"{same} of {len(rows)} rows are reproduced to every printed digit.")
     if all(row.value > max(row.rivals) for row in rows):
@@ -68,9 +67,9 @@ def _difference(row: Recomputed) -> str:
     n = len(row.rivals)
     text = (
         f"{row.benchmark}: {n} repetitions against {n} rivals, as in the other rows, give"
-        f" {' / '.join(printed(row.ours))}, but the paper prints {' / '.join(printed(row.paper))}"
+        f" {' / '.join(row.ours)}, but the paper prints {' / '.join(row.paper)}"
     )
-    if row.repeats is not None:
-        other = printed(rank_sum(row.value, row.rivals, row.repeats))
-        text += f"; {row.repeats} against {n} would give {' / '.join(other)}"
-    return text + "."
+    if row.closest:
+        repeats, found = row.closest
+        text += f"; {repeats} against {n} would give {' / '.join(found)}"
+    return f"{text}."

@@ -10,7 +10,7 @@ from fdp_jax.files import write_atomically
 from fdp_jax.paper import notes
 from fdp_jax.paper.numbers import Cell, paper_table
 from fdp_jax.paper.pictures import Panel
-from fdp_jax.paper.recomputed import printed, rank_sum_notes, recompute
+from fdp_jax.paper.recomputed import rank_sum_notes, recompute
 from fdp_jax.paper.registry import Experiment, RunResult
 from fdp_jax.reporting import formatting
 
@@ -183,8 +183,7 @@ def significance_table(experiment: Experiment) -> ResultTable:
     found = recompute(experiment.name)
     rows = []
     for row in found:
-        (statistic, p_value), (our_statistic, our_p_value) = printed(row.paper), printed(row.ours)
-        cells = (statistic, our_statistic, p_value, our_p_value)
+        cells = [cell for pair in zip(row.paper, row.ours, strict=True) for cell in pair]
         rows.append((row.benchmark, len(row.rivals), *cells))
     titles = ("statistic, paper", "statistic, here", "P-value, paper", "P-value, here")
     below = [*rank_sum_notes(found), notes.VALID_TESTS]

@@ -11,10 +11,11 @@ from datasets.errors import UserError
 from fdp_jax import experiments
 from fdp_jax.config import TrainConfig
 from fdp_jax.corpora import MissingCorpusError
+from fdp_jax.options import TrainOptions, resolve_options
 from fdp_jax.paper import notes, pictures
 from fdp_jax.paper.registry import NAMES, experiment
 from tests.conftest import run_module
-from tests.helpers.tiny import TINY_OPTIONS
+from tests.helpers.tiny import TINY, TINY_OPTIONS, replaced
 from tests.paper.test_result_table import make_report
 
 VARIANTS = ("", "no_dic", "no_rank", "no_local", "no_global", "no_local_global")
@@ -24,29 +25,34 @@ def run_command(*arguments, check=True):
     return run_module("fdp_jax.experiments", *arguments, check=check)
 
 
-def run_without_training(monkeypatch, capsys, train, *arguments):
+def run_here(capsys, *arguments, **options):
     """Runs the command in this process; returns the table that it prints as JSON."""
+    experiments.main([*arguments, "--json"], **options)
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def without_comparison(monkeypatch):
+    """Runs without training leave no work directories to compare."""
     refuse = UserError("not compared here")
     monkeypatch.setattr(notes, "compare", lambda *_: (_ for _ in ()).throw(refuse))
-    experiments.main([*arguments, "--json"], train=train)
-    return json.loads(capsys.readouterr().out)
 
 
 # --- experiments that train nothing
 
 
-def test_list_names_every_table_and_figure():
-    lines = run_command("--list").stdout.splitlines()
+def test_list_names_every_table_and_figure(capsys):
+    experiments.main(["--list"])
+    lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(NAMES)
     assert len(NAMES) == 14 and {"table4", "table15", "figure1", "figure4"} <= set(NAMES)
     assert all(len(line.split()) > 2 for line in lines)
 
 
-def test_rank_sum_tables_match_the_paper_except_for_one_row(tmp_path):
+def test_rank_sum_tables_match_the_paper_except_for_one_row(tmp_path, capsys):
     written = {}
     for name in ("table12", "table13"):
-        shown = run_command(name, f"--workdir={tmp_path}", "--json").stdout
-        written[name] = json.loads(shown)
+        written[name] = run_here(capsys, name, f"--workdir={tmp_path}")
         assert json.loads((tmp_path / f"{name}.json").read_text()) == written[name]
         assert (tmp_path / f"{name}.md").read_text().startswith(f"# {name}: ")
     rows = [row for name in written for row in written[name]["rows"]]
@@ -78,22 +84,17 @@ def test_parameters_of_the_backbones_need_no_corpus(tmp_path):
 
 
 def test_figure1_draws_from_a_built_corpus(data_dir, tmp_path):
-    shown = run_command(
-        "figure1", "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}"
-    ).stdout
+    options = ("--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}")
+    shown = run_command("figure1", *options).stdout
     assert (tmp_path / "figure1.png").read_bytes().startswith(b"\x89PNG")
     subjects = re.findall(r"^(s\d\d)  ", shown, re.MULTILINE)
     assert len(subjects) == 6 and len(set(subjects)) == 6
 
 
-def test_figure1_reads_frames_and_crop(data_dir, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(pictures, "draw", lambda panels: drawn.append(panels))
-    experiments.main(
-        ["figure1", "--dataset=synthetic", f"--data_dir={data_dir}", "--clip.crop=32",
-         f"--workdir={tmp_path}", "--clip.frames=3"]
-    )  # fmt: skip
-    ((first, *_),) = drawn
+def test_figure1_reads_frames_and_crop(data_dir):
+    config = replaced(replaced(TINY, "clip.crop", 32), "clip.frames", 3)
+    options = TrainOptions(dataset="synthetic", data_dir=data_dir, config=config)
+    first, *_ = pictures.dynamic_images(*resolve_options(options))
     assert first.images["dynamic image"].shape == (32, 32)
     assert "frame 3" in first.images and "frame 4" not in first.images
 
@@ -164,7 +165,7 @@ def test_other_experiments_reuse_finished_runs(trained):
     assert done_files(workdir) == after
 
 
-def test_a_failed_run_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+def test_a_failed_run_does_not_stop_the_others(tmp_path, capsys, without_comparison):
     def train(options, protocol, command):
         if options.config.ablate == "no_rank":
             raise UserError("the loss is not finite")
@@ -172,25 +173,25 @@ def test_a_failed_run_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
 
     arguments = ("table9", "--dataset=synthetic", f"--workdir={tmp_path}")
     with pytest.raises(UserError, match="1 of 6 runs failed; FDP w/o rank: the loss is not"):
-        run_without_training(monkeypatch, capsys, train, *arguments)
+        run_here(capsys, *arguments, train=train)
     table = json.loads(capsys.readouterr().out)
     assert [row["Acc"] for row in table["rows"]] == [50.0, 50.0, None, 50.0, 50.0, 50.0]
     assert "FDP w/o rank: not trained; the loss is not finite" in table["notes"]
     assert (tmp_path / "table9.md").exists()
 
 
-def test_corpora_that_are_not_built_are_skipped(tmp_path, monkeypatch, capsys):
+def test_corpora_that_are_not_built_are_skipped(tmp_path, capsys, without_comparison):
     def train(options, protocol, command):
         if options.dataset == "casme2":
             raise MissingCorpusError("casme2 is not built")
         return make_report(0.8)
 
-    table = run_without_training(monkeypatch, capsys, train, "table4", f"--workdir={tmp_path}")
+    table = run_here(capsys, "table4", f"--workdir={tmp_path}", train=train)
     assert table["rows"][-2]["casme2.acc"] is None and table["rows"][-2]["samm.acc"] == 80
     assert "casme2: not trained; casme2 is not built" in table["notes"]
 
 
-def test_the_trainer_gets_the_options_of_each_run(tmp_path, monkeypatch, capsys):
+def test_the_trainer_gets_the_options_of_each_run(tmp_path, capsys, without_comparison):
     def train(options, protocol, command):
         given.append((options, protocol.name, command))
         return make_report(0.8)
@@ -205,7 +206,7 @@ def test_the_trainer_gets_the_options_of_each_run(tmp_path, monkeypatch, capsys)
         "table11": [tmp_path] * 7,
     }.items():
         given = []
-        run_without_training(monkeypatch, capsys, train, name, *common)
+        run_here(capsys, name, *common, train=train)
         assert [options.manual_dir for options, _, _ in given] == folders
         assert all(options.config.steps == 3 for options, _, _ in given)
         assert {command for _, _, command in given} == {
@@ -283,12 +284,18 @@ def test_without_recognition_the_last_step_is_taken():
     ],
 )
 def test_mistakes_are_one_sentence(arguments, words, tmp_path):
-    given = arguments if not arguments else [*arguments, f"--workdir={tmp_path}"]
-    done = run_command(*given, check=False)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    with pytest.raises(UserError) as error:
+        experiments.main([*arguments, f"--workdir={tmp_path}"])
+    sentence = str(error.value)
+    assert "\n" not in sentence
     for word in words:
         assert word in sentence
+
+
+def test_a_mistake_ends_the_command_with_status_1():
+    done = run_command("table3", check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: there is no experiment 'table3'")
 
 
 def test_a_composite_takes_no_corpus():
