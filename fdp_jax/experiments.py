@@ -215,10 +215,10 @@ def _make_table(
 
 def _count_parameters(experiment: Experiment) -> dict[str, int]:
     """Returns backbone -> parameters at the paper's sizes, and prints them before training."""
-    from fdp_jax.models.parameter_count import backbone_parameters
+    from fdp_jax.models.fdp import count_backbone_params
 
     paper = preset("paper")
-    counts = {run.name: backbone_parameters(run.config(paper)) for run in experiment.runs}
+    counts = {run.name: count_backbone_params(run.config(paper)) for run in experiment.runs}
     text = "; ".join(f"{name} {count:,}" for name, count in counts.items())
     print(f"Parameters at the paper's sizes: {text}", file=sys.stderr)
     return counts

@@ -117,20 +117,21 @@ def correct_and_wrong(results: Sequence[RunResult]) -> list[Panel]:
     panels = []
     for result in results:
         run = _first_run(result) if result.report else None
-        for clip in choose_clips(run.table, run.outputs, _CLIPS) if run else ():
-            subject, name = clip.title.split(" / ", 1)
+        for row in choose_clips(run.table, _CLIPS) if run else ():
+            table, outputs = run.table, run.outputs
             cells = {
-                "corpus": result.run.dataset,
-                "person": subject,
-                "clip": name,
-                "label": clip.label,
-                "prediction": clip.prediction,
-                "outcome": "right" if clip.correct else "wrong",
+                "corpus": table.dataset[row],
+                "person": table.subject[row],
+                "clip": table.clip[row],
+                "label": table.label[row],
+                "prediction": table.prediction[row],
+                "outcome": "right" if table.correct[row] else "wrong",
             }
-            images = {"ground truth": clip.target, "constructed": clip.dynamic_image}
-            title = f"{clip.title}\n{clip.label}\nas {clip.prediction}"
-            images = _some_frames(clip.frames) | images
-            panels.append(Panel(cells, title, images, is_wrong=not clip.correct))
+            title = "{person} / {clip}\n{label}\nas {prediction}".format(**cells)
+            images = _some_frames(outputs.frames[row])
+            images["ground truth"] = outputs.target[row]
+            images["constructed"] = outputs.dynamic_image[row]
+            panels.append(Panel(cells, title, images, is_wrong=not table.correct[row]))
     return panels
 
 

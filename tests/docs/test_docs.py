@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fdp_jax.paper.catalogue import NAMES, experiment
+from fdp_jax.paper.registry import NAMES, experiment
 from fdp_jax.train import options_from
 from launch.options import launch_options_from
 from tests.conftest import ROOT, run_module
