@@ -8,6 +8,10 @@ from datasets.protocols import Protocol
 from datasets.reading import build_command, is_built, needs_manual_dir
 
 
+class MissingCorpusError(UserError):
+    """A corpus is not built, and there is no folder to build it from."""
+
+
 def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None, crop: int) -> None:
     """Builds every missing corpus; `synthetic` needs no folder.
 
@@ -21,8 +25,9 @@ def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None, cr
       crop: size of the network's input, pixels.
 
     Raises:
-      UserError: a corpus is not built and there is nothing to build it from, it was built from
-        another folder, or would be built with frames smaller than the crop.
+      MissingCorpusError: a corpus is not built and there is nothing to build it from.
+      UserError: it was built from another folder, or would be built with frames smaller than the
+        crop.
     """
     missing = [name for name in protocol.datasets if not is_built(name, data_dir)]
     if missing and crop > BuildOptions.side:
@@ -49,12 +54,12 @@ def _folders(
     if not lacking:
         return folders
     if manual_dir is not None:
-        raise UserError(
+        raise MissingCorpusError(
             f"{manual_dir} has no folder {', no folder '.join(lacking)} to build from; add it, "
             f"or build what is missing with: {_commands(missing, data_dir)}"
         )
     what = f"a folder that holds {', '.join(missing)}" if protocol.is_composite else "its folder"
-    raise UserError(
+    raise MissingCorpusError(
         f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not built in {data_dir}; "
         f"name {what} with --manual_dir=DIR, or build with: {_commands(missing, data_dir)}"
     )

@@ -1,238 +1,229 @@
-"""A table or figure of the paper, beside the paper's own numbers.
+"""Reproduces a table or figure of the paper, beside the paper's own numbers.
 
     python -m fdp_jax.experiments --list
     python -m fdp_jax.experiments table12
     python -m fdp_jax.experiments table9 --dataset=synthetic --preset=small --group_folds=3
     python -m fdp_jax.experiments table4 --manual_dir=DIR --seeds=0,1,2
 
-  --list          every experiment in one line
-  --dataset=NAME  on another corpus than the paper's (--protocol=NAME: not its first protocol)
-  --workdir=DIR   where the runs and results go (runs/experiments)
-  --manual_dir=DIR  the unpacked corpus, or a folder that holds one for each corpus of the table
-  --json          print the result as JSON
-
-Every other option is one of `python -m fdp_jax.train` and holds for all runs. Runs that are there
-are reused and missing ones are trained, so that a stopped experiment goes on where it was; what is
-found is printed and written to WORKDIR as NAME.md, NAME.json and, where there are pictures,
-NAME.png.
+Options of training hold for all runs of a table. --dataset and --protocol replace the paper's
+corpora; --manual_dir is the folder of the unpacked corpus, or the parent of several. Finished runs
+are reused, and repeating the command resumes one that was stopped. The result is printed and
+written to WORKDIR as NAME.md and NAME.json, and as NAME.png if it has images.
 """
 
-import json
+import contextlib
+import dataclasses
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datasets.command_line import main_with_clear_errors
+import tyro
+
+from datasets.command_line import run_command
 from datasets.errors import UserError
-from fdp_jax.files import write_atomically
-from fdp_jax.memory import use_large_pages
-from fdp_jax.paper.catalogue import NAMES, Experiment, experiment
-from fdp_jax.paper.running import (
-    IN_TURN,
-    Place,
-    Result,
-    Trainer,
-    check_failures,
-    check_results,
-    option_name,
-    run_all,
-)
+from datasets.protocols import Protocol
+from fdp_jax.config import preset
+from fdp_jax.corpora import MissingCorpusError, folder_of
+from fdp_jax.environment import use_large_pages
+from fdp_jax.options import TrainOptions, parse_unresolved_options, resolve_options
+from fdp_jax.paper import registry
+from fdp_jax.paper.registry import Experiment, RunResult
+from fdp_jax.train import train
 
-_OWN = ("dataset", "protocol", "workdir", "manual_dir")
-_FORBIDDEN = ("ablate", "backbone", "folds", "seed")
-_OF_INPUTS = ("data_dir", "preset", "clip.crop", "clip.frames")  # what Figure 1 heeds
+if TYPE_CHECKING:
+    from fdp_jax.paper.result_table import ResultTable
+
+PROGRAM = "python -m fdp_jax.experiments"
+_FIXED_OPTIONS = ("ablate", "backbone", "folds", "seed")
+# Options that are read without training.
+_READ = {
+    "significance": ("workdir", "json"),
+    "inputs": ("workdir", "json", "dataset", "protocol", "manual_dir", "data_dir", "preset",
+               "clip.crop", "clip.frames"),
+}  # fmt: skip
+
+Run = tuple[TrainOptions, Protocol]
 
 
-def main(arguments: list[str] | None = None, trainer: Trainer = IN_TURN) -> None:
-    """The command line.
+@dataclass(frozen=True)
+class ExperimentOptions(TrainOptions):
+    """Options of `python -m fdp_jax.experiments`."""
+
+    name: tyro.conf.Positional[str] = ""
+    """Table or figure of the paper."""
+    workdir: Path = Path("runs/experiments")
+    """Folder of the results, with a folder for each run."""
+    list: bool = False
+    """Print the names and titles of all tables and figures."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    train: Callable[[TrainOptions, Protocol, str], dict] = train,
+    kind: type[ExperimentOptions] = ExperimentOptions,
+    program: str = PROGRAM,
+    description: str = __doc__,
+) -> None:
+    """Runs the command line.
 
     Args:
-      arguments: without the program's name; those of the process when None.
-      trainer: that the runs are trained by.
+      arguments: without the program's name; those of the process by default.
+      train: trains a run and returns the content of its `report.json`, as `fdp_jax.train.train`.
+      kind: class of the options, which `train` gets.
+      program, description: of the command.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if {"-h", "--help"} & set(arguments):
-        print(_help())
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = parse_unresolved_options(arguments, program, description + _overview(), kind)
+    if options.list:
+        print("\n".join(f"{name:<8} {registry.experiment(name).title}" for name in registry.NAMES))
         return
-    if "--list" in arguments:
-        for name in NAMES:
-            print(f"{name:<8} {experiment(name).title}")
-        return
-    name, own, others = _split(arguments)
-    chosen = experiment(name, own.get("dataset", ""), own.get("protocol", ""))
-    _check_options(chosen, own, others)
-    workdir = Path(own.get("workdir", "runs/experiments")).expanduser()
-    place = _place(chosen, workdir, own.get("manual_dir"), others, trainer) if chosen.runs else None
-    counts = _count_parameters() if chosen.kind == "backbones" else {}
-    results = run_all(chosen, place, trainer) if chosen.trains else []
-    if chosen.trains:
-        check_results(chosen, results)
-    sheet, png = _sheet(chosen, results, counts) if chosen.trains else _untrained(chosen, place)
-    _write(workdir / name, sheet, png)
-    _print(workdir / name, sheet, png, "json" in own)
-    check_failures(results)
+    if options.name not in registry.NAMES:
+        unknown = f"there is no experiment '{options.name}'"
+        raise UserError(
+            f"{unknown if options.name else 'name one experiment'}; they are"
+            f" {', '.join(registry.NAMES)}"
+        )
+    experiment = registry.experiment(options.name, options.dataset, options.protocol)
+    _check_options(experiment, arguments)
+    runs = _resolve_runs(experiment, options)
+    parameters = _count_parameters(experiment) if experiment.name == "table10" else {}
+    results = []
+    if experiment.trains:
+        results = _train_all(experiment, runs, train, f"{program} {shlex.join(arguments)}")
+    table = _make_table(experiment, runs, results, parameters)
+    files = table.write(options.workdir.expanduser())
+    print(table.as_json() if options.json else f"{table.as_text()}\nWritten: {', '.join(files)}")
+    if failed := [result for result in results if result.failed]:
+        raise UserError(
+            f"{len(failed)} of {len(results)} runs failed; {failed[0].run.name}: {failed[0].reason}"
+        )
 
 
-def _help() -> str:
-    lines = [__doc__, "The experiments, and the options that they choose themselves:\n"]
-    for name in NAMES:
-        options = [f"--{option}" for option in experiment(name).chosen_options]
-        chooses = f" ({', '.join(options)})" if options else ""
-        lines.append(f"  {name:<8} {experiment(name).title}{chooses}")
-    kept = ", ".join(f"--{option}" for option in _FORBIDDEN)
-    heeded = ", ".join(f"--{option}" for option in _OF_INPUTS)
-    lines.append(f"\nNone takes {kept}. figure1 trains nothing and heeds {heeded} alone.")
+def _overview() -> str:
+    """Returns all experiments with the options that they set themselves, for --help."""
+    lines = ["", "The experiments, and the options that they set themselves:", ""]
+    for name in registry.NAMES:
+        experiment = registry.experiment(name)
+        own = ", ".join(f"--{option}" for option in experiment.own_options)
+        lines.append(f"    {name:<8} {experiment.title}{f' ({own})' if own else ''}")
+    fixed, read = (", --".join(options) for options in (_FIXED_OPTIONS, _READ["inputs"]))
+    lines += ["", f"No experiment takes --{fixed}; figure1 reads only --{read}."]
     return "\n".join(lines)
 
 
-def _split(arguments: list[str]) -> tuple[str, dict[str, str], list[str]]:
-    """The experiment's name, its own options, and those for the trainer."""
-    names = [argument for argument in arguments if not argument.startswith("-")]
-    if len(names) != 1 or arguments[0] != names[0]:
-        raise UserError(
-            f"name one experiment, then options as --name=value; they are {', '.join(NAMES)}."
-        )
-    if names[0] not in NAMES:
-        raise UserError(f"there is no experiment '{names[0]}'; they are {', '.join(NAMES)}.")
-    own, others = {}, []
-    for argument in arguments[1:]:
-        option = option_name(argument)
-        if option in _OWN:
-            value = argument.partition("=")[2]
-            if not value:
-                raise UserError(f"--{option} needs a value, as --{option}=...")
-            own[option] = value
-        elif argument == "--json":
-            own["json"] = ""
-        else:
-            others.append(argument)
-    return names[0], own, others
-
-
-def _check_options(chosen: Experiment, own: dict[str, str], others: Sequence[str]) -> None:
-    """Raises UserError for an option that is the experiment's to choose, or would do nothing."""
-    for option in map(option_name, others):
-        if option in (*_FORBIDDEN, *chosen.chosen_options):
+def _check_options(experiment: Experiment, arguments: Sequence[str]) -> None:
+    """Raises UserError for an option that the experiment sets itself or does not read."""
+    read = _READ.get(experiment.kind)
+    words = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    for option in [word.removeprefix("--").replace("-", "_") for word in words]:
+        if read and option not in read:
             raise UserError(
-                f"--{option} is chosen by the experiment"
-                + ("; name seeds as --seeds=0,1,2." if option == "seed" else ".")
+                f"{experiment.name} trains nothing and does not read --{option}; leave it out (it"
+                f" takes --{', --'.join(read)})"
             )
-    given = [*own, *map(option_name, others)]
-    if chosen.trains:
-        return
-    heeded = ("workdir", "json", *(() if not chosen.runs else (*_OWN, *_OF_INPUTS)))
-    unheeded = [option for option in given if option not in heeded]
-    if unheeded:
-        raise UserError(
-            f"{chosen.name} trains nothing and does not heed --{unheeded[0]}; leave it out (it "
-            f"takes --{', --'.join(dict.fromkeys(heeded))})."
-        )
+        if not read and option in (*_FIXED_OPTIONS, *experiment.own_options):
+            hint = "; name seeds as --seeds=0,1,2" if option == "seed" else "; leave it out"
+            raise UserError(f"--{option} is set by the experiment{hint}")
 
 
-def _place(
-    chosen: Experiment, workdir: Path, manual_dir: str | None, others: list[str], trainer: Trainer
-) -> Place:
-    """Where the runs go; every run's options are checked here, before anything is trained.
+def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Run]:
+    """Returns the validated options and the protocol of every run.
 
     Raises:
-      UserError: an option that the trainer does not have, or cannot take.
+      UserError: an option has an impossible value, or --manual_dir does not exist.
     """
-    options, _ = trainer.options_from([*others, *chosen.runs[0].arguments()])
-    place = Place(
-        workdir=workdir,
-        data_dir=options.data_dir,
-        manual_dir=Path(manual_dir).expanduser() if manual_dir else None,
-        preset=options.preset,
-        options=tuple(others),
-        is_parent=len({name for run in chosen.runs for name in run.corpora}) > 1,
-    )
-    for run in chosen.runs:
-        trainer.options_from(place.arguments(run))
-    return place
+    parent = options.manual_dir and options.manual_dir.expanduser()
+    corpora = dict.fromkeys(name for run in experiment.runs for name in run.corpora)
+    folders = dict.fromkeys(corpora, parent)
+    if parent and (len(corpora) > 1 or not parent.is_dir()):
+        folders = {name: folder_of(name, parent) for name in corpora}
+    return [
+        resolve_options(
+            dataclasses.replace(
+                options,
+                dataset=run.dataset,
+                protocol=run.protocol,
+                manual_dir=folders[run.dataset] if run.dataset else parent,
+                workdir=options.workdir / run.folder(options.preset),
+                config=run.config(options.config),
+            )
+        )
+        for run in experiment.runs
+    ]
 
 
-def _sheet(chosen: Experiment, results: list[Result], counts: dict[str, int]):
-    """The finished table, and a picture where the experiment has one."""
-    from fdp_jax.paper import pictures, tables
+def _train_all(
+    experiment: Experiment, runs: Sequence[Run], train: Callable, command: str
+) -> list[RunResult]:
+    """Trains the runs one after the other; an error in one of them does not stop the others.
 
-    match chosen.kind:
+    Raises:
+      UserError: no run has a result; Table 10 shows the numbers of parameters even so.
+    """
+    results = []
+    for run, (options, protocol) in zip(experiment.runs, runs, strict=True):
+        report, reason, failed = None, "", False
+        progress = f"run {len(results) + 1} of {len(runs)}"
+        print(f"{experiment.name}, {progress}: {options.workdir}", file=sys.stderr)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is for the table
+                report = train(options, protocol, command)
+        except UserError as error:
+            reason, failed = str(error), not isinstance(error, MissingCorpusError)
+            print(f"{run.name}: {error}", file=sys.stderr)
+        results.append(RunResult(run, options.workdir, report, reason, failed))
+    if experiment.name != "table10" and not any(result.report for result in results):
+        if failed := [result.reason for result in results if result.failed]:
+            raise UserError(f"no run was completed: {failed[0]}")
+        raise UserError(
+            f"nothing can be trained: {results[0].reason} (or choose another corpus with --dataset)"
+        )
+    return results
+
+
+def _make_table(
+    experiment: Experiment,
+    runs: Sequence[Run],
+    results: Sequence[RunResult],
+    parameters: dict[str, int],
+) -> "ResultTable":
+    from fdp_jax.paper import pictures, result_table  # late, since they need matplotlib
+
+    match experiment.kind:
         case "methods":
-            return tables.methods(chosen, results), None
-        case "ablations":
-            return tables.ablations(chosen, results), None
-        case "backbones":
-            return tables.backbones(chosen, results, counts), None
-        case "weights":
-            return tables.weights(chosen, results), None
+            return result_table.methods_table(experiment, results)
+        case "significance":
+            return result_table.significance_table(experiment)
+        case "variants":
+            return result_table.variants_table(experiment, results, parameters)
         case "images":
-            return tables.ablations(chosen, results), pictures.draw(pictures.constructions(results))
-    trained = [result for result in results if result.report is not None]
-    rows = [row for result in trained for row in pictures.clip_rows(result)]
-    panels = [panel for result in trained for panel in pictures.right_and_wrong(result)]
-    return tables.clips(chosen, rows, results), pictures.draw(panels)
+            table = result_table.variants_table(experiment, results, parameters)
+            panels = pictures.constructions(results)
+        case "clips":
+            panels = pictures.correct_and_wrong(results)
+            table = result_table.clips_table(experiment, panels, results)
+        case "inputs":
+            panels = pictures.dynamic_images(*runs[0])
+            table = result_table.clips_table(experiment, panels, results)
+    return dataclasses.replace(table, picture=pictures.draw(panels))
 
 
-def _untrained(chosen: Experiment, place: Place | None):
-    """As `_sheet`, of an experiment that trains nothing."""
-    from fdp_jax.paper import tables
+def _count_parameters(experiment: Experiment) -> dict[str, int]:
+    """Returns backbone -> parameters at the paper's sizes, and prints them before training."""
+    from fdp_jax.models.fdp import count_backbone_params
 
-    if place is None:
-        return tables.significance(chosen), None
-    from datasets.protocols import get_protocol
-    from fdp_jax.corpora import ensure_built
-    from fdp_jax.paper import pictures
-    from fdp_jax.train import options_from
-
-    (run,) = chosen.runs
-    if lacking := place.why_missing(run):
-        raise UserError(f"{lacking} (or name another corpus with --dataset).")
-    options, _ = options_from(place.arguments(run))
-    config = options.config.clip
-    protocol = get_protocol(run.dataset, run.protocol)
-    ensure_built(protocol, place.data_dir, place.manual_dir, config.crop)
-    panels = pictures.dynamic_images(place.data_dir, run.dataset, run.protocol, config)
-    sheet = tables.shown(chosen, [panel.title.split("\n") for panel in panels])
-    return sheet, pictures.draw(panels)
-
-
-def _count_parameters() -> dict[str, int]:
-    """Backbone -> parameters at the paper's sizes, told at once; nothing is trained for it."""
-    import dataclasses
-
-    from fdp_jax.config import preset
-    from fdp_jax.models.parameter_count import backbone_parameters
-    from fdp_jax.paper.numbers import paper_table
-
-    counts = {
-        name: backbone_parameters(dataclasses.replace(preset("paper"), backbone=name))
-        for name in paper_table("table10").column("backbone")
-    }
-    told = "; ".join(f"{name} {count:,}" for name, count in counts.items())
-    print(f"Parameters at the paper's sizes: {told}", file=sys.stderr)
+    paper = preset("paper")
+    counts = {run.name: count_backbone_params(run.config(paper)) for run in experiment.runs}
+    text = "; ".join(f"{name} {count:,}" for name, count in counts.items())
+    print(f"Parameters at the paper's sizes: {text}", file=sys.stderr)
     return counts
-
-
-def _write(stem: Path, sheet, png: bytes | None) -> None:
-    from fdp_jax.paper.sheets import as_markdown
-
-    picture = f"\n![{sheet.title}]({stem.name}.png)\n" if png else ""
-    write_atomically(stem.with_suffix(".md"), as_markdown(sheet) + picture)
-    as_json = json.dumps(sheet.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(stem.with_suffix(".json"), as_json + "\n")
-    if png:
-        write_atomically(stem.with_suffix(".png"), png)
-
-
-def _print(stem: Path, sheet, png: bytes | None, is_json: bool) -> None:
-    from fdp_jax.paper.sheets import as_text
-
-    if is_json:
-        print(json.dumps(sheet.as_dict(), indent=2, ensure_ascii=False))
-        return
-    print(as_text(sheet))
-    print(f"Written: {stem}.md, {stem.name}.json" + (f", {stem.name}.png" if png else ""))
 
 
 if __name__ == "__main__":
     use_large_pages()
-    main_with_clear_errors(main)
+    run_command(main, resumable=True)

@@ -126,6 +126,13 @@ def parse_train_options(
     Raises:
       UserError: unknown option, corpus, protocol or preset, or impossible values.
     """
+    return resolve_options(parse_unresolved_options(arguments, program, description, kind))
+
+
+def parse_unresolved_options(
+    arguments: list[str], program: str, description: str, kind: type[AnyOptions]
+) -> AnyOptions:
+    """As `parse_train_options`, without `resolve_options`."""
     name = _preset_name(arguments)
     default = kind(preset=name, config=preset(name))
     options = parse_options(
@@ -139,7 +146,7 @@ def parse_train_options(
     seed_given = any(argument.partition("=")[0] == "--seed" for argument in arguments)
     if options.seeds and seed_given:
         raise UserError("--seed and --seeds cannot both be given; give one of them")
-    return resolve_options(options)
+    return options
 
 
 def resolve_options(options: AnyOptions) -> tuple[AnyOptions, Protocol]:

@@ -12,72 +12,48 @@ from dataclasses import dataclass
 from fdp_jax.metrics.statistics import RankSum, rank_sum
 from fdp_jax.paper.numbers import paper_table
 
-_OURS = ("FDP", "fdp")  # the paper's own method in the first column of its tables
+Printed = tuple[str, str]  # statistic and P-value
 
 
 @dataclass(frozen=True)
 class Recomputed:
-    """One row of Table 12 or 13 beside the result computed from the paper's other tables.
-
-    Attributes:
-      benchmark: the row's name.
-      value: F1 of FDP.
-      rivals: F1 of every other method with a printed one.
-      paper: as printed.
-      ours: with `value` repeated once per rival.
-      repeats: the number of repetitions, at most one per rival, that reproduces the printed
-        statistic; None if none does.
-    """
+    """One row of Table 12 or 13 beside the result computed from the paper's other tables."""
 
     benchmark: str
-    value: float
-    rivals: tuple[float, ...]
-    paper: RankSum
-    ours: RankSum
-    repeats: int | None
-
-
-def printed(result: RankSum) -> tuple[str, str]:
-    """Returns statistic and P-value with four significant digits, as the paper prints them."""
-    return f"{result.statistic:.3f}", f"{result.p_value:.3e}"
+    value: float  # F1 of FDP
+    rivals: tuple[float, ...]  # F1 of every other method that has one
+    paper: Printed
+    ours: Printed  # with `value` repeated once per rival
+    closest: tuple[int, Printed] | None  # repetitions that give the paper's statistic, if any do
 
 
 def recompute(name: str) -> tuple[Recomputed, ...]:
     """Returns every row of `table12` or `table13`, from the F1 scores of the tables it cites."""
-    table = paper_table(name)
-    rows = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
-    return tuple(_recomputed(row) for row in rows)
+    return tuple(_recomputed(row) for row in paper_table(name).rows)
 
 
 def _recomputed(row: dict) -> Recomputed:
     table = paper_table(row["of_table"])
     methods, scores = table.column(table.columns[0]), table.column(row["of_column"])
     f1 = dict(zip(methods, scores, strict=True))
-    (value,) = (f1[ours] for ours in _OURS if ours in f1)
-    rivals = tuple(
-        score for method, score in f1.items() if method not in _OURS and score is not None
-    )
-    paper = RankSum(row["statistic"], row["p_value"])
-    matching = [
-        repeats
-        for repeats in range(1, len(rivals) + 1)
-        if printed(rank_sum(value, rivals, repeats))[0] == printed(paper)[0]
-    ]
-    return Recomputed(
-        row["benchmark"],
-        value,
-        rivals,
-        paper,
-        rank_sum(value, rivals),
-        max(matching, default=None),
-    )
+    value = f1.pop("FDP" if "FDP" in f1 else "fdp")
+    rivals = tuple(score for score in f1.values() if score is not None)
+    paper = _printed(RankSum(row["statistic"], row["p_value"]))
+    by_repeats = {n + 1: _printed(rank_sum(value, rivals, n + 1)) for n in range(len(rivals))}
+    same = [(repeats, found) for repeats, found in by_repeats.items() if found[0] == paper[0]]
+    ours = by_repeats[len(rivals)]
+    return Recomputed(row["benchmark"], value, rivals, paper, ours, max(same, default=None))
+
+
+def _printed(result: RankSum) -> Printed:
+    """Returns statistic and P-value with four significant digits, as the paper prints them."""
+    return f"{result.statistic:.3f}", f"{result.p_value:.3e}"
 
 
 def rank_sum_notes(rows: Sequence[Recomputed]) -> list[str]:
     """Returns sentences on what differs from the print and what the tests depend on."""
-    differing = [row for row in rows if printed(row.paper) != printed(row.ours)]
-    notes = [_difference(row) for row in differing]
-    same = len(rows) - len(differing)
+    notes = [_difference(row) for row in rows if row.paper != row.ours]
+    same = len(rows) - len(notes)
     notes.append(f"{same} of {len(rows)} rows are reproduced to every printed digit.")
     if all(row.value > max(row.rivals) for row in rows):
         notes.append(
@@ -91,9 +67,9 @@ def _difference(row: Recomputed) -> str:
     n = len(row.rivals)
     text = (
         f"{row.benchmark}: {n} repetitions against {n} rivals, as in the other rows, give"
-        f" {' / '.join(printed(row.ours))}, but the paper prints {' / '.join(printed(row.paper))}"
+        f" {' / '.join(row.ours)}, but the paper prints {' / '.join(row.paper)}"
     )
-    if row.repeats is not None:
-        other = printed(rank_sum(row.value, row.rivals, row.repeats))
-        text += f"; {row.repeats} against {n} would give {' / '.join(other)}"
-    return text + "."
+    if row.closest:
+        repeats, found = row.closest
+        text += f"; {repeats} against {n} would give {' / '.join(found)}"
+    return f"{text}."

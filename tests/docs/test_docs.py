@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from fdp_jax.options import parse_train_options
-from fdp_jax.paper.catalogue import NAMES, experiment
-from fdp_jax.train import options_from
+from fdp_jax.paper.registry import NAMES, experiment
 from launch.loso import LaunchOptions
 from tests.conftest import ROOT, run_module
 from tests.helpers.docs_pages import commands_of, written_by
@@ -62,7 +61,7 @@ def test_every_file_that_is_named_is_there(page):
 def test_every_option_of_a_training_is_one(command):
     module, arguments = module_and_arguments(command)
     if module == "fdp_jax.train":
-        options_from(arguments)
+        parse_train_options(arguments, module, "")
     elif module in TRAINS:
         options = [argument for argument in arguments if argument.startswith("-")]
         if module.endswith(".experiments"):
@@ -71,7 +70,7 @@ def test_every_option_of_a_training_is_one(command):
         if module.startswith("launch."):
             parse_train_options(options, module, "", LaunchOptions)
         else:
-            options_from(options)
+            parse_train_options(options, module, "")
     else:
         assert (ROOT / f"{module.replace('.', '/')}.py").exists()
 
