@@ -86,7 +86,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif first == "chance":
         commands.chance_command(arguments[1:])
     else:
-        commands.report_command(arguments)
+        options = commands.parse_report_options(arguments)
+        report = write_report(options.workdir)
+        if options.json:
+            print(commands.to_json(report))
+        else:
+            print_summary(report, options.workdir)
 
 
 if __name__ == "__main__":

@@ -86,16 +86,9 @@ class ChanceOptions:
     """Print one JSON object instead of text."""
 
 
-def report_command(arguments: Sequence[str]) -> None:
-    """Writes the report of a work directory again."""
-    options = parse_options(ReportOptions, arguments, program=PROGRAM, description=_ABOUT)
-    from fdp_jax.report import print_summary, write_report
-
-    report = write_report(options.workdir)
-    if options.json:
-        print(_to_json(report))
-    else:
-        print_summary(report, options.workdir)
+def parse_report_options(arguments: Sequence[str]) -> ReportOptions:
+    """Returns the options of `report WORKDIR`."""
+    return parse_options(ReportOptions, arguments, program=PROGRAM, description=_ABOUT)
 
 
 def compare_command(arguments: Sequence[str]) -> None:
@@ -114,7 +107,7 @@ def compare_command(arguments: Sequence[str]) -> None:
     from fdp_jax.reporting.comparison import compare, text
 
     found = compare(options.workdir, options.other_workdir, draws=options.draws, seed=options.seed)
-    print(_to_json(found) if options.json else text(found))
+    print(to_json(found) if options.json else text(found))
 
 
 def chance_command(arguments: Sequence[str]) -> None:
@@ -149,7 +142,7 @@ def chance_command(arguments: Sequence[str]) -> None:
     labels = _fold_labels(options)
     default = (labels.evaluations,) if labels.evaluations else _EVALUATIONS
     found = chance_levels(labels, options.evaluations or default, options.draws, options.seed)
-    print(_to_json(found) if options.json else text(found))
+    print(to_json(found) if options.json else text(found))
 
 
 def _fold_labels(options: ChanceOptions):
@@ -173,7 +166,8 @@ def _fold_labels(options: ChanceOptions):
         ) from error
 
 
-def _to_json(content: dict) -> str:
+def to_json(content: dict) -> str:
+    """Returns indented JSON; NaN is refused."""
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 
