@@ -4,7 +4,7 @@ import datetime
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -21,20 +21,12 @@ EVENTS = "launch.jsonl"
 LINE_SECONDS = 60.0  # between two lines without a terminal
 
 
-@dataclass(frozen=True)
-class FoldProgress:
-    """Progress of one fold over all its trainings.
-
-    Attributes:
-      step: steps done.
-      steps: of all trainings.
-      seconds_left: None before the first line of the log.
-      losses: the latest, as text.
-    """
+class FoldProgress(NamedTuple):
+    """Progress of one fold over all its trainings."""
 
     step: int
     steps: int
-    seconds_left: float | None = None
+    seconds_left: float | None = None  # None before the first line of the log
     losses: str = ""
 
 

@@ -43,14 +43,9 @@ REASONS = {  # part of Ray's message -> why a worker was lost
 
 @dataclass(frozen=True)
 class Resources:
-    """Resources of one worker.
+    """Resources of one worker."""
 
-    Attributes:
-      gpus: share of one GPU; 0 for none.
-      cpus: CPU cores.
-    """
-
-    gpus: float
+    gpus: float  # share of one GPU; 0 for none
     cpus: int
 
     def workers_on(self, machine: Mapping[str, float]) -> int:
@@ -112,16 +107,15 @@ def connect(address: str) -> Iterator[ModuleType]:
     import ray
 
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    local = {"num_cpus": cores, "object_store_memory": OBJECT_STORE_BYTES}
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))  # Ray's own messages
+    local = {
+        "num_cpus": cores,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "include_dashboard": False,
+    }
+    settings = {"address": address} if address else {"address": "local", **local}
+    with contextlib.redirect_stdout(io.StringIO()):  # Ray's own messages
         try:
-            ray.init(
-                address=address or "local",
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                **({} if address else {**local, "include_dashboard": False}),
-            )
+            ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **settings)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             if not address:
                 raise UserError(f"Ray does not start ({first_line(error)})") from error
@@ -129,15 +123,16 @@ def connect(address: str) -> Iterator[ModuleType]:
                 f"--address={address} leads to no Ray cluster ({first_line(error)}); if it runs "
                 "with a token, ~/.ray/auth_token must be the same here"
             ) from error
-        stack.callback(ray.shutdown)
         former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # replaces Ray's
-        stack.callback(signal.signal, signal.SIGTERM, former)
         try:
             yield ray
         except ray.exceptions.RayError as error:
             raise UserError(
                 f"Ray failed ({first_line(error)}); run the same command again to resume"
             ) from error
+        finally:
+            signal.signal(signal.SIGTERM, former)
+            ray.shutdown()
 
 
 def _check_address(address: str) -> None:
@@ -175,18 +170,11 @@ class Job:
 
 @dataclass(eq=False)
 class WorkerHandle:
-    """One worker.
+    """One worker; `job` is None while it starts."""
 
-    Attributes:
-      number: counted from 1, never reused.
-      place: result of `Worker.place`; empty before it.
-      cores: to which it is pinned.
-      job: what it trains; None while it starts.
-    """
-
-    number: int
-    place: dict = field(default_factory=dict)
-    cores: list[int] = field(default_factory=list)
+    number: int  # from 1, never reused
+    place: dict = field(default_factory=dict)  # result of `Worker.place`; empty before it
+    cores: list[int] = field(default_factory=list)  # to which it is pinned
     job: Job | None = None
 
     @property

@@ -9,7 +9,6 @@ import datetime
 import logging
 import os
 import socket
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,8 +44,7 @@ class Worker:
         """Loads the clips onto the device.
 
         Args:
-          options, protocol: of the run.
-          folder: in which the launcher runs.
+          options, protocol, folder: of the run, and in which it was started.
           cores: to pin this process to; none leaves the choice to the system.
 
         Returns:
@@ -134,7 +132,5 @@ def _redirect_output(logs: Sequence[Path], header: str) -> None:
         with log.open("a", encoding="utf-8") as file:
             file.write(f"{header}{elsewhere}\n")
     with logs[0].open("a", encoding="utf-8") as file:
-        for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
-            with contextlib.suppress(OSError):  # a full disk
-                stream.flush()
+        for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)

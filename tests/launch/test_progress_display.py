@@ -46,7 +46,7 @@ def scheduler_with(workers, done=(), failed=()):
 
 def test_progress_is_read_from_the_log(plan):
     task = plan.tasks[0]
-    assert dataclasses.astuple(read_progress(task, 100, 1)) == (0, 100, None, "")
+    assert read_progress(task, 100, 1) == (0, 100, None, "")
     losses = {"cross_entropy": 1.23456, "rank": 16.0}
     write_log(task, {"step": 20, "seconds": 9.0, **losses}, {"step": 40, "seconds": 5.0, **losses})
     progress = read_progress(task, 100, 1)

@@ -309,12 +309,16 @@ def test_how_many_workers_fit_on_a_machine(resources, machine, workers):
     assert resources.workers_on(machine) == workers
 
 
-def test_a_worker_gets_the_path_of_the_code_and_the_settings_of_jax():
+def test_the_environment_of_a_worker(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
     own = {"PYTHONPATH": "/mine", "XLA_FLAGS": "--a", "JAX_LOG_COMPILES": "1", "HOME": "/h"}
-    given = Resources(1, 1).environment(own)
-    assert given["PYTHONPATH"] == f"{ROOT}{os.pathsep}/mine"
-    assert given["XLA_FLAGS"] == "--a" and given["JAX_LOG_COMPILES"] == "1" and "HOME" not in given
-    assert "XLA_CLIENT_MEM_FRACTION" not in given and "JAX_PLATFORMS" not in given
+    path = f"{ROOT}{os.pathsep}/mine"
+    assert Resources(1, 1).environment(own) == {
+        "PYTHONPATH": path, "XLA_FLAGS": "--a", "JAX_LOG_COMPILES": "1",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    }  # fmt: skip
+    assert "GLIBC_TUNABLES" not in Resources(1, 1).environment({"GLIBC_TUNABLES": ""})
+    assert Resources(0, 1).environment({"JAX_PLATFORMS": "cuda"})["JAX_PLATFORMS"] == "cpu"
 
 
 def test_a_share_of_a_gpu_has_that_share_of_its_memory():
@@ -322,16 +326,6 @@ def test_a_share_of_a_gpu_has_that_share_of_its_memory():
     given = Resources(0.25, 1).environment(own)
     assert given["XLA_CLIENT_MEM_FRACTION"] == "0.2250"
     assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in given
-
-
-def test_a_worker_without_gpu_uses_the_cpu():
-    assert Resources(0, 1).environment({"JAX_PLATFORMS": "cuda"})["JAX_PLATFORMS"] == "cpu"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a setting of glibc")
-def test_a_worker_asks_for_large_pages_unless_they_are_switched_off():
-    assert Resources(0, 1).environment({})["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
-    assert "GLIBC_TUNABLES" not in Resources(0, 1).environment({"GLIBC_TUNABLES": ""})
 
 
 @pytest.mark.parametrize("address", ["somewhere", "ray://here:10001", "here:port", "here:70000"])

@@ -32,7 +32,6 @@ def train(plan, monkeypatch):
         worker.train([(0, name) for name in folds], size=2, header=header)
 
     yield train
-    sys.stdout.flush()
     for stream, descriptor in zip(streams, (1, 2), strict=True):
         os.dup2(stream, descriptor)
         os.close(stream)
