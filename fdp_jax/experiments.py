@@ -45,7 +45,7 @@ _READ = {
                "clip.crop", "clip.frames"),
 }  # fmt: skip
 
-Run = tuple[TrainOptions, Protocol]
+Resolved = tuple[TrainOptions, Protocol]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _check_options(experiment: Experiment, arguments: Sequence[str]) -> None:
             raise UserError(f"--{option} is set by the experiment{hint}")
 
 
-def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Run]:
+def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Resolved]:
     """Returns the validated options and the protocol of every run.
 
     Raises:
@@ -158,7 +158,7 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Ru
 
 
 def _train_all(
-    experiment: Experiment, runs: Sequence[Run], train: Callable, command: str
+    experiment: Experiment, runs: Sequence[Resolved], train: Callable, command: str
 ) -> list[RunResult]:
     """Trains the runs one after the other; an error in one of them does not stop the others.
 
@@ -188,7 +188,7 @@ def _train_all(
 
 def _make_table(
     experiment: Experiment,
-    runs: Sequence[Run],
+    runs: Sequence[Resolved],
     results: Sequence[RunResult],
     parameters: dict[str, int],
 ) -> "ResultTable":
