@@ -206,7 +206,7 @@ def test_a_corpus_without_a_sheet_is_known_by_its_folder(tmp_path):
     shutil.copytree(one, two)
     with pytest.raises(UserError, match=rf"built differently \(from {one}\)"):
         build_corpus("smic", tmp_path, two, options)
-    next(one.rglob("micro/*/*/*.bmp")).unlink()
+    next((one / "SMIC_all_raw/HS").glob("*/micro/*/*/*.bmp")).unlink()
     with pytest.raises(UserError, match=r"which has changed since"):
         build_corpus("smic", tmp_path, one, options)
     shutil.rmtree(one)
