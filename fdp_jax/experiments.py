@@ -200,11 +200,11 @@ def _count_parameters() -> dict[str, int]:
     import dataclasses
 
     from fdp_jax.config import preset
-    from fdp_jax.models.parameter_count import backbone_parameters
+    from fdp_jax.models.fdp import count_backbone_params
     from fdp_jax.paper.numbers import paper_table
 
     counts = {
-        name: backbone_parameters(dataclasses.replace(preset("paper"), backbone=name))
+        name: count_backbone_params(dataclasses.replace(preset("paper"), backbone=name))
         for name in paper_table("table10").column("backbone")
     }
     told = "; ".join(f"{name} {count:,}" for name, count in counts.items())
