@@ -1,8 +1,7 @@
-"""FDP in PyTorch: a second, independent writing of the network, to check and time the first.
+"""FDP in PyTorch, for the parity tests and the benchmark.
 
-Written from the paper (section 3, Table 10) and the project's design, with PyTorch's ordinary
-layers and channels-first maps; it shares only the options with the JAX code. Nothing but the
-parity tests and the benchmark imports this module, and only they need PyTorch.
+An independent implementation of the paper (section 3, Table 10) with PyTorch's own layers and
+channels-first maps; it shares only the options with the JAX code.
 
 Axes: b = clips, t = frames, n = b x t (clip-major), c = channels, h w = map, g = heads,
 q m = query and key pixels, f = frame feature.
@@ -17,8 +16,8 @@ from torch.nn import functional
 from fdp_jax.config import LossConfig, ModelConfig
 
 
-class TwinOutputs(NamedTuple):
-    """What the network says about a batch of clips.
+class TorchOutputs(NamedTuple):
+    """Outputs for a batch of clips.
 
     Attributes:
       logits: [b, categories].
@@ -34,12 +33,12 @@ class TwinOutputs(NamedTuple):
 
 
 def _norm(config: ModelConfig, channels: int) -> nn.BatchNorm2d:
-    # PyTorch's momentum is the share of the new batch, the option's that of the old value.
+    # PyTorch's momentum is the share of the new value, the option's that of the old one.
     return nn.BatchNorm2d(channels, eps=1e-5, momentum=1.0 - config.batch_norm_momentum)
 
 
 class DropPath(nn.Module):
-    """Skips a residual branch for whole clips in training: one draw for all frames of a clip."""
+    """Zeroes a residual branch for whole clips in training: one draw for all frames of a clip."""
 
     def __init__(self, rate: float, frames: int):
         super().__init__()
@@ -47,55 +46,37 @@ class DropPath(nn.Module):
 
     def forward(self, branch: Tensor) -> Tensor:
         """[n, c, h, w] -> [n, c, h, w]."""
-        if not self.training or self.rate == 0.0:
-            return branch
-        keep = 1.0 - self.rate
-        clips = branch.shape[0] // self.frames
-        kept = torch.full((clips,), keep, device=branch.device).bernoulli()
-        scale = (kept / keep).repeat_interleave(self.frames)
-        return branch * scale.to(branch.dtype)[:, None, None, None]
+        clips = torch.ones(branch.shape[0] // self.frames, dtype=branch.dtype, device=branch.device)
+        scale = functional.dropout(clips, self.rate, self.training)
+        return branch * scale.repeat_interleave(self.frames)[:, None, None, None]
 
 
-class MultiHeadConv(nn.Module):
-    """Each head's channels through their own 3x3 convolution, BN and ReLU (section 3.2.1)."""
-
-    def __init__(self, config: ModelConfig, channels: int):
-        super().__init__()
-        heads = channels // config.head_channels
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=heads, bias=False)
-        self.norm = _norm(config, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, c, h, w] -> [n, c, h, w]."""
-        return torch.relu(self.norm(self.conv(x)))
+def _multi_head_conv(config: ModelConfig, channels: int) -> nn.Sequential:
+    """3x3 convolution, BN and ReLU in each head (section 3.2.1)."""
+    heads = channels // config.head_channels
+    conv = nn.Conv2d(channels, channels, 3, padding=1, groups=heads, bias=False)
+    return nn.Sequential(conv, _norm(config, channels), nn.ReLU())
 
 
-class PatchEmbedding(nn.Module):
-    """2x2 average pool when the stride is 2, then 1x1 convolution and BN."""
-
-    def __init__(self, config: ModelConfig, channels_in: int, channels: int, stride: int):
-        super().__init__()
-        self.pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
-        self.conv = nn.Conv2d(channels_in, channels, 1, bias=False)
-        self.norm = _norm(config, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, c, h, w] -> [n, channels, h / stride, w / stride]."""
-        return self.norm(self.conv(self.pool(x)))
+def _patch_embedding(
+    config: ModelConfig, channels_in: int, channels: int, stride: int = 1
+) -> nn.Module:
+    """2x2 average pool if the stride is 2, then 1x1 convolution and BN; identity if no change."""
+    if stride == 1 and channels_in == channels:
+        return nn.Identity()
+    pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+    conv = nn.Conv2d(channels_in, channels, 1, bias=False)
+    return nn.Sequential(pool, conv, _norm(config, channels))
 
 
-class Mlp(nn.Module):
+def _mlp(config: ModelConfig, channels: int, ratio: int) -> nn.Sequential:
     """1x1 convolution, ReLU, 1x1 convolution, dropout after both."""
-
-    def __init__(self, config: ModelConfig, channels: int, ratio: int):
-        super().__init__()
-        self.widen = nn.Conv2d(channels, channels * ratio, 1)
-        self.narrow = nn.Conv2d(channels * ratio, channels, 1)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, c, h, w] -> [n, c, h, w]."""
-        return self.dropout(self.narrow(self.dropout(torch.relu(self.widen(x)))))
+    hidden, output = (
+        nn.Conv2d(channels, channels * ratio, 1),
+        nn.Conv2d(channels * ratio, channels, 1),
+    )
+    dropout = nn.Dropout(config.dropout)
+    return nn.Sequential(hidden, nn.ReLU(), dropout, output, dropout)
 
 
 class LocalAggregator(nn.Module):
@@ -107,38 +88,33 @@ class LocalAggregator(nn.Module):
         channels_in: int,
         channels: int,
         stride: int,
-        skip_rate: float,
+        drop_rate: float,
         frames: int,
     ):
         super().__init__()
-        self.embedding = (
-            PatchEmbedding(config, channels_in, channels, stride)
-            if stride > 1 or channels_in != channels
-            else nn.Identity()
-        )
-        self.heads = MultiHeadConv(config, channels)
-        self.fusion = nn.Conv2d(channels, channels, 1, bias=False)
+        self.embedding = _patch_embedding(config, channels_in, channels, stride)
+        self.heads = _multi_head_conv(config, channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = _norm(config, channels)
-        self.mlp = Mlp(config, channels, config.local_mlp_ratio)
-        self.skip = DropPath(skip_rate, frames)
+        self.mlp = _mlp(config, channels, config.local_mlp_ratio)
+        self.drop_path = DropPath(drop_rate, frames)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, channels_in, h, w] -> [n, channels, h / stride, w / stride]."""
         x = self.embedding(x)
-        x = x + self.skip(self.fusion(self.heads(x)))
-        return x + self.skip(self.mlp(self.norm(x)))
+        x = x + self.drop_path(self.pointwise(self.heads(x)))
+        return x + self.drop_path(self.mlp(self.norm(x)))
 
 
 class SelfAttention(nn.Module):
-    """Eqs. 1 to 3; keys and values see the map averaged over windows, then normalised again."""
+    """Eqs. 1 to 3; keys and values come from the map averaged over windows and normalised again."""
 
     def __init__(self, config: ModelConfig, channels: int, window: int):
         super().__init__()
         self.head_channels = config.head_channels
-        self.window = window
+        self.context = nn.Identity()
         if window > 1:
-            self.pool = nn.AvgPool2d(window)
-            self.norm = _norm(config, channels)
+            self.context = nn.Sequential(nn.AvgPool2d(window), _norm(config, channels))
         self.query = nn.Conv2d(channels, channels, 1)
         self.key = nn.Conv2d(channels, channels, 1)
         self.value = nn.Conv2d(channels, channels, 1)
@@ -147,7 +123,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, c, h, w] -> [n, c, h, w]."""
-        context = self.norm(self.pool(x)) if self.window > 1 else x
+        context = self.context(x)
         query, key, value = (
             y.unflatten(1, (-1, self.head_channels)).flatten(3)  # [n, g, c / g, q or m]
             for y in (self.query(x), self.key(context), self.value(context))
@@ -164,29 +140,27 @@ class GlobalAggregator(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, channels_in: int, stage: int, skip_rate: float, frames: int
+        self, config: ModelConfig, channels_in: int, stage: int, drop_rate: float, frames: int
     ):
         super().__init__()
         inner, channels = config.attention_channels[stage], config.output_channels[stage]
-        self.embedding = (
-            PatchEmbedding(config, channels_in, inner, 1) if channels_in != inner else nn.Identity()
-        )
+        self.embedding = _patch_embedding(config, channels_in, inner)
         self.attention_norm = _norm(config, inner)
         self.attention = SelfAttention(config, inner, config.key_value_windows[stage])
-        self.reduction = PatchEmbedding(config, inner, channels - inner, 1)
-        self.heads = MultiHeadConv(config, channels - inner)
+        self.reduction = _patch_embedding(config, inner, channels - inner)
+        self.heads = _multi_head_conv(config, channels - inner)
         self.norm = _norm(config, channels)
-        self.mlp = Mlp(config, channels, config.global_mlp_ratio)
-        self.skip = DropPath(skip_rate, frames)
+        self.mlp = _mlp(config, channels, config.global_mlp_ratio)
+        self.drop_path = DropPath(drop_rate, frames)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, channels_in, h, w] -> [n, output channels of the stage, h, w]."""
         x = self.embedding(x)
-        x = x + self.skip(self.attention(self.attention_norm(x)))
+        x = x + self.drop_path(self.attention(self.attention_norm(x)))
         y = self.reduction(x)
-        y = y + self.skip(self.heads(y))
+        y = y + self.drop_path(self.heads(y))
         z = torch.cat([x, y], dim=1)
-        return z + self.skip(self.mlp(self.norm(z)))
+        return z + self.drop_path(self.mlp(self.norm(z)))
 
 
 class Transformer(nn.Module):
@@ -203,16 +177,10 @@ class Transformer(nn.Module):
         for stage in stages:
             for block in range(config.local_blocks):
                 rate = config.stochastic_depth * len(self.blocks) / last
-                local = LocalAggregator(
-                    config,
-                    channels,
-                    config.local_channels[stage],
-                    2 if block == 0 else 1,
-                    rate,
-                    frames,
-                )
+                stride, width = 2 if block == 0 else 1, config.local_channels[stage]
+                local = LocalAggregator(config, channels, width, stride, rate, frames)
                 self.blocks[f"Stage{stage + 1}Local{block + 1}"] = local
-                channels = config.local_channels[stage]
+                channels = width
             for block in range(config.global_blocks):
                 rate = config.stochastic_depth * len(self.blocks) / last
                 self.blocks[f"Stage{stage + 1}Global{block + 1}"] = GlobalAggregator(
@@ -229,18 +197,10 @@ class Transformer(nn.Module):
         return self.norm(x).mean(dim=(2, 3))
 
 
-class ConvBlock(nn.Module):
+def _conv_block(config: ModelConfig, channels_in: int, channels: int) -> nn.Sequential:
     """3x3 convolution, BN, leaky ReLU."""
-
-    def __init__(self, config: ModelConfig, channels_in: int, channels: int):
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
-        self.norm = _norm(config, channels)
-        self.activation = nn.LeakyReLU(config.leaky_slope)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[b, channels_in, h, w] -> [b, channels, h, w]."""
-        return self.activation(self.norm(self.conv(x)))
+    conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+    return nn.Sequential(conv, _norm(config, channels), nn.LeakyReLU(config.leaky_slope))
 
 
 class DynamicImageHead(nn.Module):
@@ -251,7 +211,7 @@ class DynamicImageHead(nn.Module):
         widths = config.construction_channels
         wider = widths[1:] + widths[-1:]
         self.encoder = nn.ModuleList(
-            ConvBlock(config, narrow, wide)
+            _conv_block(config, narrow, wide)
             for narrow, wide in zip((config.pooled_channels, *widths), widths, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
@@ -259,7 +219,7 @@ class DynamicImageHead(nn.Module):
             nn.ConvTranspose2d(wide, narrow, 2, stride=2)
             for narrow, wide in zip(widths, wider, strict=True)
         )
-        self.decoder = nn.ModuleList(ConvBlock(config, width, width) for width in widths)
+        self.decoder = nn.ModuleList(_conv_block(config, width, width) for width in widths)
         self.output = nn.Conv2d(widths[0], 1, 1)
 
     def forward(self, dynamic: Tensor) -> Tensor:
@@ -289,13 +249,13 @@ class RecognitionHead(nn.Module):
 
 
 class TorchFDP(nn.Module):
-    """The whole network (section 3.1, Algorithm 1), weights as PyTorch draws them.
+    """The whole network (section 3.1, Algorithm 1), with PyTorch's default initialisation.
 
     Args:
       config: sizes of the network.
       classes: categories of the protocol.
       frames: t, frames of a clip.
-      side: h and w, of the frames and of the map that a frame's feature is seen as.
+      side: h and w of the frames and of the maps that the features are reshaped to.
     """
 
     def __init__(self, config: ModelConfig, classes: int, frames: int = 8, side: int = 64):
@@ -310,13 +270,13 @@ class TorchFDP(nn.Module):
         self.recognition = RecognitionHead(config, classes, side)
         self.construction = DynamicImageHead(config)
 
-    def forward(self, clips: Tensor) -> TwinOutputs:
-        """float32 [b, t, 3, h, w] in [-1, 1] -> TwinOutputs."""
+    def forward(self, clips: Tensor) -> TorchOutputs:
+        """float32 [b, t, 3, h, w] in [-1, 1] -> TorchOutputs."""
         features = self.feature(self.transformer(clips.flatten(0, 1)))  # [n, f]
         features = features.unflatten(0, (-1, self.frames))
         maps = features.unflatten(2, (self.side, self.side))  # [b, t, h, w]
         dynamic = self.temporal_pooling(maps.unsqueeze(1)).squeeze(2)  # [b, c, h, w]
-        return TwinOutputs(
+        return TorchOutputs(
             self.recognition(dynamic),
             self.construction(dynamic),
             self.rank_scorer(features).squeeze(2),
@@ -324,7 +284,7 @@ class TorchFDP(nn.Module):
         )
 
 
-def twin_loss(outputs: TwinOutputs, target: Tensor, labels: Tensor, config: LossConfig) -> Tensor:
+def torch_loss(outputs: TorchOutputs, target: Tensor, labels: Tensor, config: LossConfig) -> Tensor:
     """Eq. 8, a scalar.
 
     Args:

@@ -9,15 +9,13 @@ import pytest
 from scipy.special import erf, softmax
 
 from datasets.errors import UserError
-from fdp_jax.config import PRESETS, check, preset
+from fdp_jax.config import PRESETS, preset, validate
 from fdp_jax.input_pipeline import GREY_WEIGHTS
-from fdp_jax.models.aggregators import LocalRelationalAggregator
 from fdp_jax.models.backbones import make_backbone
-from fdp_jax.models.fdp import FDP
-from fdp_jax.models.initialisation import initial_variables
-from fdp_jax.models.parameter_count import backbone_parameters, count_params_by_module
-from fdp_jax.train import options_from
-from fdp_jax.train_step import Steps
+from fdp_jax.models.fdp import FDP, count_backbone_params, count_params_by_module, make_model
+from fdp_jax.models.layers import Layers
+from fdp_jax.models.local_global_transformer import LocalRelationalAggregator
+from fdp_jax.options import parse_train_options
 from tests.helpers.tiny import TINY
 from tests.test_ablations import train_and_report
 
@@ -41,13 +39,13 @@ FOREIGN = ("resnet18", "vit_base")
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, 16, 16, 3)).astype(np.float32)
 
 
-def network(backbone, model=MODEL):
-    return make_backbone(model, backbone, "", frames=2)
+def network(backbone, model=MODEL, train=False):
+    return make_backbone(Layers(model, frames=2, train=train), backbone, "")
 
 
 def random_variables(module, *inputs):
-    """As after some training: every weight and statistic at work."""
-    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs, train=False))
+    """As after some training: no weight or statistic is 0 or 1."""
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs))
     rng = np.random.default_rng(3)
 
     def fill(path, leaf):
@@ -60,7 +58,7 @@ def random_variables(module, *inputs):
 @pytest.mark.parametrize("backbone", TABLE_10)
 def test_parameters_are_those_of_table_10(backbone):
     config = dataclasses.replace(preset("paper"), backbone=backbone)
-    assert backbone_parameters(config) == TABLE_10[backbone]
+    assert count_backbone_params(config) == TABLE_10[backbone]
 
 
 def test_the_foreign_backbones_are_counted_with_the_projection():
@@ -78,8 +76,8 @@ def test_the_foreign_backbones_are_counted_with_the_projection():
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_takes_every_backbone(name, backbone):
     config = dataclasses.replace(PRESETS[name], backbone=backbone)
-    check(config)
-    model = Steps(config, 7).model
+    validate(config)
+    model = make_model(config, 7)
     assert model.backbone == backbone
     clips = jnp.zeros((2, 8, 64, 64, 3))
 
@@ -104,7 +102,7 @@ def test_every_size_is_obeyed(name):
     else:  # which cut the same kernels in other pieces
         module, other = network("vit_base"), network("vit_base", default)
         weights = random_variables(module, IMAGES)
-        outputs = [part.apply(weights, IMAGES, train=False) for part in (module, other)]
+        outputs = [part.apply(weights, IMAGES) for part in (module, other)]
         assert not np.allclose(*outputs, rtol=1e-3)
 
 
@@ -113,7 +111,7 @@ def test_the_foreign_backbones_see_the_grey_that_the_dynamic_image_is_made_of(ba
     module = network(backbone)
     weights = random_variables(module, IMAGES)
     grey = np.repeat((IMAGES @ np.float32(GREY_WEIGHTS))[..., None], 3, axis=-1)
-    colour, without = (module.apply(weights, images, train=False) for images in (IMAGES, grey))
+    colour, without = (module.apply(weights, images) for images in (IMAGES, grey))
     np.testing.assert_allclose(colour, without, rtol=1e-4, atol=1e-5)
     swapped = module.apply(weights, IMAGES[..., ::-1], train=False)
     assert not np.allclose(colour, swapped, rtol=1e-2)
@@ -152,8 +150,8 @@ def plain_resnet(images, weights, statistics):
         ("Stage1Block1", 1), ("Stage1Block2", 1), ("Stage2Block1", 2), ("Stage2Block2", 1),
     ):  # fmt: skip
         w, s = weights[name], statistics[name]
-        y = batch_norm(convolve(x, kernel_of(w, "Convolution1"), stride), w, s, "Norm1")
-        y = batch_norm(convolve(np.maximum(y, 0), kernel_of(w, "Convolution2")), w, s, "Norm2")
+        y = batch_norm(convolve(x, kernel_of(w, "Conv1"), stride), w, s, "Norm1")
+        y = batch_norm(convolve(np.maximum(y, 0), kernel_of(w, "Conv2")), w, s, "Norm2")
         if name == "Stage2Block1":
             shortcut = x[:, ::2, ::2] @ kernel_of(w, "Shortcut")[0, 0]
             x = batch_norm(shortcut, w, s, "ShortcutNorm")
@@ -168,7 +166,7 @@ def test_resnet_is_its_plain_restatement():
     variables = random_variables(module, IMAGES)
     expected = plain_resnet(IMAGES, variables["params"], variables["batch_stats"])
     assert expected.shape == (4, 8) and (expected > 0).any()
-    got = module.apply(variables, IMAGES, train=False)
+    got = module.apply(variables, IMAGES)
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -193,29 +191,31 @@ def plain_vision_transformer(image, weights, side, heads):
         w = weights[f"Block{number}"]
         normed = layer_norm(x, w["AttentionNorm"])
         q, k, v = (
-            np.split(dense(normed, w[name]), heads, axis=1) for name in ("Query", "Key", "Value")
+            np.split(dense(normed, w["Attention"][name]), heads, axis=1)
+            for name in ("Query", "Key", "Value")
         )
         attended = [
             softmax(a @ b.T / np.sqrt(a.shape[1]), axis=1) @ c
             for a, b, c in zip(q, k, v, strict=True)
         ]
-        x = x + dense(np.concatenate(attended, axis=1), w["Output"])
-        hidden = dense(layer_norm(x, w["MlpNorm"]), w["Widen"])
-        x = x + dense(hidden * (1 + erf(hidden / np.sqrt(2))) / 2, w["Narrow"])
+        x = x + dense(np.concatenate(attended, axis=1), w["Attention"]["Output"])
+        hidden = dense(layer_norm(x, w["MlpNorm"]), w["Hidden"])
+        x = x + dense(hidden * (1 + erf(hidden / np.sqrt(2))) / 2, w["Output"])
     return layer_norm(x[0], weights["Norm"])
 
 
 def test_vision_transformer_is_its_plain_restatement():
     module = network("vit_base")
     weights = random_variables(module, IMAGES)["params"]
-    assert not {"bias"} & set(weights["Block1"]["Query"])
+    assert "bias" not in weights["Block1"]["Attention"]["Query"]
     expected = [plain_vision_transformer(image, weights, 8, 3) for image in IMAGES]
-    got = module.apply({"params": weights}, IMAGES, train=False)
+    got = module.apply({"params": weights}, IMAGES)
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
 def local_aggregator(convolution):
-    return LocalRelationalAggregator(MODEL, convolution, 16, stride=1, skip_rate=0.0, frames=2)
+    layers = Layers(MODEL, frames=2, train=False)
+    return LocalRelationalAggregator(layers, convolution, 16, stride=1, drop_rate=0.0)
 
 
 def test_the_full_convolution_with_all_else_is_one_head_of_every_channel():
@@ -223,16 +223,14 @@ def test_the_full_convolution_with_all_else_is_one_head_of_every_channel():
     heads, full = local_aggregator("fdp"), local_aggregator("conv_bn_relu_pointwise")
     variables = random_variables(heads, x)
     params, statistics = (dict(variables[key]) for key in ("params", "batch_stats"))
-    kernel = params.pop("MultiHeadConv_0")["kernel"]  # [heads, 3, 3, 8, 8]
+    multi_head = params.pop("MultiHeadConv")
+    kernel = multi_head["Conv"]["kernel"]  # [3, 3, 8, 2 heads x 8]
     dense_kernel = np.zeros((3, 3, 16, 16), np.float32)
-    dense_kernel[:, :, :8, :8], dense_kernel[:, :, 8:, 8:] = kernel
-    params["Convolution"] = {"kernel": dense_kernel}
-    params["ConvolutionNorm"] = variables["params"]["MultiHeadConv_0"]["BatchNorm_0"]
-    statistics["ConvolutionNorm"] = statistics.pop("MultiHeadConv_0")["BatchNorm_0"]
+    dense_kernel[:, :, :8, :8], dense_kernel[:, :, 8:, 8:] = np.split(kernel, 2, axis=-1)
+    params["Conv"], params["ConvNorm"] = {"kernel": dense_kernel}, multi_head["Norm"]
+    statistics["ConvNorm"] = statistics.pop("MultiHeadConv")["Norm"]
     moved = {"params": params, "batch_stats": statistics}
-    np.testing.assert_allclose(
-        full.apply(moved, x, train=False), heads.apply(variables, x, train=False), rtol=1e-4
-    )
+    np.testing.assert_allclose(full.apply(moved, x), heads.apply(variables, x), rtol=1e-4)
 
 
 def test_the_plain_convolution_has_neither_norm_nor_relu_nor_pointwise():
@@ -240,45 +238,46 @@ def test_the_plain_convolution_has_neither_norm_nor_relu_nor_pointwise():
     module = local_aggregator("conv")
     variables = random_variables(module, x)
     params, statistics = variables["params"], variables["batch_stats"]
-    assert set(params) == {"Convolution", "BatchNorm_0", "Mlp_0"}
-    y = x + convolve(x, kernel_of(params, "Convolution"))
-    z = batch_norm(y, params, statistics, "BatchNorm_0")
-    hidden = np.maximum(dense(z, params["Mlp_0"]["Pointwise_0"]), 0)
-    expected = y + dense(hidden, params["Mlp_0"]["Pointwise_1"])
-    got = module.apply(variables, x, train=False)
+    assert set(params) == {"Conv", "MlpNorm", "Mlp"}
+    y = x + convolve(x, kernel_of(params, "Conv"))
+    z = batch_norm(y, params, statistics, "MlpNorm")
+    hidden = np.maximum(dense(z, params["Mlp"]["Hidden"]), 0)
+    expected = y + dense(hidden, params["Mlp"]["Output"])
+    got = module.apply(variables, x)
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("backbone", FOREIGN)
 def test_whole_clips_skip_branches_of_the_foreign_backbones_in_training(backbone):
     images = np.repeat(IMAGES[:1], 40, axis=0)  # 20 clips of 2 frames, all alike
-    module = network(backbone, dataclasses.replace(MODEL, stochastic_depth=0.9))
-    variables = random_variables(module, images)
 
-    def train(module):
-        rngs = {"stochastic_depth": jax.random.key(0), "dropout": jax.random.key(0)}
-        out, _ = module.apply(variables, images, train=True, rngs=rngs, mutable=["batch_stats"])
+    def train(stochastic_depth):
+        model = dataclasses.replace(MODEL, stochastic_depth=stochastic_depth)
+        module = network(backbone, model, train=True)
+        rngs = {"drop_path": jax.random.key(0), "dropout": jax.random.key(0)}
+        variables = random_variables(network(backbone), images)
+        out, _ = module.apply(variables, images, rngs=rngs, mutable=["batch_stats"])
         return np.asarray(out).reshape(20, 2, -1)
 
-    skipping = train(module)
+    skipping = train(0.9)
     np.testing.assert_allclose(skipping[:, 0], skipping[:, 1], rtol=1e-4, atol=1e-5)
     assert np.ptp(skipping, axis=0).max() > 0.1
-    always = train(network(backbone, dataclasses.replace(MODEL, stochastic_depth=0.0)))
-    assert np.ptp(always, axis=0).max() < 1e-3
+    assert np.ptp(train(0.0), axis=0).max() < 1e-3
 
 
 def test_dropout_and_momentum_are_obeyed():
-    dropping = network("vit_base", dataclasses.replace(MODEL, dropout=0.5, stochastic_depth=0.0))
-    variables = random_variables(dropping, IMAGES)
+    model = dataclasses.replace(MODEL, dropout=0.5, stochastic_depth=0.0)
+    dropping = network("vit_base", model, train=True)
+    variables = random_variables(network("vit_base"), IMAGES)
     rngs = [{"dropout": jax.random.key(seed)} for seed in (0, 1)]
-    first, second = (dropping.apply(variables, IMAGES, train=True, rngs=r) for r in rngs)
+    first, second = (dropping.apply(variables, IMAGES, rngs=r) for r in rngs)
     assert not np.allclose(first, second)
 
     def moved(momentum):
         model = dataclasses.replace(MODEL, batch_norm_momentum=momentum, stochastic_depth=0.0)
-        module = network("resnet18", model)
-        start = random_variables(module, IMAGES)
-        _, after = module.apply(start, IMAGES, train=True, mutable=["batch_stats"])
+        module = network("resnet18", model, train=True)
+        start = random_variables(network("resnet18"), IMAGES)
+        _, after = module.apply(start, IMAGES, mutable=["batch_stats"])
         return after["batch_stats"], start["batch_stats"]
 
     slow, start = moved(1.0)
@@ -290,7 +289,7 @@ def test_dropout_and_momentum_are_obeyed():
 
 def test_class_token_and_positions_are_drawn_like_kernels():
     model = FDP(dataclasses.replace(MODEL, vit_channels=384, initial_std=0.05), 2, "vit_base")
-    start = initial_variables(model, jax.random.key(0), jnp.zeros((1, 4, 16, 16, 3)))
+    start = model.init(jax.random.key(0), jnp.zeros((1, 4, 16, 16, 3)), train=False)
     weights = start["params"]["VisionTransformer"]
     for name in ("class_token", "position_embedding"):
         drawn = np.asarray(weights[name])
@@ -317,26 +316,28 @@ def test_a_network_without_any_batch_normalisation_trains(tmp_path):
     assert report["complete"] and report["dic_mse"] is None
 
 
+def options(*arguments):
+    return parse_train_options(["--dataset=samm", *arguments], "train", "")[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--backbone=resnet"], ["resnet", "fdp", "conv_bn_relu_pointwise", "vit_base"]),
         (["--backbone=vit_base", "--model.vit_patch=24"], ["--model.vit_patch=24", "crop=64"]),
         (["--backbone=vit_base", "--model.vit_heads=7"], ["vit_channels=768", "vit_heads=7"]),
-        (["--backbone=vit_base", "--model.vit_blocks=0"], ["--model must be at least 1"]),
-        (["--backbone=resnet18", "--model.resnet_channels="], ["--model must be at least 1"]),
+        (["--backbone=vit_base", "--model.vit_blocks=0"], ["vit_blocks must be at least 1"]),
+        (["--backbone=resnet18", "--model.resnet_channels="], ["resnet_channels must have"]),
         (["--backbone=conv", "--model.local_channels=12,24"], ["one entry a stage"]),
     ],
 )
 def test_mistakes_are_one_sentence(arguments, words):
     with pytest.raises((UserError, SystemExit)) as caught:
-        options_from(["--dataset=samm", *arguments])
+        options(*arguments)
     assert all(word in str(caught.value) for word in words)
 
 
 def test_the_option_is_read_and_the_transformers_sizes_do_not_bind_the_others():
-    options, _ = options_from(["--dataset=samm", "--backbone=conv"])
-    assert options.config.backbone == "conv"
+    assert options("--backbone=conv").config.backbone == "conv"
     foreign = ["--backbone=resnet18", "--clip.crop=48", "--model.key_value_windows=5"]
-    options, _ = options_from(["--dataset=samm", *foreign])
-    assert options.config.backbone == "resnet18"
+    assert options(*foreign).config.backbone == "resnet18"

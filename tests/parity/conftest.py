@@ -1,4 +1,4 @@
-"""Pairs of the JAX network and its PyTorch twin with the same weights, made once a session."""
+"""The JAX network and the PyTorch reference with the same weights, created once per session."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""Which leaf of the Flax variables is which tensor of the PyTorch twin, and in what layout.
+"""Maps the leaves of the Flax variables to the tensors of the PyTorch reference.
 
 Axes of kernels: i o = channels in and out, y x = rows and columns, t = frames, g = heads.
 """
@@ -12,106 +12,95 @@ from torch import nn
 
 from fdp_jax.benchmark.torch_reference import TorchFDP
 
-# Path of a module inside its block of the twin -> path inside the Flax block.
-LOCAL = {
-    "embedding.conv": "PatchEmbedding_0/Pointwise_0",
-    "embedding.norm": "PatchEmbedding_0/BatchNorm_0",
-    "heads.conv": "MultiHeadConv_0",
-    "heads.norm": "MultiHeadConv_0/BatchNorm_0",
-    "fusion": "Fusion",
-    "norm": "BatchNorm_0",
-    "mlp.widen": "Mlp_0/Pointwise_0",
-    "mlp.narrow": "Mlp_0/Pointwise_1",
-}
-GLOBAL = {
-    "embedding.conv": "PatchEmbedding_0/Pointwise_0",
-    "embedding.norm": "PatchEmbedding_0/BatchNorm_0",
-    "attention_norm": "BatchNorm_0",
-    "attention.norm": "MultiHeadSelfAttention_0/BatchNorm_0",
-    "attention.query": "MultiHeadSelfAttention_0/Query",
-    "attention.key": "MultiHeadSelfAttention_0/Key",
-    "attention.value": "MultiHeadSelfAttention_0/Value",
-    "attention.output": "MultiHeadSelfAttention_0/Output",
-    "reduction.conv": "PatchEmbedding_1/Pointwise_0",
-    "reduction.norm": "PatchEmbedding_1/BatchNorm_0",
-    "heads.conv": "MultiHeadConv_0",
-    "heads.norm": "MultiHeadConv_0/BatchNorm_0",
-    "norm": "BatchNorm_1",
-    "mlp.widen": "Mlp_0/Pointwise_0",
-    "mlp.narrow": "Mlp_0/Pointwise_1",
+# Path of a module inside its PyTorch block -> path inside the Flax block.
+BLOCK = {
+    "embedding.1": "PatchEmbedding/Pointwise",
+    "embedding.2": "PatchEmbedding/Norm",
+    "heads.0": "MultiHeadConv/Conv",
+    "heads.1": "MultiHeadConv/Norm",
+    "pointwise": "Pointwise",
+    "attention_norm": "AttentionNorm",
+    "attention.context.1": "ContextNorm",
+    "attention.query": "Attention/Query",
+    "attention.key": "Attention/Key",
+    "attention.value": "Attention/Value",
+    "attention.output": "Attention/Output",
+    "reduction.1": "Reduction/Pointwise",
+    "reduction.2": "Reduction/Norm",
+    "norm": "MlpNorm",
+    "mlp.0": "Mlp/Hidden",
+    "mlp.3": "Mlp/Output",
 }
 OUTSIDE_BLOCKS = {
     "transformer.stem": "LocalGlobalTransformer/Stem",
-    "transformer.stem_norm": "LocalGlobalTransformer/BatchNorm_0",
-    "transformer.norm": "LocalGlobalTransformer/BatchNorm_1",
+    "transformer.stem_norm": "LocalGlobalTransformer/StemNorm",
+    "transformer.norm": "LocalGlobalTransformer/Norm",
     "feature": "FrameFeature",
-    "rank_scorer": "RankScorer/Dense_0",
-    "temporal_pooling": "TemporalPooling/Convolution3D",
-    "recognition.hidden": "RecognitionHead/Dense_0",
-    "recognition.output": "RecognitionHead/Dense_1",
-    "construction.output": "DynamicImageHead/Pointwise_0",
+    "rank_scorer": "RankScorer",
+    "temporal_pooling": "TemporalPooling/Conv3D",
+    "recognition.hidden": "RecognitionHead/Hidden",
+    "recognition.output": "RecognitionHead/Output",
+    "construction.output": "DynamicImageHead/Output",
 }
-CONSTRUCTION = {"encoder": "Encoder", "decoder": "Decoder", "up": "Deconvolution"}
-CONV_BLOCK = {"conv": "Convolution_0", "norm": "BatchNorm_0"}
+CONV_BLOCK = {"0": "Conv", "1": "Norm"}
 LEAVES = {"weight": "kernel", "bias": "bias", "running_mean": "mean", "running_var": "var"}
 
 
 def flax_path(name: str, module: nn.Module) -> str:
-    """Name of a tensor of the twin -> path of its Flax leaf, joined by slashes."""
+    """Name of a PyTorch tensor -> path of its Flax leaf, joined by slashes."""
     owner, leaf = name.rsplit(".", 1)
     kind = "batch_stats" if leaf.startswith("running") else "params"
     leaf = "scale" if isinstance(module, nn.BatchNorm2d) and leaf == "weight" else LEAVES[leaf]
-    parts = owner.split(".")
-    if owner in OUTSIDE_BLOCKS:
-        place = OUTSIDE_BLOCKS[owner]
-    elif parts[0] == "transformer":
-        block, inside = parts[2], ".".join(parts[3:])
-        place = f"LocalGlobalTransformer/{block}/{(LOCAL if 'Local' in block else GLOBAL)[inside]}"
-    else:
-        place = f"DynamicImageHead/{CONSTRUCTION[parts[1]]}{int(parts[2]) + 1}"
-        if parts[1] != "up":
-            place += "/" + CONV_BLOCK[parts[3]]
-        elif leaf == "kernel":
-            place += "/Pointwise_0"
+    match owner.split("."):
+        case ["rank_scorer"]:
+            return "params/RankScorer/u"
+        case ["transformer", "blocks", block, *inside]:
+            place = f"LocalGlobalTransformer/{block}/{BLOCK['.'.join(inside)]}"
+        case ["construction", "up", level]:
+            place = f"DynamicImageHead/Deconvolution{int(level) + 1}"
+            place += "/Product" if leaf == "kernel" else ""
+        case ["construction", ("encoder" | "decoder") as part, level, inside]:
+            block = f"{part.capitalize()}{int(level) + 1}"
+            place = f"DynamicImageHead/{block}/{CONV_BLOCK[inside]}"
+        case _:
+            place = OUTSIDE_BLOCKS[owner]
     return f"{kind}/{place}/{leaf}"
 
 
 def to_torch_layout(kernel: np.ndarray, name: str, module: nn.Module) -> np.ndarray:
-    """A Flax kernel -> the layout of the twin's weight."""
+    """A Flax kernel in the layout of the PyTorch weight."""
     match module:
         case nn.Linear() if name == "recognition.hidden.weight":
-            # The JAX network flattens [y, x, channel], PyTorch's flattens [channel, y, x].
+            # Flax flattens [y, x, channel], PyTorch [channel, y, x].
             channels = 8
             side = round((kernel.shape[0] / channels) ** 0.5)
             split = kernel.reshape(side, side, channels, -1)
             return split.transpose(3, 2, 0, 1).reshape(kernel.shape[::-1])
+        case nn.Linear() if name == "rank_scorer.weight":  # [i]
+            return kernel[None]
         case nn.Linear():
             return kernel.T
         case nn.ConvTranspose2d():  # [i, (y, x, o)]
             return kernel.reshape(kernel.shape[0], 2, 2, -1).transpose(0, 3, 1, 2)
         case nn.Conv3d():  # [y, x, t, o]
             return kernel.transpose(3, 2, 0, 1)[:, None]
-        case nn.Conv2d() if kernel.ndim == 5:  # [g, y, x, i, o]
-            g, side, _, i, o = kernel.shape
-            return kernel.transpose(0, 4, 3, 1, 2).reshape(g * o, i, side, side)
-        case nn.Conv2d() if kernel.ndim == 2:  # [(y, x, i), o]
-            split = kernel.reshape(*module.kernel_size, -1, kernel.shape[1])
-            return split.transpose(3, 2, 0, 1)
-        case nn.Conv2d():  # [y, x, i, o]
+        case nn.Conv2d() if kernel.ndim == 2:  # [i, o]
+            return kernel.T[:, :, None, None]
+        case nn.Conv2d():  # [y, x, i, (g, o)]
             return kernel.transpose(3, 2, 0, 1)
     raise TypeError(f"no layout for {name}")
 
 
-def in_twin_layout(twin: TorchFDP, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Flax variables, or gradients of the same shape -> {name in the twin: array}.
+def in_torch_layout(network: TorchFDP, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Flax variables, or gradients of the same shape -> {name in PyTorch: array}.
 
     Args:
-      twin: only names and shapes are read.
+      network: only names and shapes are read.
       variables: {"params": tree} or {"params": tree, "batch_stats": tree}.
     """
-    modules = dict(twin.named_modules())
+    modules = dict(network.named_modules())
     arrays = {}
-    for name, tensor in twin.state_dict().items():
+    for name, tensor in network.state_dict().items():
         module = modules[name.rsplit(".", 1)[0]]
         if name.endswith("num_batches_tracked"):
             continue
@@ -122,7 +111,7 @@ def in_twin_layout(twin: TorchFDP, variables: Mapping[str, Any]) -> dict[str, np
         for key in path:
             leaf = leaf[key]
         array = np.asarray(leaf)
-        if path[-1] == "kernel":
+        if path[-1] in ("kernel", "u"):
             array = to_torch_layout(array, name, module)
         if array.shape != tuple(tensor.shape):
             raise ValueError(f"{'/'.join(path)}: {array.shape} does not fit {name}")
@@ -130,8 +119,8 @@ def in_twin_layout(twin: TorchFDP, variables: Mapping[str, Any]) -> dict[str, np
     return arrays
 
 
-def load_flax(twin: TorchFDP, variables: Mapping[str, Any]) -> None:
-    """Copies weights and running statistics of the JAX network into the twin."""
-    state = twin.state_dict()
-    for name, array in in_twin_layout(twin, variables).items():
+def load_flax(network: TorchFDP, variables: Mapping[str, Any]) -> None:
+    """Copies weights and running statistics of the JAX network into the PyTorch one."""
+    state = network.state_dict()
+    for name, array in in_torch_layout(network, variables).items():
         state[name].copy_(torch.from_numpy(array.copy()))

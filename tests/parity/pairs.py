@@ -1,4 +1,4 @@
-"""One preset as the JAX network and as PyTorch twins with the same weights, on the same batch."""
+"""One preset as the JAX network and as PyTorch networks with the same weights and batch."""
 
 import dataclasses
 import re
@@ -8,35 +8,24 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import torch
 
-from fdp_jax.benchmark.torch_reference import TorchFDP, TwinOutputs, twin_loss
-from fdp_jax.config import OptimizerConfig, preset
+from fdp_jax.benchmark.torch_reference import TorchFDP, TorchOutputs, torch_loss
+from fdp_jax.config import LossConfig, OptimizerConfig, TrainConfig, preset
 from fdp_jax.input_pipeline import Batch
-from fdp_jax.models.fdp import Outputs
-from fdp_jax.train_step import StepMetrics, Steps, TrainState
+from fdp_jax.losses import clip_losses, total_loss
+from fdp_jax.models.fdp import FDP, Outputs, make_model
+from fdp_jax.optimizer import make_optimizer
+from fdp_jax.train_step import TrainState, create_train_state, update
 from tests.parity.correspondence import load_flax
 
 CLASSES = 5
-# The paper's, whatever a preset may say.
+# The paper's, in every preset.
 OPTIMIZER = OptimizerConfig(learning_rate=1e-4, weight_decay=1e-3, schedule="constant")
 
 
-class RecordingSteps(Steps):
-    """The compiled functions, with the gradients of a step kept beside Adam's moments."""
-
-    @property
-    def optimizer(self) -> optax.GradientTransformation:
-        recorder = optax.GradientTransformation(
-            lambda params: jax.tree.map(jnp.zeros_like, params),
-            lambda gradients, _, params: (gradients, gradients),
-        )
-        return optax.chain(recorder, super().optimizer)
-
-
-class TwinStep(NamedTuple):
-    """One training step of the twin, before the optimiser.
+class TorchStep(NamedTuple):
+    """One training step of the PyTorch network, before the optimiser.
 
     Attributes:
       outputs: in training mode.
@@ -44,18 +33,24 @@ class TwinStep(NamedTuple):
       loss: Eq. 8.
     """
 
-    outputs: TwinOutputs
+    outputs: TorchOutputs
     gradients: dict[str, np.ndarray]
     loss: float
 
 
 def in_double(tree: Any) -> Any:
     """The same numbers in float64; integers stay."""
-    return jax.tree.map(lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, tree)
+    return jax.tree.map(
+        lambda x: np.asarray(x, np.float64 if x.dtype == np.float32 else x.dtype), tree
+    )
+
+
+def _dtype(variables: dict) -> np.dtype:
+    return jax.tree.leaves(variables)[0].dtype
 
 
 def first_clips(batch: Batch, clips: int) -> Batch:
-    """The batch without all but its first clips."""
+    """The first clips of a batch."""
     return jax.tree.map(lambda array: array[:clips], batch)
 
 
@@ -64,9 +59,9 @@ def random_leaf(path: tuple, leaf: jax.ShapeDtypeStruct, rng: np.random.Generato
     shape = leaf.shape
     match path[-1].key:
         case "kernel":
-            # The multi-head convolution's kernel is [heads, y, x, in, out].
-            inputs = np.prod(shape[1:-1] if len(shape) == 5 else shape[:-1])
-            values = rng.normal(0.0, inputs**-0.5, shape)
+            values = rng.normal(0.0, np.prod(shape[:-1]) ** -0.5, shape)
+        case "u":
+            values = rng.normal(0.0, shape[0] ** -0.5, shape)
         case "scale" | "var":
             values = rng.uniform(0.5, 1.5, shape)
         case _:
@@ -75,11 +70,10 @@ def random_leaf(path: tuple, leaf: jax.ShapeDtypeStruct, rng: np.random.Generato
 
 
 def decided(variables: dict) -> dict:
-    """The variables with every unit before a ReLU moved far to one side of 0."""
+    """The variables with every unit before a ReLU moved far from 0."""
     rng = np.random.default_rng(3)
     before_relu = re.compile(
-        r"LocalGlobalTransformer/BatchNorm_0|MultiHeadConv_0/BatchNorm|(En|De)coder\d/BatchNorm|"
-        r"Mlp_0/Pointwise_0|RecognitionHead/Dense_0"
+        r"StemNorm|MultiHeadConv/Norm|(En|De)coder\d/Norm|Mlp/Hidden|RecognitionHead/Hidden"
     )
 
     def decide(path: tuple, leaf: np.ndarray) -> np.ndarray:
@@ -88,7 +82,7 @@ def decided(variables: dict) -> dict:
             return leaf
         if name.endswith("scale"):
             return rng.uniform(0.4, 0.6, leaf.shape).astype(np.float32)
-        far = 3.0 if "BatchNorm" in name else 6.0  # five to six standard deviations
+        far = 3.0 if "Norm" in name else 6.0  # five to six standard deviations
         bias = far * rng.uniform(0.9, 1.1, leaf.shape) * rng.choice([-1.0, 1.0], leaf.shape)
         return bias.astype(np.float32)
 
@@ -96,34 +90,48 @@ def decided(variables: dict) -> dict:
     return {"params": params, "batch_stats": variables["batch_stats"]}
 
 
-# Compiling takes most of the tests' time: one function for all, and little optimisation.
-@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
+# Compiling takes most of the tests' time: little optimisation.
+_fast_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@partial(_fast_jit, static_argnums=(0, 1))
 def jax_step(
-    steps: RecordingSteps, state: TrainState, batch: Batch
-) -> tuple[TrainState, StepMetrics]:
+    config: TrainConfig, model: FDP, state: TrainState, batch: Batch
+) -> tuple[TrainState, dict]:
     """One training step on a given batch."""
-    return steps.update(state, batch, {})
+    return update(state, batch, {}, config, model)
 
 
-def recorded_gradients(state: TrainState) -> dict:
-    """Gradients of the step that led to this state, as the parameters."""
-    return state.optimizer_state[0]
+@partial(_fast_jit, static_argnums=(0, 1))
+def jax_loss_and_gradients(
+    config: LossConfig, model: FDP, variables: dict, batch: Batch
+) -> tuple[jax.Array, dict]:
+    """Eq. 8 in training mode and its gradients."""
+
+    def loss(params: dict) -> jax.Array:
+        outputs, _ = model.apply(
+            variables | {"params": params}, batch.clips, train=True, mutable=["batch_stats"]
+        )
+        losses = clip_losses(outputs, batch.labels, batch.target, config.rank_slope)
+        return total_loss(jax.tree.map(jnp.mean, losses), config)
+
+    return jax.value_and_grad(loss)(variables["params"])
 
 
 @partial(jax.jit, static_argnums=0)
-def jax_forward(steps: Steps, variables: dict, clips: jax.Array) -> tuple[Outputs, dict]:
+def jax_forward(model: FDP, variables: dict, clips: jax.Array) -> tuple[Outputs, dict]:
     """Outputs in training mode and the running statistics after it."""
-    outputs, moved = steps.model.apply(variables, clips, train=True, mutable=["batch_stats"])
+    outputs, moved = model.apply(variables, clips, train=True, mutable=["batch_stats"])
     return outputs, moved["batch_stats"]
 
 
 @partial(jax.jit, static_argnums=0)
-def jax_evaluate(steps: Steps, variables: dict, clips: jax.Array) -> Outputs:
+def jax_evaluate(model: FDP, variables: dict, clips: jax.Array) -> Outputs:
     """Outputs in evaluation mode."""
-    return steps.model.apply(variables, clips, train=False)
+    return model.apply(variables, clips, train=False)
 
 
-def twin_clips(batch: Batch) -> torch.Tensor:
+def torch_clips(batch: Batch) -> torch.Tensor:
     """[b, t, h, w, 3] -> [b, t, 3, h, w]."""
     return torch.from_numpy(batch.clips).permute(0, 1, 4, 2, 3).contiguous()
 
@@ -133,8 +141,8 @@ class Pair:
 
     Attributes:
       config: all options.
-      steps: the JAX side.
-      batch: what both sides see.
+      model: the JAX network.
+      batch: of both networks.
       variables: {"params": ..., "batch_stats": ...}, random.
     """
 
@@ -142,15 +150,21 @@ class Pair:
         config = preset(name)
         model = dataclasses.replace(config.model, stochastic_depth=0.0, dropout=0.0)
         self.config = dataclasses.replace(config, model=model, optimizer=OPTIMIZER)
-        self.steps = RecordingSteps(self.config, CLASSES)
+        self.model = make_model(self.config, CLASSES)
         self.batch = self.make_batch(clips, seed=1)
-        shapes = jax.eval_shape(
-            lambda: self.steps.model.init(jax.random.key(0), self.batch.clips, train=False)
-        )
         rng = np.random.default_rng(0)
         self.variables = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: random_leaf(path, leaf, rng), shapes
+            lambda path, leaf: random_leaf(path, leaf, rng),
+            jax.eval_shape(lambda: self._initial_state().variables),
         )
+
+    def _initial_state(self) -> TrainState:
+        return create_train_state(self.config, CLASSES, jax.random.key(0))
+
+    @cached_property
+    def initial_variables(self) -> dict:
+        """The variables from which a training starts."""
+        return jax.tree.map(np.asarray, self._initial_state().variables)
 
     def make_batch(self, clips: int, seed: int) -> Batch:
         """Noise of the right shapes: every pixel, frame and clip differs from every other."""
@@ -162,42 +176,53 @@ class Pair:
             labels=rng.integers(0, CLASSES, clips).astype(np.int32),
         )
 
-    def state(self, variables: dict) -> TrainState:
-        """The JAX side before its first step from these variables."""
-        params = variables["params"]
-        moments = jax.jit(self.steps.optimizer.init)(params)
-        return TrainState(np.int32(0), params, variables["batch_stats"], moments)
+    def loss_and_gradients(self, variables: dict, batch: Batch) -> tuple[float, dict]:
+        """Eq. 8 and its gradients in the JAX network, in the float type of the variables."""
+        model = self.model.clone(dtype=_dtype(variables))
+        loss, gradients = jax_loss_and_gradients(self.config.loss, model, variables, batch)
+        return float(loss), gradients
 
-    def twin(self, variables: dict) -> TorchFDP:
-        """A new twin with these variables, of their float type."""
+    def losses(self, variables: dict, batches: list[Batch]) -> np.ndarray:
+        """Eq. 8 in the JAX network before each of some training steps."""
+        params, losses = variables["params"], []
+        model = self.model.clone(dtype=_dtype(variables))
+        moments = jax.jit(make_optimizer(OPTIMIZER, self.config.steps).init)(params)
+        state = TrainState(np.int32(0), params, variables["batch_stats"], moments)
+        for batch in batches:
+            state, metrics = jax_step(self.config, model, state, batch)
+            losses.append(float(metrics["total"]))
+        return np.array(losses)
+
+    def torch_network(self, variables: dict) -> TorchFDP:
+        """A new PyTorch network with these variables, in their float type."""
         clip = self.config.clip
-        twin = TorchFDP(self.config.model, CLASSES, clip.frames, clip.crop)
-        twin.to(torch.from_numpy(jax.tree.leaves(variables["params"])[0]).dtype)
-        load_flax(twin, variables)
-        return twin
+        network = TorchFDP(self.config.model, CLASSES, clip.frames, clip.crop)
+        network.to(torch.float64 if _dtype(variables) == np.float64 else torch.float32)
+        load_flax(network, variables)
+        return network
 
-    def twin_step(self, twin: TorchFDP, batch: Batch | None = None) -> TwinStep:
-        """The twin's passes in training mode, on the pair's batch if none is given."""
+    def torch_step(self, network: TorchFDP, batch: Batch | None = None) -> TorchStep:
+        """Forward and backward pass in training mode, by default on the pair's batch."""
         batch = self.batch if batch is None else batch
-        twin.train()
-        twin.zero_grad()
-        outputs = twin(twin_clips(batch))
+        network.train()
+        network.zero_grad()
+        outputs = network(torch_clips(batch))
         labels = torch.from_numpy(batch.labels).long()
-        loss = twin_loss(outputs, torch.from_numpy(batch.target), labels, self.config.loss)
+        loss = torch_loss(outputs, torch.from_numpy(batch.target), labels, self.config.loss)
         loss.backward()
-        gradients = {name: weight.grad.numpy() for name, weight in twin.named_parameters()}
-        return TwinStep(outputs, gradients, loss.item())
+        gradients = {name: weight.grad.numpy() for name, weight in network.named_parameters()}
+        return TorchStep(outputs, gradients, loss.item())
 
     @cached_property
     def forward(self) -> tuple[Outputs, dict]:
-        """What the JAX network says of the batch in training mode, and its new batch_stats."""
-        return jax_forward(self.steps, self.variables, self.batch.clips)
+        """Outputs of the JAX network in training mode, and its new batch_stats."""
+        return jax_forward(self.model, self.variables, self.batch.clips)
 
     @cached_property
     def evaluation_variables(self) -> dict:
         """The weights with running statistics near, but not at, those of the batch.
 
-        Wholly random ones would let the signal grow a hundredfold over the blocks.
+        Fully random ones would let the signal grow a hundredfold over the blocks.
         """
         rng = np.random.default_rng(2)
         kept = self.config.model.batch_norm_momentum
@@ -218,5 +243,5 @@ class Pair:
 
     @cached_property
     def evaluated(self) -> Outputs:
-        """What the JAX network says of the batch in evaluation mode."""
-        return jax_evaluate(self.steps, self.evaluation_variables, self.batch.clips)
+        """Outputs of the JAX network in evaluation mode."""
+        return jax_evaluate(self.model, self.evaluation_variables, self.batch.clips)
