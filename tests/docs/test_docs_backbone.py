@@ -12,20 +12,17 @@ from tests.helpers.tiny import TINY_OPTIONS
 PAGE = ROOT / "docs" / "new-backbone.md"
 (TRAIN,) = commands_of(PAGE)
 SIZES = ["--model.vit_patch=8", "--model.vit_channels=12"]
-# A forward pass, and the gradient of what it says by every weight of the backbone.
+# A forward pass, and its gradient with respect to every weight of the backbone.
 TRY = """
 import json, sys
 import jax, jax.numpy as jnp
-from fdp_jax.config import check
-from fdp_jax.models.fdp import FDP
-from fdp_jax.models.initialisation import initial_variables
-from fdp_jax.train import options_from
+from fdp_jax.models.fdp import make_model
+from fdp_jax.options import parse_train_options
 
-config = options_from(sys.argv[1:])[0].config
-check(config)
-model = FDP(config.model, 3, config.backbone, config.ablate)
+config = parse_train_options(sys.argv[1:], "train", "")[0].config
+model = make_model(config, 3)
 clips = jax.random.uniform(jax.random.key(1), (2, 4, 16, 16, 3), minval=-1.0)
-start = initial_variables(model, jax.random.key(0), clips)
+start = model.init(jax.random.key(0), clips, train=False)
 
 def loss(params):
     variables = start | {"params": params}
@@ -53,10 +50,10 @@ def reader(tmp_path_factory):
 
 def test_it_makes_features_and_every_weight_has_a_gradient(reader):
     typed = shlex.split(TRAIN)[3:]
-    said = json.loads(run_python(reader, "-c", TRY, *typed, *TINY_OPTIONS, *SIZES))
-    assert said["logits"] == [2, 3] and said["features"] == [2, 4, 16 * 16]
-    assert said["weights"] == {"PatchEmbedding": [8, 8, 1, 12], "Mix": [12, 12]}
-    assert len(said["moved"]) == 4 and all(said["moved"])
+    result = json.loads(run_python(reader, "-c", TRY, *typed, *TINY_OPTIONS, *SIZES))
+    assert result["logits"] == [2, 3] and result["features"] == [2, 4, 16 * 16]
+    assert result["weights"] == {"PatchEmbedding": [8 * 8 * 3, 12], "Mix": [12, 12]}
+    assert len(result["moved"]) == 4 and all(result["moved"])
 
 
 @pytest.mark.slow
