@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import errno
 import io
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -28,10 +26,6 @@ from datasets.protocols import CORPORA, check_corpus
 from datasets.reading import corpus_directory, is_built, needs_manual_dir, read_metadata
 
 __all__ = ["BuildOptions", "build_corpus"]
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-# array_record's writer raises no OSError, only a RuntimeError of these words.
-_FAILED_WRITE = re.compile(r"\w+\(\) failed: ([^;]+); writing ")
 
 
 def build_corpus(
@@ -172,28 +166,12 @@ def _build(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOpt
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where it writes
                 builder.download_and_prepare(download_config=config, file_format="array_record")
-        except Exception as error:
-            if (cause := _cause(error)) is error:
-                raise
-            raise cause from None
+        except RuntimeError as error:
+            # array_record's writer raises no OSError, only a RuntimeError of these words.
+            if failed := re.search(r"\w+\(\) failed: ([^;]+); writing ", str(error)):
+                raise OSError(failed[1]) from error
+            raise
         put_in_place(Path(builder.data_dir), name, data_dir)
-
-
-def _cause(error: Exception) -> Exception:
-    """Returns the user's mistake or the failed write that TFDS wrapped in `error`, else `error`."""
-    causes = []
-    while error is not None:
-        causes.append(error)
-        error = error.__cause__ or error.__context__
-    for cause in causes:
-        if isinstance(cause, UserError):
-            return cause
-    for cause in causes:
-        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
-            return OSError(cause.errno, os.strerror(cause.errno))
-        if isinstance(cause, RuntimeError) and (failed := _FAILED_WRITE.search(str(cause))):
-            return OSError(failed[1])
-    return causes[0]
 
 
 @contextlib.contextmanager
