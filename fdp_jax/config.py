@@ -63,8 +63,7 @@ class ModelConfig:
     leaky_slope: float = 0.01
     """Slope of the leaky ReLU below zero."""
     initial_std: float = 0.02
-    """Standard deviation of the truncated normal from which kernels start; the rank scorer starts
-    from a tenth of it."""
+    """Standard deviation of the truncated normal from which kernels start."""
     temporal_initial_std: float = 3.0
     """The same for the kernel of the temporal pooling, which starts with zero mean over time."""
     batch_norm_momentum: float = 0.9

@@ -37,9 +37,8 @@ class Outputs:
 class FDP(nn.Module):
     """Frames -> features -> rank scores; features -> F^(d) -> category and dynamic image.
 
-    The rank scorer u starts small and random, and the bias of F_k at mean(K) u / |u|^2: so all
-    scores start near the mean of their targets, the best constant. The temporal pooling has zero
-    mean over time and does not see the bias.
+    The bias of F_k starts at mean(K) u / |u|^2, so that all rank scores start near the mean of their
+    targets, the best constant. The temporal pooling starts with zero mean over time and cancels it.
 
     Attributes:
       config: sizes of the network.
@@ -72,7 +71,7 @@ class FDP(nn.Module):
         pooled = make_backbone(layers, self.backbone, self.ablate)(clips.reshape(b * t, h, w, c))
         bias_init = nn.initializers.zeros
         if self.ablate != "no_rank":
-            rank_scorer = RankScorer(h * w, 0.1 * self.config.initial_std, name="RankScorer")
+            rank_scorer = RankScorer(h * w, name="RankScorer")
             mean_target = self.rank_slope * (t - 1) / 2
             bias_init = nn.initializers.constant(rank_scorer.feature_of(mean_target))
         features = layers.dense(h * w, bias_init=bias_init, name="FrameFeature")(pooled)

@@ -11,19 +11,17 @@ from fdp_jax.models.layers import Layers, max_pool
 
 
 class RankScorer(nn.Module):
-    """S(F_k) = u . F_k (Eq. 4), always in float32.
+    """S(F_k) = u . F_k (Eq. 4), always in float32; u starts random, with a length near 1.
 
     Attributes:
       features: f.
-      initial_std: of the truncated normal that u starts from.
     """
 
     features: int
-    initial_std: float
 
     def setup(self) -> None:
         """Creates u."""
-        u_init = nn.initializers.truncated_normal(self.initial_std)
+        u_init = nn.initializers.truncated_normal(self.features**-0.5)
         self.u = self.param("u", u_init, (self.features,))
 
     def __call__(self, features: jax.Array) -> jax.Array:

@@ -113,7 +113,7 @@ def test_the_foreign_backbones_see_the_grey_that_the_dynamic_image_is_made_of(ba
     grey = np.repeat((IMAGES @ np.float32(GREY_WEIGHTS))[..., None], 3, axis=-1)
     colour, without = (module.apply(weights, images) for images in (IMAGES, grey))
     np.testing.assert_allclose(colour, without, rtol=1e-4, atol=1e-5)
-    swapped = module.apply(weights, IMAGES[..., ::-1], train=False)
+    swapped = module.apply(weights, IMAGES[..., ::-1])
     assert not np.allclose(colour, swapped, rtol=1e-2)
 
 
