@@ -1,10 +1,10 @@
 # make demo      fresh machine to finished report, on drawn faces
 # make test      fresh machine to tested
-# make test-all  the same with the slow corners
-# make parity    the network against its PyTorch twin
+# make test-all  with the slow tests
+# make parity    the network beside the same network in PyTorch
 # make browser   the pages in the system's Chromium
 # make app       a page on this machine for a video of your own, with the network of `make demo`
-# make lint      style
+# make lint      style, and the direction of the imports
 
 PYTHON ?= python3
 VENV := .venv

@@ -321,8 +321,3 @@ def _field_docstrings(kind: type) -> dict[str, str]:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
                     found[name] = " ".join(text.split())
     return found
-
-
-def main_with_clear_errors(main: Callable[[], None], goes_on: bool = True) -> None:
-    """Old name of run_command."""  # removed once every command uses run_command
-    run_command(main, resumable=goes_on)

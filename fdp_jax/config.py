@@ -1,4 +1,4 @@
-"""Every option that changes a number, as frozen dataclasses, and the presets built from them.
+"""All options that change a number, as frozen dataclasses, and the presets built from them.
 
 Defaults are the paper's (section 4.1.3, Table 10); where the paper is silent the field says so.
 Nothing heavy is imported here, so that a command line can be checked before jax is loaded.
@@ -129,12 +129,12 @@ class TrainConfig:
     """Options of a training; together with the corpus they determine every number."""
 
     steps: int = 2000
-    """Optimiser steps a fold (the paper is silent)."""
+    """Optimiser steps per fold (the paper is silent)."""
     batch_size: int = 36
-    """Clips a step."""
+    """Clips per step."""
     select: Literal["last", "test-best", "val", "all"] = "last"
-    """Which step's weights predict: `last`, after the fixed number of steps; `val`, the best on
-    held-out people of the training fold; `test-best`, the best on the test people themselves
+    """Selection rule, whose weights predict: `last`, after the fixed number of steps; `val`, the best
+    step on held-out people of the training fold; `test-best`, the best step on the test people
     (optimistic: what the released code does); `all`, the three side by side (two trainings)."""
     evaluate_every: int = 20
     """Steps between evaluations for `--select=val` and `test-best`: 100 per fold in the paper
@@ -142,23 +142,22 @@ class TrainConfig:
     group_folds: int = 0
     """Leave out K groups of people in turn instead of one person at a time; 0 means LOSO."""
     backbone: Backbone = "fdp"
-    """What makes a frame's feature (Table 10): `fdp`, the transformer with multi-head convolution;
-    the same with one plain convolution instead (`conv`), or with that, BN, ReLU and a pointwise
-    one; or ViT-Base or ResNet18, which see the frames in grey and heed none of the transformer's
-    sizes."""
+    """Backbone (Table 10): `fdp`, the transformer with multi-head convolution; `conv`, the same with
+    one plain convolution instead, or with that, BN, ReLU and a pointwise convolution; or ViT-Base
+    or ResNet18 on grey frames, which ignore the sizes of the transformer."""
     ablate: Ablation = ""
-    """What to leave out (Tables 9 and 14): the dynamic image's module, the rank scorer, the local
-    or global relational aggregators or both, or the recognition module."""
+    """Part to leave out (Tables 9 and 14): the dynamic image head, the rank scorer, the local or
+    global relational aggregators or both, or the recognition head."""
     precision: Precision = "float32"
-    """Of the network's products and activations; weights, statistics and losses are always float32.
-    `tensorfloat32` differs on NVIDIA GPUs only, `bfloat16` everywhere."""
+    """Precision of products and activations; weights, statistics and losses are always float32.
+    `tensorfloat32` makes a difference on NVIDIA GPUs only, `bfloat16` everywhere."""
     model: ModelConfig = field(default_factory=ModelConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
-# Option -> the selection rules that it names (design section 6); the first is the headline.
+# Value of --select -> selection rules; the first is the headline.
 RULES: dict[str, tuple[str, ...]] = {
     "last": ("last",),
     "test-best": ("test-best",),
@@ -201,7 +200,7 @@ PRESETS: dict[str, TrainConfig] = {
 
 
 def preset(name: str) -> TrainConfig:
-    """The preset of that name; `UserError` naming the valid ones otherwise."""
+    """Returns a preset; raises UserError with the valid names for another name."""
     if name not in PRESETS:
         raise UserError(f"there is no preset '{name}'; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
@@ -338,7 +337,7 @@ def _conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
 
 
 def _backbone_conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
-    """What the chosen backbone asks for; the sizes of the others may be anything."""
+    """Yields the conditions of the chosen backbone; those of the others do not matter."""
     model, clip = config.model, config.clip
     is_transformer = config.backbone in TRANSFORMERS
     yield (
@@ -369,7 +368,7 @@ def _backbone_conditions(config: TrainConfig) -> Iterator[tuple[str, bool]]:
 
 
 def _transformer_conditions(model: ModelConfig, clip: ClipConfig) -> Iterator[tuple[str, bool]]:
-    """What the stages of the local-global feature-aware transformer ask for."""
+    """Yields the conditions of the stages of the local-global feature-aware transformer."""
     stages = len(model.output_channels)
     per_stage = (model.local_channels, model.attention_channels, model.key_value_windows)
     yield (

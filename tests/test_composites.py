@@ -46,8 +46,8 @@ def example(subject, clip, emotion, grey=False, side=72, earlier="") -> dict:
 
 def metadata(version, side=72, margin=2.5, per_frame=False, **changes) -> dict:
     options = {"side": side, "margin": margin, "per_frame": per_frame}
-    told = {"label_version": version, "corrections": [], "warnings": [], "options": options}
-    return told | changes
+    entries = {"label_version": version, "corrections": [], "warnings": [], "options": options}
+    return entries | changes
 
 
 def colour() -> list[dict]:
@@ -141,9 +141,9 @@ def test_corpora_that_do_not_fit_together_are_one_sentence(built):
     built["samm"] = Corpus(larger, Path("samm"), metadata("v2", side=96))
     with pytest.raises(UserError, match=r"samm --side=96 .*build casme2 .*--side=96 --margin=2\.5"):
         load_clips(PROTOCOL, Path("data"))
-    for change, told in (({"margin": 3.0}, "--side=72 --margin=3"), ({"per_frame": True}, "--per")):
+    for change, text in (({"margin": 3.0}, "--side=72 --margin=3"), ({"per_frame": True}, "--per")):
         built["samm"] = Corpus(grey(), Path("samm"), metadata("v2", **change))
-        with pytest.raises(UserError, match=rf"face crops of the corpora .*samm {told}"):
+        with pytest.raises(UserError, match=rf"face crops of the corpora .*samm {text}"):
             load_clips(PROTOCOL, Path("data"))
     built["samm"] = Corpus([example("006", "006_1_2", "fear")], Path("samm"), metadata("v2"))
     with pytest.raises(UserError, match=r"no clip of samm .* emotions are fear"):
@@ -335,9 +335,9 @@ def test_a_folder_that_is_missing_is_named_before_anything_is_built(builds, tmp_
     (tmp_path / "casme2").mkdir()
     with pytest.raises(UserError) as caught:
         corpora.ensure_built(CROSS, tmp_path / "data", tmp_path, 64)
-    told = str(caught.value)
-    assert f"{tmp_path} has no folder samm" in told and not builds
-    assert "datasets.build casme2" in told and "datasets.build samm" in told
+    text = str(caught.value)
+    assert f"{tmp_path} has no folder samm" in text and not builds
+    assert "datasets.build casme2" in text and "datasets.build samm" in text
     with pytest.raises(UserError, match=r"nowhere does not exist"):
         corpora.ensure_built(CROSS, tmp_path / "data", tmp_path / "nowhere", 64)
     (tmp_path / "CASME2").mkdir()
@@ -348,9 +348,9 @@ def test_a_folder_that_is_missing_is_named_before_anything_is_built(builds, tmp_
 def test_without_a_folder_every_build_command_is_told(builds, tmp_path, monkeypatch):
     with pytest.raises(UserError) as caught:
         corpora.ensure_built(CROSS, tmp_path, None, 64)
-    told = str(caught.value)
-    assert "casme2, samm are not built" in told and "--manual_dir=DIR" in told
-    assert "datasets.build casme2" in told and "datasets.build samm" in told
+    text = str(caught.value)
+    assert "casme2, samm are not built" in text and "--manual_dir=DIR" in text
+    assert "datasets.build casme2" in text and "datasets.build samm" in text
     with pytest.raises(UserError, match=r"--clip.crop=96 .*72 pixels.*larger --side"):
         corpora.ensure_built(CROSS, tmp_path, None, 96)
     monkeypatch.setattr(corpora, "is_built", lambda name, data_dir: True)

@@ -213,8 +213,8 @@ def test_a_crop_larger_than_the_frames_as_built_is_refused(data_dir, tmp_path):
     [pytest.param("last", 2, marks=pytest.mark.slow), ("all", 1)],  # `all` has its training, too
 )
 def test_killed_training_ends_with_the_same_bits(select, kills, data_dir, tmp_path):
-    told = compare(data_dir, tmp_path, kills=kills, seed=0, steps=80, select=select)
-    assert told.startswith(f"{kills} kills"), told
+    output = compare(data_dir, tmp_path, kills=kills, seed=0, steps=80, select=select)
+    assert output.startswith(f"{kills} kills"), output
 
 
 def test_help_teaches_and_shows_the_defaults_of_the_preset():

@@ -357,12 +357,14 @@ def _contents(folder):
 
 def test_the_command_writes_the_same_bytes_and_tells_what_comes_next(examples, tmp_path):
     out = tmp_path / "my corpus"
-    told = run_module("datasets.example", "casme_sq", f"--out={out}", "--layout=selectedpic").stdout
+    output = run_module(
+        "datasets.example", "casme_sq", f"--out={out}", "--layout=selectedpic"
+    ).stdout
     assert _contents(out) == _contents(examples["casme_sq", "selectedpic"])
-    assert "img557.jpg ... img608.jpg (52 frames)" in told
-    assert "... 4 more folders" in told
-    assert f"python -m datasets.doctor casme_sq --manual_dir='{out}'\n" in told
-    assert f"python -m datasets.build casme_sq --manual_dir='{out}' --data_dir=data\n" in told
+    assert "img557.jpg ... img608.jpg (52 frames)" in output
+    assert "... 4 more folders" in output
+    assert f"python -m datasets.doctor casme_sq --manual_dir='{out}'\n" in output
+    assert f"python -m datasets.build casme_sq --manual_dir='{out}' --data_dir=data\n" in output
 
 
 @pytest.mark.parametrize("case", [("samm", "raw"), ("casme3", "long_v1")], ids="-".join)
@@ -378,9 +380,9 @@ def test_sheets_hold_no_time_of_writing(examples, case):
 
 
 def test_help_lists_corpora_and_layouts():
-    told = run_module("datasets.example", "--help").stdout
+    output = run_module("datasets.example", "--help").stdout
     for name, layouts in LAYOUTS.items():
-        assert re.search(rf"^ *{name} +{', '.join(layouts)}$", told, re.MULTILINE)
+        assert re.search(rf"^ *{name} +{', '.join(layouts)}$", output, re.MULTILINE)
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):

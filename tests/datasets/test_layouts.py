@@ -119,10 +119,10 @@ def test_the_doctor_as_a_command(tmp_path):
     assert "SAMM/006/006_1_2/006_05562.jpg, onset to offset only" in shown
     assert "clip 013_1_9 of 013: offset 5793 became 5739" in shown
     assert f"python -m datasets.build samm --manual_dir={folder}" in shown
-    told = json.loads(
+    output = json.loads(
         run_module("datasets.doctor", "samm", f"--manual_dir={folder}", "--json",
                    "--annotations_only").stdout
     )  # fmt: skip
-    assert told["is_sound"] and told["frames"] is None and told["rows"] == 17
-    five = next(p for p in told["protocols"] if p["protocol"] == "5class")
+    assert output["is_sound"] and output["frames"] is None and output["rows"] == 17
+    five = next(p for p in output["protocols"] if p["protocol"] == "5class")
     assert five["published_clips"] == 136 and "(136)" in five["deviation"]

@@ -73,9 +73,9 @@ def test_it_takes_about_thirty_lines():
 
 def test_the_doctor_finds_what_the_page_promises(reader):
     run, typed = reader
-    told = run(*typed(DOCTOR))
-    assert "9 of 9 can be built, 3 subjects" in told
-    (protocol,) = [line for line in told.splitlines() if line.strip().startswith("3class")]
+    output = run(*typed(DOCTOR))
+    assert "9 of 9 can be built, 3 subjects" in output
+    (protocol,) = [line for line in output.splitlines() if line.strip().startswith("3class")]
     assert protocol.endswith("happiness 3, surprise 3, other 3: as published")
 
 

@@ -51,9 +51,9 @@ def test_no_command_fails(data_dir, tmp_path):
     for command in FOLLOWED:
         done = typed(command, tmp_path)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    assert (tmp_path / "said" / "prediction.html").exists()
+    assert (tmp_path / "prediction" / "prediction.html").exists()
 
     shutil.copy(ROOT / "fdp_jax" / "exported_model.py", tmp_path)
     clip = "import numpy as np\nclip = np.zeros((9, 72, 72, 1), np.uint8)\n"
-    said = in_folder(["-c", clip + "\n".join([*SNIPPET[:3], f"print({SNIPPET[3]})"])], tmp_path)
-    assert said.returncode == 0 and "happiness" in said.stdout, said.stderr
+    result = in_folder(["-c", clip + "\n".join([*SNIPPET[:3], f"print({SNIPPET[3]})"])], tmp_path)
+    assert result.returncode == 0 and "happiness" in result.stdout, result.stderr
