@@ -133,8 +133,8 @@ class TrainConfig:
     batch_size: int = 36
     """Clips per step."""
     select: Literal["last", "test-best", "val", "all"] = "last"
-    """Selection rule, whose weights predict: `last`, after the fixed number of steps; `val`, the best
-    step on held-out people of the training fold; `test-best`, the best step on the test people
+    """Selection rule, whose weights predict: `last`, after the fixed number of steps; `val`, the
+    best step on held-out people of the training fold; `test-best`, the best step on the test people
     (optimistic: what the released code does); `all`, the three side by side (two trainings)."""
     evaluate_every: int = 20
     """Steps between evaluations for `--select=val` and `test-best`: 100 per fold in the paper
@@ -142,9 +142,9 @@ class TrainConfig:
     group_folds: int = 0
     """Leave out K groups of people in turn instead of one person at a time; 0 means LOSO."""
     backbone: Backbone = "fdp"
-    """Backbone (Table 10): `fdp`, the transformer with multi-head convolution; `conv`, the same with
-    one plain convolution instead, or with that, BN, ReLU and a pointwise convolution; or ViT-Base
-    or ResNet18 on grey frames, which ignore the sizes of the transformer."""
+    """Backbone (Table 10): `fdp`, the transformer with multi-head convolution; `conv`, the same
+    with one plain convolution instead, or with that, BN, ReLU and a pointwise convolution; or
+    ViT-Base or ResNet18 on grey frames, which ignore the sizes of the transformer."""
     ablate: Ablation = ""
     """Part to leave out (Tables 9 and 14): the dynamic image head, the rank scorer, the local or
     global relational aggregators or both, or the recognition head."""

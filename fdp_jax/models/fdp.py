@@ -37,8 +37,9 @@ class Outputs:
 class FDP(nn.Module):
     """Frames -> features -> rank scores; features -> F^(d) -> category and dynamic image.
 
-    The bias of F_k starts at mean(K) u / |u|^2, so that all rank scores start near the mean of their
-    targets, the best constant. The temporal pooling starts with zero mean over time and cancels it.
+    The bias of F_k starts at mean(K) u / |u|^2, so that all rank scores start near the mean of
+    their targets, the best constant. The temporal pooling starts with zero mean over time and
+    cancels it.
 
     Attributes:
       config: sizes of the network.
