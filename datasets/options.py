@@ -34,7 +34,7 @@ class BuildOptions:
     """Side of the crop over the box of eyes, nose and mouth; more than 1, at most 10."""
 
     on_no_face: Literal["fail", "skip"] = "fail"
-    """What to do with a clip in no frame of which a face is found."""
+    """What to do with a clip without a face in any frame."""
 
     on_missing: Literal["fail", "skip"] = _only(*_IMAGE_CORPORA, default="fail")
     """What to do with a clip that lacks all or many of its frames."""

@@ -119,7 +119,7 @@ class OptimizerConfig:
     second_moment_decay: float = 0.999
     """Adam's beta_2: the share of its running mean of squared gradients kept at each step."""
     warmup_steps: int = 0
-    """Steps over which the learning rate rises linearly from 0."""
+    """Steps of the linear warm-up; the first has 1 / (warmup_steps + 1) of the learning rate."""
     schedule: Literal["constant", "cosine"] = "constant"
     """What the learning rate does after the warm-up; cosine falls to 0 at the last step."""
 
@@ -133,7 +133,7 @@ class TrainConfig:
     batch_size: int = 36
     """Clips per step."""
     select: Literal["last", "test-best", "val", "all"] = "last"
-    """Selection rule, whose weights predict: `last`, after the fixed number of steps; `val`, the
+    """Which step's weights are used: `last`, after the fixed number of steps; `val`, the
     best step on held-out people of the training fold; `test-best`, the best step on the test people
     (optimistic: what the released code does); `all`, the three side by side (two trainings)."""
     evaluate_every: int = 20

@@ -31,7 +31,7 @@ class Selection:
     """Result of one selection rule.
 
     Attributes:
-      step: whose weights predict.
+      step: step whose weights are used.
       evaluations: number of evaluations among which it was chosen.
       outputs: of the clips left out, as `predict_clips` returns.
       train_set_metrics: of the same weights on the training clips; only for `last`.

@@ -1,4 +1,4 @@
-"""Selection rules: which step's weights predict (no jax needed).
+"""Selection rules: which step's weights are used (no jax needed).
 
 `last` predicts after the fixed number of steps. The others evaluate at regular steps and keep the
 predictions of the best step: `test-best` evaluates on the people left out themselves and takes the

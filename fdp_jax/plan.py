@@ -19,6 +19,7 @@ from fdp_jax.workdir import (
     check_or_create_config,
     check_writable,
     drop_training_states,
+    fold_directory,
     write_json,
 )
 
@@ -109,7 +110,7 @@ class Plan:
                 seed,
                 fold,
                 plan_trainings(clips, fold, seed, config.select),
-                FoldDirectory(self._seed_folder(seed) / "folds" / fold.name),
+                fold_directory(options.workdir, seed, fold.name),
             )
             for seed in options.all_seeds
             for fold in choose_folds(self.folds, options.folds)

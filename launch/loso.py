@@ -92,7 +92,7 @@ def train(options: LaunchOptions, protocol: Protocol, command: str) -> dict:
         plan.claim_workdir()
         plan.remove_training_states_of_finished_folds()
         failed = _train_pending_folds(plan) if plan.pending() else []
-        # That nothing can be reported is no news if every fold failed.
+        # If every fold failed, there is nothing to report.
         with contextlib.suppress(UserError) if failed else contextlib.nullcontext():
             report = write_report(plan.workdir)
             print_summary(report, plan.workdir)

@@ -172,7 +172,7 @@ def _headline(results: Mapping[str, Any], precision: str) -> dict[str, Any]:
 def _child(
     measurement: str, config: TrainConfig, limit: float | None, **arguments: Any
 ) -> dict[str, Any]:
-    """Returns a measurement of `jax_steps`; `missing` tells why it is incomplete."""
+    """Returns a measurement of `jax_steps`; `missing` gives the reason if it is incomplete."""
     request = {"measurement": measurement, "config": as_dict(config), **arguments}
     found, reason = run_child(JAX, request, limit)
     return {**found, "missing": reason} if reason else found

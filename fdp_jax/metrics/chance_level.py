@@ -15,7 +15,6 @@ import numpy as np
 from fdp_jax.metrics.scores import confusion_matrices, score_matrices
 
 DRAWS = 200
-MAX_DRAWS = 100_000  # more would exhaust memory
 
 
 @dataclass(frozen=True)
