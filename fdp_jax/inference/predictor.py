@@ -92,7 +92,8 @@ class Predictor:
         """Loads the first finished fold of a work directory, or all of them, and the face detector.
 
         `checkpoint` may also be one fold; `face_models` None downloads the face models once.
-        Raises UserError if no fold is finished, a file is damaged, or the network predicts no category.
+        Raises UserError if no fold is finished, a file is damaged, or the network predicts no
+        category.
         """
         found = find_folds(checkpoint)
         if all_folds and found[0].path == checkpoint.resolve():
