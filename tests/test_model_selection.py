@@ -149,7 +149,7 @@ def test_the_best_evaluation_predicts(rule, everything, at_each_evaluation):
     evaluated = {
         steps: table for (of, steps), (table, _) in at_each_evaluation.items() if of == rule
     }
-    accuracy = {steps: table.right.mean() for steps, table in evaluated.items()}
+    accuracy = {steps: table.correct.mean() for steps, table in evaluated.items()}
     candidates = [steps for steps in accuracy if accuracy[steps] == max(accuracy.values())]
     if rule == "val":
         best = min(candidates, key=lambda steps: mean_cross_entropy(evaluated[steps]))
@@ -163,7 +163,7 @@ def test_the_best_evaluation_predicts(rule, everything, at_each_evaluation):
 def test_the_corpus_of_these_tests_separates_the_evaluations(at_each_evaluation):
     for rule in ("test-best", "val"):
         right = [
-            table.right.sum() for (of, _), (table, _) in at_each_evaluation.items() if of == rule
+            table.correct.sum() for (of, _), (table, _) in at_each_evaluation.items() if of == rule
         ]
         assert len(set(right)) > 1
 

@@ -245,5 +245,5 @@ def test_it_learns_which_way_the_light_changes(tmp_path):
     config = replaced(TINY, "steps", 150)
     directory = train(clips, tmp_path, config=config, log_every=10, checkpoint_every=1000)
     rows = read_log(directory.log)
-    assert rows[0]["cross_entropy"] > 0.4
+    assert rows[0]["cross_entropy"] > 0.2
     assert rows[-1]["cross_entropy"] < 0.1

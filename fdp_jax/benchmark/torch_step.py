@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from fdp_jax.benchmark.measure import CLASSES, emit, first_line, peak_memory_bytes, time_turns
-from fdp_jax.benchmark.torch_reference import TorchFDP, twin_loss
+from fdp_jax.benchmark.torch_reference import TorchFDP, torch_loss
 from fdp_jax.config import TrainConfig, config_from_dict
 
 ON_GPU = torch.cuda.is_available()
@@ -63,7 +63,7 @@ class TorchStep:
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.autocast):
             outputs = self.network(clips)
         outputs = type(outputs)(*(output.float() for output in outputs))
-        return twin_loss(outputs, target, labels, self.config.loss)
+        return torch_loss(outputs, target, labels, self.config.loss)
 
     def run(self, steps: int) -> float:
         """Runs several steps and returns the seconds of one."""
