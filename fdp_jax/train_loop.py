@@ -105,6 +105,7 @@ def _train_loop(
     filled = [*folds, *[folds[-1]] * (size - len(folds))]
     state = stack_states(_restored_states(folds, start, size), size)
     keys = jnp.stack([fold.key for fold in filled])
+    give_back_freed_memory()  # by compiling step and initial state, before the steps' buffers
     since_log: list[dict[str, jax.Array]] = []
     logged = saved = time.monotonic()
     save_seconds = 0.0
@@ -285,6 +286,4 @@ def compile_train_step(
     corpus = PackedClips(jax.ShapeDtypeStruct(frames, jnp.uint8), of_clip, of_clip, of_clip)
     indices = jax.ShapeDtypeStruct((folds, config.batch_size), jnp.int32)
     lowered = train_step.lower(state, corpus, indices, keys, config=config, classes=classes)
-    compiled = lowered.compile()
-    give_back_freed_memory()  # before the first step requests its buffers
-    return compiled
+    return lowered.compile()

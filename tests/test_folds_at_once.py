@@ -192,7 +192,7 @@ def test_one_program_leaves_the_same_files_up_to_rounding(tmp_path):
             for array in first.files:
                 np.testing.assert_allclose(first[array], second[array], rtol=1e-3, atol=1e-4)
         for row, other in zip(rows_of(alone, name), rows_of(together, name), strict=True):
-            assert row == pytest.approx(other, rel=1e-4)
+            assert row == pytest.approx(other, rel=1e-5)
         assert done_of(alone, name)["folds_at_once"] == 1
         assert done_of(together, name)["folds_at_once"] == 4
 

@@ -243,7 +243,7 @@ def test_it_learns_which_way_the_light_changes(tmp_path):
         frames[start : start + length] = (light[:, None, None] + ramp)[..., None]
     clips = dataclasses.replace(clips, frames=frames)
     config = replaced(TINY, "steps", 150)
-    directory = train(clips, tmp_path, config=config, log_every=10, checkpoint_every=1000)
+    directory = train(clips, tmp_path, config=config, log_every=1, checkpoint_every=1000)
     rows = read_log(directory.log)
-    assert rows[0]["cross_entropy"] > 0.2
+    assert rows[0]["cross_entropy"] > 0.4
     assert rows[-1]["cross_entropy"] < 0.1

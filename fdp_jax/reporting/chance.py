@@ -15,7 +15,7 @@ from datasets.reading import needs_manual_dir
 from fdp_jax.clips import load_clips
 from fdp_jax.corpora import folder_of
 from fdp_jax.metrics.chance_level import chance_level
-from fdp_jax.reporting.formatting import bullets, table
+from fdp_jax.reporting.formatting import GUESSING, bullets, table
 from fdp_jax.reporting.results import headline_runs, read_workdir
 from fdp_jax.splits import make_folds
 
@@ -151,7 +151,7 @@ def text(found: dict) -> str:
     """Returns the content of `chance_levels` as text."""
     rows = [("Evaluations per fold", "Guessing", "Acc", "UF1 (macro F1)")]
     for level in found["levels"]:
-        for way, title in (("uniform", "uniform"), ("class_share", "by class frequency")):
+        for way, title in GUESSING.items():
             scores = (_range(level[way][name]) for name in ("acc", "uf1"))
             rows.append((str(level["evaluations"]), title, *scores))
     directions = "scored by direction and averaged" if found["split"] == "corpora" else "pooled"

@@ -25,7 +25,7 @@ _SELECTION = {
     "val": "each fold is scored at its best step{count} on held-out training subjects",
     "test-best": "each fold is scored at its best step{count} on the test subjects themselves",
 }
-_GUESSING = {"uniform": "uniform", "class_share": "by class frequency"}
+GUESSING = {"uniform": "uniform", "class_share": "by class frequency"}
 _TASKS = {
     "dynamic_image": ("dynamic-image module", "best constant image"),
     "rank": ("rank scorer", "best constant scores"),
@@ -239,7 +239,7 @@ def selection_notes(report: dict) -> list[str]:
     if level := selection["test_best_chance_level"]:
         ways = "; ".join(
             f"{title}, Acc {_range(level[way]['acc'])} and UF1 {_range(level[way]['uf1'])}"
-            for way, title in _GUESSING.items()
+            for way, title in GUESSING.items()
         )
         sentences.append(
             f"Random guessing under the same rule, the best of {level['evaluations']} evaluations"
@@ -302,7 +302,7 @@ def _rule_rows(report: dict) -> Rows:
         points = (f"{100 * gap[name]:+.2f}" for name in SCORE_TITLES)
         rows.append((f"test-best minus {gap['minus']}", "", *points))
     if level := selection["test_best_chance_level"]:
-        for way, title in _GUESSING.items():
+        for way, title in GUESSING.items():
             means = (percent(level[way].get(name, {}).get("mean")) for name in SCORE_TITLES)
             rows.append((f"random guessing, {title}", str(level["evaluations"]), *means))
     return rows
