@@ -1,7 +1,7 @@
 """Atomic writes: a file or a built corpus appears whole, under a temporary name first.
 
 data_dir/<name>/<version>              the built corpus
-data_dir/<name>/landmarks.npz, .lock   kept between builds
+data_dir/<name>/landmarks.npz, .lock   kept between builds; the lock only if there is a corpus
 data_dir/.<name>.building.<host>.<process>, .<name>.replaced.<host>.<process>   removed at the end
 """
 
@@ -12,7 +12,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets.reading import corpus_directory, is_built
@@ -42,24 +42,49 @@ def landmark_file(name: str, data_dir: Path) -> Path:
 def build_lock(name: str, data_dir: Path) -> Iterator[None]:
     """Waits until no other process builds the corpus, and keeps others from building it.
 
-    A crash releases the lock. Its file is never removed, since another process may wait for it.
+    A crash releases the lock. If there is no corpus at the end, the lock's file and the folders
+    that were made for it are removed.
     """
     folder = data_dir / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(
-                f"another process is building {name} in {data_dir}; waiting for it ...",
-                file=sys.stderr,
-            )
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            pass  # a file system without locks: two builds at once cost time but do no harm
-        for part in folder.glob(f".{_LANDMARKS}.*"):  # written by a killed build
-            part.unlink(missing_ok=True)
-        yield
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(
+                    f"another process is building {name} in {data_dir}; waiting for it ...",
+                    file=sys.stderr,
+                )
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                pass  # a file system without locks: two builds at once cost time but do no harm
+            if not _is_file_at(file.fileno(), folder / ".lock"):
+                continue  # the process that held the lock has removed it
+            for part in folder.glob(f".{_LANDMARKS}.*"):  # written by a killed build
+                part.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                if not is_built(name, data_dir):
+                    _remove_lock(folder, made)
+            return
+
+
+def _is_file_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove_lock(folder: Path, made: Sequence[Path]) -> None:
+    """Removes the lock's file and those folders that were made and are empty, inner ones first."""
+    with contextlib.suppress(OSError):
+        (folder / ".lock").unlink()
+        for path in dict.fromkeys([folder, *made]):
+            path.rmdir()
 
 
 @contextlib.contextmanager

@@ -28,12 +28,12 @@ from datasets.face_models import FaceModels, get_face_models
 from datasets.faces import FaceLandmarker
 from datasets.folder_search import FolderTree, relative
 from datasets.frames import read_frame
-from datasets.image_corpus import ImageClip, ImageCorpus, get_image_corpus
+from datasets.image_corpus import ImageCorpus, get_image_corpus
 from datasets.options import BuildOptions, corpus_command
 from datasets.processes import map_in_processes
 from datasets.protocols import CORPORA, ProtocolCounts, protocol_counts
 from datasets.reading import needs_manual_dir
-from datasets.survey import Survey, survey
+from datasets.survey import ImageClip, Survey, survey
 
 _SHOWN = 20  # sentences of one kind on the screen
 
@@ -44,7 +44,8 @@ class Diagnosis:
 
     Attributes:
       sheet: relative to the folder; None in a corpus without one.
-      frames_in: relative folder of the subjects' folders; None with annotations only.
+      frames_in: relative folder of the subjects' folders, or several with `, ` between them; None
+        with annotations only.
       layout: an example of a frame's relative path, and how clips are cut.
       rows: annotated clips, usable or not.
       clips, subjects, frames: that can be built.
@@ -103,7 +104,7 @@ def diagnose(
         sheet=annotations.sheet and relative(annotations.sheet, manual_dir),
         label_version=annotations.label_version,
         earlier_label_version=annotations.earlier_label_version,
-        frames_in=found.root and relative(found.root, manual_dir),
+        frames_in=", ".join(relative(root, manual_dir) for root in found.roots) or None,
         layout=_layout(found, manual_dir) if found.clips else None,
         rows=len(annotations.rows) + len(annotations.problems),
         clips=len(usable),

@@ -8,39 +8,81 @@ folders, and the sheet in the folders above them.
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets.errors import UserError
+from datasets.frames import index_frames, is_picture
 
 NO_NAME = re.compile("(?!)")  # matches nothing
 _DEPTH = 6  # levels below the first folder that are searched
+# What servers and systems put into every folder, beside names that begin with a dot. `~$name` is
+# the lock file of an open spreadsheet.
+_OF_SYSTEMS = re.compile(
+    r"\.|~\$|__macosx|(?:@(?:eadir|tmp|recycle|sharebin|recently-snapshot)|#(?:recycle|snapshot)"
+    r"|~snapshot|\$recycle\.bin|\$extend|recycler|recycled|system volume information|lost\+found"
+    r"|found\.\d{3}|network trash folder|temporary items|resource\.frk|thumbs\.db|desktop\.ini)$"
+)
+_ARCHIVE = re.compile(r"\.(?:zip|rar|7z|tar|tgz|gz|bz2|xz|z\d\d|zip\.\d{3}|7z\.\d{3})$")
+
+Clips = Mapping[Hashable, Sequence[Path]]  # clip -> the folders that hold its pictures
 
 
 class FolderTree:
-    """The folders below `top`; each is listed once."""
+    """The folders below `top`; each is listed once.
+
+    Attributes:
+      top: the first folder.
+      unreadable: folder -> why it cannot be listed; it appears empty.
+    """
 
     def __init__(self, top: Path):
         self.top = top
+        self.unreadable: dict[Path, str] = {}
         self._listed: dict[Path, tuple[list[Path], list[Path]]] = {}
 
     def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
         """Returns the folders and the files in `folder` by name, without hidden ones."""
         if folder not in self._listed:
             folders, files = [], []
-            try:
-                with os.scandir(folder) as scanned:
-                    for entry in scanned:
-                        # `~$name` is the lock file of an open spreadsheet.
-                        if not entry.name.startswith((".", "~$", "__MACOSX")):
-                            (folders if entry.is_dir() else files).append(folder / entry.name)
-            except OSError as error:
-                raise UserError(
-                    f"the folder {folder} cannot be read ({error.strerror}); check its permissions."
-                ) from error
+            for path, is_folder in self._scan(folder):
+                (folders if is_folder else files).append(path)
             self._listed[folder] = sorted(folders), sorted(files)
         return self._listed[folder]
+
+    def _scan(self, folder: Path) -> Iterator[tuple[Path, bool]]:
+        """Yields what is in a folder, and whether it is a folder."""
+        try:
+            with os.scandir(folder) as scanned:
+                for entry in scanned:
+                    if not _OF_SYSTEMS.match(entry.name.lower()):
+                        yield folder / entry.name, _is_folder(entry)
+        except OSError as error:
+            self.unreadable[folder] = error.strerror
+
+    def check_readable(self, folder: Path) -> None:
+        """Raises UserError if `folder` could not be listed."""
+        self.entries(folder)
+        if folder in self.unreadable:
+            raise UserError(
+                f"the folder {folder} cannot be read ({self.unreadable[folder]}); check its "
+                "permissions."
+            )
+
+    def picture_folders(
+        self, folder: Path, excluded: re.Pattern, depth: int = _DEPTH
+    ) -> Iterator[Path]:
+        """Yields `folder` if it holds pictures, else the folders below it that do."""
+        inner = []
+        for path, is_folder in self._scan(folder):  # a folder of pictures is not listed to its end
+            if not is_folder and is_picture(path):
+                yield folder
+                return
+            if is_folder and not excluded.search(path.name.lower()):
+                inner.append(path)
+        for path in sorted(inner) if depth else ():
+            yield from self.picture_folders(path, excluded, depth - 1)
 
     def subfolders(self, folder: Path) -> dict[str, Path]:
         """Returns the folders in `folder` by lower-case name; raises UserError if two share one."""
@@ -55,10 +97,15 @@ class FolderTree:
         return found
 
     def find(self, folder: Path, path: str) -> Path | None:
-        """Returns the folder `path` (with `/`) in `folder`, in any case, also if it is doubled."""
+        """Returns the folder `path` (with `/`) in `folder`, in any case, also if it is doubled.
+
+        Raises:
+          UserError: a folder on the way cannot be read, or two differ only in case.
+        """
         for name in path.lower().split("/"):
             inner = self.subfolders(folder).get(name)
             if inner is None:
+                self.check_readable(folder)
                 return None
             folder = self.subfolders(inner).get(name, inner)
         return folder
@@ -77,36 +124,84 @@ class FolderTree:
             )
         return next(iter(found), None)
 
-    def walk(self, start: Path, subjects: re.Pattern, excluded: re.Pattern) -> Iterator[Path]:
-        """Yields `start` and the folders below it, level by level.
+    def walk(
+        self, start: Path, subjects: re.Pattern, excluded: re.Pattern, depth: int = _DEPTH
+    ) -> Iterator[Path]:
+        """Yields `start` and `depth` levels of folders below it, level by level, each once.
 
         Folders whose lower-case name matches `subjects`, or in which `excluded` is found, are left
-        out with everything below them.
+        out with everything below them. Raises UserError if `start` cannot be read.
         """
-        level = [start]
-        for _ in range(_DEPTH + 1):
+        self.check_readable(start)
+        level, seen = [start], {_identity(start)}
+        for _ in range(depth + 1):
             yield from level
-            level = [
+            below = [
                 path
                 for folder in level
                 for path in self.entries(folder)[0]
                 if not (subjects.fullmatch(path.name.lower()) or excluded.search(path.name.lower()))
             ]
+            level = _new_ones(below, seen)
+
+    def archives(self, subjects: re.Pattern, excluded: re.Pattern) -> list[str]:
+        """Returns the files that seem to be still packed, relative to `top`."""
+        places = list(self.walk(self.top, subjects, excluded))
+        places += [
+            path
+            for folder in places
+            for path in self.entries(folder)[0]
+            if subjects.fullmatch(path.name.lower())
+        ]
+        files = (path for folder in places for path in self.entries(folder)[1])
+        return [relative(path, self.top) for path in files if _ARCHIVE.search(path.name.lower())]
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself, or nowhere that may be seen
+        return False
+
+
+def _identity(path: Path) -> Hashable:
+    """Returns what a folder has in common with every link to it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path
+    return (status.st_dev, status.st_ino) if status.st_ino else path
+
+
+def _new_ones(paths: Sequence[Path], seen: set[Hashable]) -> list[Path]:
+    """Returns the folders that are not in `seen`, and adds them; a link comes after its target."""
+    new = []
+    for path in sorted(paths, key=Path.is_symlink):
+        identity = _identity(path)
+        if identity not in seen:
+            seen.add(identity)
+            new.append(path)
+    return sorted(new, key=paths.index)
 
 
 def find_roots(
     tree: FolderTree, start: Path, subjects: re.Pattern, excluded: re.Pattern
-) -> dict[Path, int]:
-    """Returns every folder that holds subjects' folders, nearest first, with their number.
+) -> dict[Path, list[Path]]:
+    """Returns every folder that holds subjects' folders, nearest first, with these.
 
     The group of `subjects` is the subject's number; see `FolderTree.walk`.
     """
-    roots = {}
-    for folder in tree.walk(start, subjects, excluded):
-        matches = (subjects.fullmatch(path.name.lower()) for path in tree.entries(folder)[0])
-        if numbers := {int(match[1]) for match in matches if match}:
-            roots[folder] = len(numbers)
-    return roots
+    found = {
+        folder: [path for path in tree.entries(folder)[0] if subjects.fullmatch(path.name.lower())]
+        for folder in tree.walk(start, subjects, excluded)
+    }
+    # A tree of links to the subjects of another one is the same tree again.
+    new = set(_new_ones([path for paths in found.values() for path in paths], set()))
+    return {
+        folder: left
+        for folder, paths in found.items()
+        if (left := [path for path in paths if path in new])
+    }
 
 
 def rank(name: str, patterns: Sequence[str]) -> int:
@@ -115,54 +210,147 @@ def rank(name: str, patterns: Sequence[str]) -> int:
     return next(found, len(patterns))
 
 
-def choose_root(
-    roots: Mapping[Path, int], preferred: Sequence[str], top: Path
-) -> tuple[Path, list[str]]:
-    """Returns one of several places of the frames, and a note if there was a choice.
+def choose_roots(
+    tree: FolderTree,
+    roots: Mapping[Path, Sequence[Path]],
+    subjects: re.Pattern,
+    excluded: re.Pattern,
+    preferred: Sequence[str],
+    layout: Callable[[Path], Hashable],
+) -> tuple[list[Path], list[str]]:
+    """Returns the place of the frames, or the places of its parts, and notes on a choice.
+
+    Trees that hold different people, or different clips, are parts of one corpus, as archives
+    unpacked beside each other are. Of trees that hold the same clips one is chosen. A tree without
+    any picture is none, if there is another.
 
     Args:
-      roots: at least one, with its number of subjects. A folder with less than half as many
-        subjects as another one is never preferred to it.
-      preferred: patterns of paths relative to `top`, best first.
-      top: folder that holds all of them.
+      tree: that holds them.
+      roots: at least one, from `find_roots`. One with less than half as many subjects as another
+        one is never preferred to it.
+      subjects, excluded: as for `find_roots`.
+      preferred: patterns of paths relative to `tree.top`, best first.
+      layout: of a root; parts have the same.
 
     Raises:
-      UserError: the two best ones rank equally.
+      UserError: the two best ones rank equally and hold the same clips.
     """
-    most = max(roots.values())
+    if len(roots) == 1:
+        return list(roots), []
+    held = {root: _clips(tree, paths, subjects, excluded) for root, paths in roots.items()}
+    has_pictures = any(held.values())
+    if has_pictures:
+        held = {root: clips for root, clips in held.items() if clips}
+    else:
+        held = {root: {_subject(path, subjects): [path] for path in roots[root]} for root in roots}
+    people = {root: {number for number, *_ in clips} for root, clips in held.items()}
+    most = max(map(len, people.values()))
     ranks = {
-        root: (2 * count < most, rank(relative(root, top), preferred))
-        for root, count in roots.items()
+        root: (2 * len(people[root]) < most, rank(relative(root, tree.top), preferred))
+        for root in held
     }
-    return _choose(
-        ranks,
-        top,
+    best, *others = sorted(ranks, key=ranks.get)
+    parts, known, clips = [best], set(people[best]), dict(held[best])
+    for root in others if has_pictures else ():
+        is_disjoint = not known & people[root]
+        is_alike = ranks[root][1] == ranks[best][1]
+        if layout(root) == layout(best) and (
+            is_disjoint or (is_alike and _complete_each_other(clips, held[root]))
+        ):
+            parts.append(root)
+            known |= people[root]
+            clips |= {key: [*clips.get(key, []), *more] for key, more in held[root].items()}
+    rest = {root: ranks[root] for root in held if root not in parts[1:]}
+    return parts, _choose(
+        rest,
+        tree.top,
         "{top} holds the subjects' folders more than once ({names}); choose one with --frames_in.",
         "the frames in {best} are used, not those in {others}; see --frames_in.",
+    )[1]
+
+
+def _subject(folder: Path, subjects: re.Pattern) -> tuple[int, str]:
+    """Returns the number of a subject's folder, and what follows it in the name."""
+    match = subjects.fullmatch(folder.name.lower())
+    return int(match[1]), match.string[match.end(1) :]
+
+
+def _clips(
+    tree: FolderTree, folders: Sequence[Path], subjects: re.Pattern, excluded: re.Pattern
+) -> Clips:
+    """Returns the folders of pictures below subjects' folders, by the subject and their names."""
+    clips: dict[Hashable, list[Path]] = {}
+    for subject in folders:
+        for folder in tree.picture_folders(subject, excluded):
+            names = dict.fromkeys(relative(folder, subject).lower().split("/"))  # doubled or not
+            clips.setdefault((*_subject(subject, subjects), *names), []).append(folder)
+    return clips
+
+
+def _complete_each_other(one: Clips, other: Clips) -> bool:
+    """Whether two trees are parts of one: both hold something that the other lacks.
+
+    The frames of a clip may be spread over both. A frame in both must be the same file.
+    """
+    shared = one.keys() & other.keys()
+    lacking = [bool(other.keys() - shared), bool(one.keys() - shared)]
+    for clip in shared:
+        try:
+            frames, others = (_frames(clips[clip]) for clips in (one, other))
+        except UserError:
+            return False
+        both = sorted(frames.keys() & others.keys())
+        together = frames.keys() | others.keys()
+        is_spread = len(together) == max(together, default=0) - min(together, default=1) + 1
+        if not (is_spread or both) or not _are_same_files(frames, others, both):
+            return False
+        lacking[0] |= bool(others.keys() - frames.keys())
+        lacking[1] |= bool(frames.keys() - others.keys())
+    return all(lacking)
+
+
+def _frames(folders: Sequence[Path]) -> dict[int, Path]:
+    frames: dict[int, Path] = {}
+    for folder in folders:
+        frames = index_frames(folder) | frames
+    return frames
+
+
+def _are_same_files(
+    frames: Mapping[int, Path], others: Mapping[int, Path], numbers: Sequence[int]
+) -> bool:
+    """Whether files agree in name and size, and the first in content."""
+    pairs = [(frames[number], others[number]) for number in numbers]
+    agree = all(
+        one.name == other.name and one.stat().st_size == other.stat().st_size
+        for one, other in pairs
     )
+    return agree and all(file_digest(one) == file_digest(other) for one, other in pairs[:1])
 
 
 def choose_sheet(
-    sheets: Sequence[Path], preferred: Sequence[str], top: Path
+    sheets: Mapping[Path, str], preferred: Sequence[str], top: Path
 ) -> tuple[Path, list[str]]:
     """Returns the best of at least one sheet, and a note if there was a choice.
 
     Args:
-      sheets: below `top`.
+      sheets: below `top`, with a digest of the content; "" if it cannot be read. Such a one is
+        never preferred to another one of its rank.
       preferred: patterns of names, best first.
       top: folder that holds all of them.
 
     Raises:
       UserError: the two best ones rank equally and differ in content.
     """
-    ranks = {path: rank(path.name, preferred) for path in sheets}
-    unique: dict[str, Path] = {}  # of identical files the best
+    ranks = {path: (rank(path.name, preferred), not sheets[path]) for path in sheets}
+    unique: dict[str, Path] = {}  # of equal sheets the best
     for path in sorted(ranks, key=ranks.get):
-        unique.setdefault(file_digest(path), path)
+        unique.setdefault(sheets[path] or str(path), path)
     return _choose(
         {path: ranks[path] for path in unique.values()},
         top,
-        "{top} holds several annotation sheets ({names}); keep one of them there.",
+        "{top} holds several annotation sheets that differ ({names}); move all but one of them "
+        "elsewhere.",
         "the sheet {best} is used, not {others}.",
     )
 

@@ -1,10 +1,12 @@
 """Frames on disk: numbering the files of a clip folder, and reading one file safely.
 
 Corpora name their frames in many ways (`006_05562.jpg`, `img46.jpg`, `reg_img46.jpg`, `355.jpg`;
-zero-padded or not, or both within a corpus), so a frame's number is the last integer of its stem.
+zero-padded or not, or both within a corpus), so a frame's number is the last integer of its stem,
+or, where that does not tell the files apart (`clip_0001_1080p.png`), another one that does.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,11 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its name."""
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+
+
 def index_frames(folder: Path) -> dict[int, Path]:
     """Returns frame number -> picture file of a clip folder, in the order of the numbers.
 
@@ -26,30 +33,56 @@ def index_frames(folder: Path) -> dict[int, Path]:
       UserError: two files have one number, a file is a copy, or the folder cannot be read.
     """
     try:
-        paths = sorted(folder.iterdir())
+        paths = sorted(filter(is_picture, folder.iterdir()))
     except OSError as error:
         raise UserError(
             f"the folder {folder} cannot be read ({error.strerror}); check that it exists and its "
             "permissions."
         ) from error
+    numbers = {
+        path: found for path in paths if (found := list(map(int, re.findall(r"\d+", path.stem))))
+    }
+    _refuse_copies(folder, list(numbers))
+    place = _place_of_number(list(numbers.values()))
     numbered: dict[int, Path] = {}
-    for path in paths:
-        numbers = re.findall(r"\d+", path.stem)
-        if path.suffix.lower() not in _SUFFIXES or path.name.startswith(".") or not numbers:
-            continue
-        if re.search(r"\(\d+\)$", path.stem):
-            raise UserError(
-                f"{path.name} in {folder} seems to be a copy of another file; delete it, or "
-                "rename it to its frame number."
-            )
-        number = int(numbers[-1])
-        other = numbered.setdefault(number, path)
+    for path, found in numbers.items():
+        other = numbered.setdefault(found[place], path)
         if other is not path:
             raise UserError(
-                f"{other.name} and {path.name} in {folder} are both frame {number}; keep one of "
-                "them."
+                f"{other.name} and {path.name} in {folder} are both frame {found[place]}; move the "
+                "one that does not belong to the clip elsewhere."
             )
     return dict(sorted(numbered.items()))
+
+
+def _refuse_copies(folder: Path, paths: Sequence[Path]) -> None:
+    """Raises UserError for `img46 (2).jpg`, unless every file is called so.
+
+    Windows numbers files that are renamed together `name (1)`, `name (2)` and so on.
+    """
+    of_copies = [path for path in paths if re.search(r"\(\d+\)$", path.stem)]
+    if of_copies and len(of_copies) < len(paths):
+        raise UserError(
+            f"{of_copies[0].name} in {folder} seems to be a copy of another file; move it "
+            "elsewhere, or rename it to its frame number."
+        )
+
+
+def _place_of_number(numbers: Sequence[Sequence[int]]) -> int:
+    """Returns which number of every stem is the frame's, as an index that may be negative.
+
+    It is the last one. Where that is the same in several files, it is the one that differs in all
+    of them; of several such, as of a count and a time, the one that counts most closely.
+    """
+    fewest = min(map(len, numbers), default=1)
+    spans = {}
+    for place in (-1, *range(-2, -fewest - 1, -1), *range(fewest)):
+        values = {found[place] for found in numbers}
+        if len(values) == len(numbers):
+            if place == -1:
+                return -1
+            spans[place] = max(values) - min(values)
+    return min(spans, key=spans.get, default=-1)
 
 
 def read_frame(path: Path) -> np.ndarray:

@@ -6,12 +6,12 @@ differ in little but names. `datasets.survey` finds their clips.
 
 import dataclasses
 import enum
+import hashlib
 import importlib
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from datasets.annotations import (
     FRAME_FIELDS,
@@ -20,19 +20,29 @@ from datasets.annotations import (
     Row,
     correct_and_check,
 )
-from datasets.clip_tasks import Annotation
 from datasets.errors import UserError
 from datasets.folder_search import (
     NO_NAME,
     FolderTree,
-    choose_root,
+    choose_roots,
     choose_sheet,
     find_roots,
     rank,
+    relative,
 )
-from datasets.frames import read_frame
 from datasets.options import BuildOptions
-from datasets.spreadsheet import SUFFIXES, Sheet, SheetRow, as_integer, is_micro, read_sheet
+from datasets.protocols import CORPORA
+from datasets.reading import needs_manual_dir
+from datasets.spreadsheet import (
+    OTHER_SUFFIXES,
+    SUFFIXES,
+    OtherSheetError,
+    Sheet,
+    SheetRow,
+    as_integer,
+    is_micro,
+    read_sheet,
+)
 
 
 class Layout(enum.Enum):
@@ -45,55 +55,14 @@ class Layout(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class FrameRoot:
-    """The folder `path` of the subjects' folders, and the layout below them."""
+    """The folder `path` of the subjects' folders, and the layout below them.
+
+    A corpus that was unpacked in parts has several.
+    """
 
     tree: FolderTree
     path: Path
     layout: Layout
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageClip:
-    """A clip of picture files; a `datasets.clip_tasks.ClipTask`.
-
-    Attributes:
-      row: its annotation.
-      files: from onset to offset.
-      skips_unreadable: whether an unreadable file is skipped, as a known loss.
-    """
-
-    row: Row
-    files: tuple[Path, ...]
-    skips_unreadable: bool
-
-    @property
-    def subject(self) -> str:
-        """The subject."""
-        return self.row.subject
-
-    @property
-    def clip(self) -> str:
-        """Name, unique within the subject."""
-        return self.row.clip
-
-    @property
-    def where(self) -> str:
-        """The folder."""
-        return str(self.files[0].parent)
-
-    def annotation(self) -> Annotation:
-        """Returns the annotation."""
-        return self.row
-
-    def frames(self) -> Iterator[np.ndarray | None]:
-        """Yields the pictures; None for a skipped one."""
-        for path in self.files:
-            try:
-                yield read_frame(path)
-            except UserError:
-                if not self.skips_unreadable:
-                    raise
-                yield None
 
 
 class ImageCorpus:
@@ -115,6 +84,8 @@ class ImageCorpus:
       subject_range: the subjects in the sheet, for messages.
       subject_folder: matches the lower-case name of a subject's folder (or of a clip's that begins
         with the subject's); its group is the subject's number.
+      loose_subject_folder: the same for other spellings of a subject's folder, which are read
+        where there is none in the corpus' own.
       subject_id: format of a subject's name, given the number.
       excluded_folders: is found in the lower-case names of folders that hold something else.
       preferred_trees: patterns of paths, best first, for frames that are there more than once.
@@ -135,6 +106,7 @@ class ImageCorpus:
     optional_columns: Mapping[str, str] = {}
     subject_range: str = ""
     subject_folder: re.Pattern
+    loose_subject_folder: re.Pattern = re.compile(r"(?:s|sub|subject)?[ ._-]?0*(\d{1,3})")
     subject_id: str
     excluded_folders: re.Pattern = NO_NAME
     preferred_trees: tuple[str, ...] = ()
@@ -162,21 +134,58 @@ class ImageCorpus:
         if not found:
             which = f" of label version {version}" if version else ""
             raise UserError(
-                f"no annotation sheet{which} ({self.sheet_name}) in {tree.top}; put it there, or "
-                "name the folder that holds it with --manual_dir."
+                f"no annotation sheet{which} ({self.sheet_name}) in {tree.top}"
+                f"{self.what_lies_there(tree)}; put it there, or name the folder that holds it "
+                "with --manual_dir."
             )
-        return choose_sheet(found, self.sheet_patterns, tree.top)
+        if len(found) == 1:
+            return found[0], []
+        contents = {path: self.content(path) for path in found}
+        own = {path: content for path, content in contents.items() if content is not None}
+        best, notes = choose_sheet(own or contents, self.sheet_patterns, tree.top)
+        for path in found if own else ():
+            if path not in own and (other := _corpus_of_sheet(path, self)):
+                name = relative(path, tree.top)
+                notes.append(f"the sheet {name} is one of {other.title} and is ignored.")
+        return best, notes
 
     def sheets(self, tree: FolderTree) -> list[Path]:
-        """Returns every workbook above the subjects' folders that may be the sheet."""
-        return [
+        """Returns every workbook above the subjects' folders that may be the sheet.
+
+        Where there is none, those that were saved in another format and hold the columns.
+        """
+        files = [
             path
             for folder in tree.walk(tree.top, self.subject_folder, self.excluded_folders)
             for path in tree.entries(folder)[1]
-            if path.suffix.lower() in SUFFIXES
-            and rank(path.name, self.sheet_patterns) < len(self.sheet_patterns)
+            if rank(path.name, self.sheet_patterns) < len(self.sheet_patterns)
             and not self.excluded_sheets.search(path.name.lower())
         ]
+        workbooks = [path for path in files if path.suffix.lower() in SUFFIXES]
+        others = (path for path in files if path.suffix.lower() in OTHER_SUFFIXES)
+        return workbooks or [path for path in others if self.content(path)]
+
+    def content(self, path: Path) -> str | None:
+        """Returns a digest of the cells of a sheet; "" if it cannot be read.
+
+        None if the file is a table, but not the sheet of this corpus.
+        """
+        try:
+            sheet = self.read_sheet(path)
+        except OtherSheetError:
+            return None
+        except UserError:
+            return ""
+        if not any(map(self.is_clip, sheet.rows)):
+            return None
+        cells = [" ".join(row.cells).split() for row in sheet.rows]
+        return hashlib.sha256(repr((sheet.header, cells)).encode()).hexdigest()
+
+    def is_clip(self, line: SheetRow) -> bool:
+        """Whether a row names a subject, a clip, and a kind of expression if there are kinds."""
+        subject, clip, *_ = line.fields.values()
+        is_subject = self.subject_number(subject) is not None
+        return is_subject and bool(clip) and is_micro(line.fields.get("kind", "micro")) is not None
 
     def version_of(self, path: Path) -> str:
         """Returns the label version of a sheet by its name."""
@@ -184,7 +193,16 @@ class ImageCorpus:
 
     def read(self, path: Path) -> Annotations:
         """Returns the rows of a sheet as written; raises UserError if it is another corpus'."""
-        sheet, found = self.read_sheet(path), Annotations(path, self.version_of(path))
+        try:
+            sheet = self.read_sheet(path)
+        except OtherSheetError as error:
+            if other := _corpus_of_sheet(path, self):
+                raise UserError(
+                    f"{str(error).rstrip('.')}; this looks like {other.title}, which is "
+                    f"'{other.name}' here, not '{self.name}'."
+                ) from error
+            raise
+        found = Annotations(path, self.version_of(path))
         macro_expressions = 0
         for line in sheet.rows:
             where = f"row {line.number} of {path.name}"
@@ -265,25 +283,86 @@ class ImageCorpus:
 
     # --- the frames
 
-    def frame_root(self, tree: FolderTree, options: BuildOptions) -> tuple[FrameRoot, list[str]]:
-        """Returns the folder of the subjects' folders, and notes.
+    def frame_roots(
+        self, tree: FolderTree, options: BuildOptions
+    ) -> tuple[list[FrameRoot], list[str]]:
+        """Returns the folder of the subjects' folders, or those of its parts, and notes.
 
         Raises:
-          UserError: there is none, or the two best ones rank equally.
+          UserError: there is none, or the two best ones rank equally and hold the same clips.
         """
-        start = tree.top / (options.frames_in or "")
-        roots = {}
-        if start.resolve().is_relative_to(tree.top.resolve()) and start.is_dir():
-            roots = find_roots(tree, start, self.subject_folder, self.excluded_folders)
-        if roots:
-            path, notes = choose_root(roots, self.preferred_trees, tree.top)
-            return FrameRoot(tree, path, self.layout(tree, path)), notes
+        start = _start(tree, options.frames_in)
+        for spelling in (self.subject_folder, self.loose_subject_folder):
+            roots = find_roots(tree, start, spelling, self.excluded_folders) if start else {}
+            if options.frames_in is not None and start in roots:
+                roots = {start: roots[start]}
+            if roots:
+                paths, notes = choose_roots(
+                    tree,
+                    roots,
+                    spelling,
+                    self.excluded_folders,
+                    self.preferred_trees,
+                    lambda root: self.layout(tree, root),
+                )
+                return [FrameRoot(tree, path, self.layout(tree, path)) for path in paths], notes
+        raise self.no_frames(tree, options)
+
+    def no_frames(self, tree: FolderTree, options: BuildOptions) -> UserError:
+        """Returns that the tree, or `frames_in`, holds no subject's folder, and what it holds."""
         if options.frames_in is not None:
-            raise UserError(f"{start} holds no subject's folder; name another --frames_in.")
-        raise UserError(
-            f"no subject's folder of {self.title} in {tree.top}; name the folder that the "
-            "corpus was unpacked into with --manual_dir."
+            start = tree.top / options.frames_in
+            return UserError(f"{start} holds no subject's folder; name another --frames_in.")
+        return UserError(
+            f"no subject's folder of {self.title} in {tree.top}{self.what_lies_there(tree)}; name "
+            "the folder that the corpus was unpacked into with --manual_dir."
         )
+
+    def what_lies_there(self, tree: FolderTree) -> str:
+        """Returns what a folder without sheet or frames holds instead, to be put into a message."""
+        found = [
+            f"the folder {relative(folder, tree.top)} cannot be read ({reason})"
+            for folder, reason in tree.unreadable.items()
+        ]
+        if packed := tree.archives(self.subject_folder, self.excluded_folders):
+            found.append(f"{', '.join(packed[:3])} seems to be still packed: unpack it")
+        if inner := self._inside_a_subject(tree):
+            found.append(
+                f"{relative(inner, tree.top)} looks like a subject's folder, but seems to hold the "
+                f"corpus: name it with --manual_dir={inner}"
+            )
+        for folder in tree.walk(tree.top, self.subject_folder, NO_NAME):
+            found += filter(None, map(self._about_table, tree.entries(folder)[1]))
+        return f" ({'; '.join(found[:4])})" if found else ""
+
+    def _inside_a_subject(self, tree: FolderTree) -> Path | None:
+        """Returns a folder that is named as a subject's and holds a sheet or subjects' folders."""
+        for folder in tree.walk(tree.top, self.subject_folder, self.excluded_folders):
+            for path in tree.entries(folder)[0]:
+                if not self.subject_folder.fullmatch(path.name.lower()):
+                    continue
+                below = tree.walk(path, self.subject_folder, self.excluded_folders, depth=1)
+                names = [entry.name.lower() for one in below for entry in tree.entries(one)[0]]
+                subjects = set(filter(self.subject_folder.fullmatch, names)) - {path.name.lower()}
+                if len(subjects) > 1 or self.sheets(FolderTree(path)):
+                    return path
+        return None
+
+    def _about_table(self, path: Path) -> str | None:
+        """Returns whose sheet a file is, or why it is not this corpus'; None if it is no table."""
+        if path.suffix.lower() not in SUFFIXES + OTHER_SUFFIXES:
+            return None
+        if other := _corpus_of_sheet(path, self):
+            return f"{path.name} looks like {other.title}, which is '{other.name}' here"
+        if path.suffix.lower() in SUFFIXES:
+            return None
+        try:
+            self.read_sheet(path)
+        except OtherSheetError as error:
+            return str(error).rstrip(".")
+        except UserError:
+            pass
+        return None
 
     def layout(self, tree: FolderTree, root: Path) -> Layout:
         """Returns what the folders below the subjects' folders are."""
@@ -301,12 +380,32 @@ class ImageCorpus:
 
     def subject_folder_name(self, root: FrameRoot, row: Row) -> str:
         """Returns the name of the subject's folder; as it should be if there is none."""
-        found = root.tree.find_subject(root.path, self.subject_folder, self.number(row.subject))
-        return found.name if found else row.subject
+        number = self.number(row.subject)
+        for spelling in (self.subject_folder, self.loose_subject_folder):
+            if found := root.tree.find_subject(root.path, spelling, number):
+                return found.name
+        return row.subject
 
     def folder_names(self, row: Row) -> tuple[str, ...]:
         """Returns possible names of the folder of a row, likeliest first."""
         return (row.filename,)
+
+
+def _start(tree: FolderTree, frames_in: str | None) -> Path | None:
+    """Returns the folder to search for frames; None if it is not one, or not in the tree.
+
+    A link in the tree may lead out of it.
+    """
+    start = Path(os.path.normpath(tree.top / (frames_in or "")))
+    if not start.is_relative_to(tree.top) and start.resolve().is_relative_to(tree.top.resolve()):
+        start = tree.top / start.resolve().relative_to(tree.top.resolve())
+    return start if start.is_relative_to(tree.top) and start.is_dir() else None
+
+
+def _corpus_of_sheet(path: Path, but: ImageCorpus) -> ImageCorpus | None:
+    """Returns the corpus, other than `but`, whose sheet a file is."""
+    others = (get_image_corpus(name) for name in CORPORA if needs_manual_dir(name))
+    return next((other for other in others if other is not but and other.content(path)), None)
 
 
 def get_image_corpus(name: str) -> ImageCorpus:

@@ -1,10 +1,16 @@
 """Reading of annotation spreadsheets: the header row, cells by column name, values of cells.
 
 The header is the first row with the cell `Subject`: some sheets begin with rows of notes, which
-many users delete. Columns are read by name, since copies differ in blank columns.
+many users delete. Columns are read by name, since copies differ in blank columns. A file is read by
+its content, since many a `.xls` is a `.xlsx` or a text table.
 """
 
+import codecs
+import csv
 import dataclasses
+import io
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +21,13 @@ from datasets.errors import UserError
 
 HEADER_CELL = "Subject"
 SUFFIXES = (".xlsx", ".xls")
+OTHER_SUFFIXES = (".xlsm", ".xlsb", ".ods", ".csv", ".tsv", ".txt")  # of sheets saved anew
+_WORKBOOKS = (b"PK", b"\xd0\xcf\x11\xe0")  # first bytes: zip, and what Excel wrote until 2003
+_ENCODINGS = ("utf-8-sig", "gb18030", "cp1252", "latin-1")  # the last one reads any bytes
+
+
+class OtherSheetError(UserError):
+    """A file is a table, but not the sheet of the corpus."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +54,16 @@ class Sheet:
 
 
 def read_workbook(path: Path) -> list[list[list[Any]]]:
-    """Returns every table of a workbook as rows of cells; raises UserError if it is not one."""
+    """Returns every table of a workbook, or of a text file, as rows of cells.
+
+    Raises:
+      UserError: the file holds no table, or cannot be read.
+    """
     try:
-        workbook = CalamineWorkbook.from_path(str(path))
+        content = path.read_bytes()
+        if not content.startswith(_WORKBOOKS) and (table := _text_table(content)):
+            return [table]
+        workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
         return [
             workbook.get_sheet_by_index(place).to_python(skip_empty_area=False)
             for place in range(len(workbook.sheet_names))
@@ -52,9 +72,43 @@ def read_workbook(path: Path) -> list[list[list[Any]]]:
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{path} cannot be read as a workbook ({reason}); copy it again.") from (
-            error
-        )
+        raise UserError(
+            f"{path} cannot be read as a workbook ({reason}); copy it again, or save it as .xlsx."
+        ) from error
+
+
+def _text_table(content: bytes) -> list[list[str]]:
+    """Returns the rows of comma-, semicolon- or tab-separated text; none if it is something else.
+
+    Spreadsheet programs save text in UTF-8, UTF-16 or the encoding of the country.
+    """
+    encodings = _ENCODINGS
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ("utf-16",)
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        return []
+    if "\0" in text or text.lstrip().startswith("<"):  # no text, or a page
+        return []
+    width, separator = max((_usual_width(text, separator), separator) for separator in ",;\t")
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    return [list(map(_whole, row)) for row in rows] if width > 1 else []
+
+
+def _usual_width(text: str, separator: str) -> int:
+    """Returns how many cells most rows have."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    widths = Counter(len(row) for row in rows if any(row))
+    return widths.most_common(1)[0][0] if widths else 0
+
+
+def _whole(cell: str) -> str:
+    return re.sub(r"^\s*(\d+)\.0+\s*$", r"\1", cell)
 
 
 def read_sheet(
@@ -63,12 +117,13 @@ def read_sheet(
     """Reads the first table that has a header.
 
     Args:
-      path: a workbook, .xlsx or .xls.
+      path: a workbook or a text table.
       columns: field -> name of a required column; case and whitespace do not matter.
       optional: the same for columns that may be absent.
 
     Raises:
-      UserError: the file is not a workbook, has no header, or lacks a column.
+      OtherSheetError: the file has no header, or lacks a column.
+      UserError: the file is not a workbook.
     """
     for table in read_workbook(path):
         for number, row in enumerate(table, start=1):
@@ -77,7 +132,7 @@ def read_sheet(
                 continue
             lacking = [name for name in columns.values() if _normalized(name) not in header]
             if lacking:
-                raise UserError(
+                raise OtherSheetError(
                     f"{path} lacks the column {', '.join(lacking)}; its header has "
                     f"{', '.join(filter(None, header))}."
                 )
@@ -87,7 +142,7 @@ def read_sheet(
                 if _normalized(name) in header
             }
             return Sheet(_rows(table, number, places), tuple(header))
-    raise UserError(
+    raise OtherSheetError(
         f"no cell '{HEADER_CELL}' in {path}, so its header row cannot be found; take the sheet "
         "as distributed with the corpus."
     )

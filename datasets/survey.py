@@ -9,14 +9,61 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from datasets.annotations import UNKNOWN, Annotations, Row
+from datasets.clip_tasks import Annotation
 from datasets.errors import UserError
 from datasets.folder_search import FolderTree, file_digest, relative
-from datasets.frames import index_frames
-from datasets.image_corpus import FrameRoot, ImageClip, ImageCorpus, Layout
+from datasets.frames import index_frames, read_frame
+from datasets.image_corpus import FrameRoot, ImageCorpus, Layout
 from datasets.options import BuildOptions
 
 _LONGEST = 2000  # frames; twice as long as any known clip
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageClip:
+    """A clip of picture files; a `datasets.clip_tasks.ClipTask`.
+
+    Attributes:
+      row: its annotation.
+      files: from onset to offset.
+      skips_unreadable: whether an unreadable file is skipped, as a known loss.
+    """
+
+    row: Row
+    files: tuple[Path, ...]
+    skips_unreadable: bool
+
+    @property
+    def subject(self) -> str:
+        """The subject."""
+        return self.row.subject
+
+    @property
+    def clip(self) -> str:
+        """Name, unique within the subject."""
+        return self.row.clip
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return str(self.files[0].parent)
+
+    def annotation(self) -> Annotation:
+        """Returns the annotation."""
+        return self.row
+
+    def frames(self) -> Iterator[np.ndarray | None]:
+        """Yields the pictures; None for a skipped one."""
+        for path in self.files:
+            try:
+                yield read_frame(path)
+            except UserError:
+                if not self.skips_unreadable:
+                    raise
+                yield None
 
 
 @dataclasses.dataclass
@@ -25,7 +72,8 @@ class Survey:
 
     Attributes:
       annotations: of the sheet.
-      root: folder of the subjects' folders; None if it was not looked for.
+      roots: folders of the subjects' folders, several if the corpus lies there in parts; none if
+        they were not looked for.
       clips: those that can be built, judging by names.
       problems: sentences, one per row or clip that cannot be built.
       missing: sentences, one per clip without (many of) its frames; also problems, unless such
@@ -37,7 +85,7 @@ class Survey:
     """
 
     annotations: Annotations
-    root: Path | None = None
+    roots: tuple[Path, ...] = ()
     clips: list[ImageClip] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
     missing: list[str] = dataclasses.field(default_factory=list)
@@ -49,12 +97,21 @@ class Survey:
 
 @dataclasses.dataclass
 class _Located:
-    """A row, its folder, and its files by frame number; or the problem that it lacks them."""
+    """A row, its folders, and its files by frame number; or the problem that it lacks them.
+
+    Attributes:
+      folders: folder -> the root that it lies in; several if a clip is spread over parts.
+    """
 
     row: Row
-    folder: Path | None = None
+    folders: dict[Path, FrameRoot] = dataclasses.field(default_factory=dict)
     numbered: dict[int, Path] = dataclasses.field(default_factory=dict)
     problem: str = ""
+
+    @property
+    def folder(self) -> Path | None:
+        """The (first) folder."""
+        return next(iter(self.folders), None)
 
 
 def survey(corpus: ImageCorpus, manual_dir: Path, options: BuildOptions) -> Survey:
@@ -67,20 +124,32 @@ def survey(corpus: ImageCorpus, manual_dir: Path, options: BuildOptions) -> Surv
     """
     tree = FolderTree(manual_dir)
     annotations = corpus.annotations(tree, options)
-    root, notes = corpus.frame_root(tree, options)
+    roots, notes = corpus.frame_roots(tree, options)
     rows = [_shortened(row, options.after_apex) for row in annotations.rows]
-    located = [_locate(corpus, root, row) for row in rows]
-    if root.layout is Layout.CLIPS:
+    located = [_locate(corpus, roots, row) for row in rows]
+    if not (roots := _used(corpus, roots, located, notes)):
+        raise corpus.no_frames(tree, options)
+    if roots[0].layout is Layout.CLIPS:
         _refuse_shared_folders(located)
-        notes += _unlisted_folders(corpus, root, annotations, located)
-    found = Survey(annotations, root.path, notes=[*annotations.notes, *notes])
+        for root in roots:
+            notes += _unlisted_folders(corpus, root, annotations, located)
+    paths = tuple(root.path for root in roots)
+    found = Survey(annotations, paths, notes=[*annotations.notes, *notes])
     for one in located:
-        files = [] if one.problem else _files(corpus, root.layout, one, found)
+        files = [] if one.problem else _files(corpus, roots[0].layout, one, found)
         if one.problem:
             found.missing.append(one.problem)
         else:
             found.clips.append(ImageClip(one.row, tuple(files), corpus.is_incomplete))
             found.longer += len(one.numbered) > len(set(files))
+    found.notes += [
+        f"the folder {folder} cannot be read ({reason}) and was left out."
+        for folder, reason in tree.unreadable.items()
+    ]
+    if found.missing and (packed := tree.archives(corpus.subject_folder, corpus.excluded_folders)):
+        found.notes.append(
+            f"{', '.join(packed)} seems to be still packed; unpack it if it holds clips."
+        )
     found.problems += annotations.problems
     if options.on_missing == "fail":
         found.problems += found.missing
@@ -95,24 +164,89 @@ def _shortened(row: Row, after_apex: int | None) -> Row:
     return dataclasses.replace(row, offset=min(row.offset, row.apex + after_apex))
 
 
-def _locate(corpus: ImageCorpus, root: FrameRoot, row: Row) -> _Located:
+def _locate(corpus: ImageCorpus, roots: Sequence[FrameRoot], row: Row) -> _Located:
     one = _Located(row)
     try:
-        one.folder = corpus.clip_folder(root, row)
-        if one.folder is None:
-            place = corpus.places(root, row)[0]
+        one.folders = _folders(corpus, roots, row)
+        if not one.folders:
+            place = corpus.places(roots[0], row)[0]
+            where = " and ".join(str(root.path) for root in roots)
+            none = "holds no" if len(roots) == 1 else "hold no"
             one.problem = (
-                f"the folder of {row} is missing: {root.path} holds no {place}; copy it from the "
-                "corpus."
+                f"the folder of {row} is missing: {where} {none} {place}; copy it from the corpus."
             )
             return one
-        one.numbered = index_frames(one.folder)
+        for folder in one.folders:
+            one.numbered = index_frames(folder) | one.numbered
+        one.numbered = dict(sorted(one.numbered.items()))
     except UserError as error:
         one.problem = str(error)
         return one
     if not one.numbered:
         one.problem = f"the folder {one.folder} of {row} holds no frames; copy it from the corpus."
     return one
+
+
+def _folders(corpus: ImageCorpus, roots: Sequence[FrameRoot], row: Row) -> dict[Path, FrameRoot]:
+    """Returns the folders of a row's frames: of the parts that hold it, all of one name."""
+    found = {
+        folder: root for root in roots if (folder := corpus.clip_folder(root, row)) is not None
+    }
+    if len(found) < 2:
+        return found
+
+    def names(folder: Path) -> list[str]:  # below the subject's folder, doubled or not
+        return list(dict.fromkeys(relative(folder, found[folder].path).lower().split("/")[1:]))
+
+    def fits(folder: Path) -> tuple[bool, int]:
+        held = sum(row.onset <= number <= row.offset for number in index_frames(folder))
+        return row.filename.lower() in names(folder), held
+
+    best = names(max(found, key=fits))
+    return {folder: root for folder, root in found.items() if names(folder) == best}
+
+
+def _used(
+    corpus: ImageCorpus,
+    roots: Sequence[FrameRoot],
+    located: Sequence[_Located],
+    notes: list[str],
+) -> list[FrameRoot]:
+    """Returns the roots that hold clips of the sheet, and adds notes on them.
+
+    None if no clip has a folder, and no subject's folder is named as in the corpus.
+    """
+    holding = {root.path for one in located for root in one.folders.values()}
+    used = [root for root in roots if root.path in holding]
+    if not used:
+        used = [
+            root
+            for root in roots[:1]
+            if any(map(corpus.subject_folder.fullmatch, root.tree.subfolders(root.path)))
+        ]
+    names, others = (
+        ", ".join(relative(root.path, root.tree.top) for root in group)
+        for group in (used, [root for root in roots if root not in used])
+    )
+    respelt = {
+        name: one.row.subject
+        for one in located
+        for folder, root in one.folders.items()
+        if (name := folder.relative_to(root.path).parts[0])
+        and not corpus.subject_folder.fullmatch(name.lower())
+    }
+    if respelt:
+        notes.append(
+            f"the subjects' folders {', '.join(respelt)} are read as {', '.join(respelt.values())}."
+        )
+    if len(used) > 1:
+        notes.append(
+            f"the frames lie in several folders that hold different clips and are read together: "
+            f"{names}; --frames_in takes one alone."
+        )
+    if others and used:
+        notes.append(f"the frames in {names} are used, not those in {others}; see --frames_in.")
+    return used
 
 
 def _files(corpus: ImageCorpus, layout: Layout, one: _Located, found: Survey) -> Collection[Path]:
@@ -187,7 +321,7 @@ def _unlisted_folders(
     corpus: ImageCorpus, root: FrameRoot, annotations: Annotations, located: Sequence[_Located]
 ) -> Iterator[str]:
     """Yields sentences on clip folders that no row of the sheet names."""
-    tree, used = root.tree, {one.folder for one in located}
+    tree, used = root.tree, {folder for one in located for folder in one.folders}
     for name, subject in tree.subfolders(root.path).items():
         match = corpus.subject_folder.fullmatch(name)
         inner = tree.subfolders(tree.subfolders(subject).get(name, subject)) if match else {}

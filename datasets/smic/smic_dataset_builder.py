@@ -61,38 +61,46 @@ class Smic(ImageCorpus):
         has_frames = find_roots(tree, tree.top, self.subject_folder, self.excluded_folders)
         # A sheet alone can be checked without frames.
         if has_frames or not self.sheets(tree):
-            root, _ = self.frame_root(tree, options)
-            if root.layout is Layout.LABELLED:
+            roots, _ = self.frame_roots(tree, options)
+            if roots[0].layout is Layout.LABELLED:
                 return None, []
         return super().find_sheet(tree, options)
 
     def read_folders(self, tree: FolderTree, options: BuildOptions) -> Annotations:
         """Returns one row per clip folder below `micro/<emotion>`."""
-        root, _ = self.frame_root(tree, options)
+        roots, _ = self.frame_roots(tree, options)
         found = Annotations(None, "SMIC_all")
-        for name, folder in tree.subfolders(root.path).items():
-            if not self.subject_folder.fullmatch(name):
+        clips: dict[tuple[int, str, str], list[Path]] = {}  # a clip may be spread over parts
+        without: dict[int, Path] = {}
+        for folder in (path for root in roots for path in tree.subfolders(root.path).values()):
+            if not self.subject_folder.fullmatch(folder.name.lower()):
                 continue
-            micro = tree.find(root.path, f"{name}/micro")
+            number = self.number(folder.name)
+            micro = tree.find(folder.parent, f"{folder.name}/micro")
             if micro is None:
-                found.problems.append(
-                    f"{folder} has no folder 'micro'; copy it from the corpus again."
-                )
+                without[number] = folder
                 continue
-            for emotion, clips in tree.subfolders(micro).items():
-                for clip in tree.subfolders(clips).values():
-                    try:
-                        found.rows.append(self._labelled_row(self.number(name), emotion, clip))
-                    except UserError as error:
-                        found.problems.append(str(error))
+            for emotion, inner in tree.subfolders(micro).items():
+                for name, clip in tree.subfolders(inner).items():
+                    clips.setdefault((number, emotion, name), []).append(clip)
+        found.problems += [
+            f"{folder} has no folder 'micro'; copy it from the corpus again."
+            for number, folder in without.items()
+            if number not in {subject for subject, *_ in clips}
+        ]
+        for (number, emotion, _), folders in clips.items():
+            try:
+                found.rows.append(self._labelled_row(number, emotion, folders))
+            except UserError as error:
+                found.problems.append(str(error))
         return found
 
-    def _labelled_row(self, number: int, emotion: str, clip: Path) -> Row:
-        """Returns the row of a folder; raises UserError if it holds no frames."""
-        numbers = list(index_frames(clip))
+    def _labelled_row(self, number: int, emotion: str, folders: list[Path]) -> Row:
+        """Returns the row of a clip; raises UserError if its folders hold no frames."""
+        numbers = sorted({number for folder in folders for number in index_frames(folder)})
         if not numbers:
-            raise UserError(f"the folder {clip} holds no frames; copy it again.")
-        fields = {"filename": clip.name, "emotion": emotion}
+            raise UserError(f"the folder {folders[0]} holds no frames; copy it again.")
+        fields = {"filename": folders[0].name, "emotion": emotion}
         fields |= {"onset": str(numbers[0]), "offset": str(numbers[-1])}
         return super().rows(SheetRow(0, fields, ()), number, Sheet())[0]
 

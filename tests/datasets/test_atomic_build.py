@@ -146,8 +146,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, workers):
     printed = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert "Traceback" not in printed and printed.rstrip().endswith("again to resume")
-    assert [path.name for path in tmp_path.iterdir()] == ["synthetic"]
-    assert {path.name for path in (tmp_path / "synthetic").iterdir()} <= {".lock", "landmarks.npz"}
+    assert {path.name for path in tmp_path.rglob("*")} <= {"synthetic", "landmarks.npz"}
 
 
 def test_a_second_build_waits_for_the_first(tiny, tmp_path):

@@ -103,7 +103,7 @@ FAULTS = {
         "problem", r"clip 006_1_2 of 006 .* frames of different sizes \(\d+ of 192x208, 1"),
     "frame twice": (
         "samm", lambda c, f: shutil.copy(_frames(c, f)[4], f / CLIP[c][0] / "img_05564.jpg"),
-        "problem", r"are both frame 5564; keep one of them"),
+        "problem", r"are both frame 5564; move the one that does not belong to the clip"),
     "folder without a row": (
         "samm", lambda c, f: shutil.copytree(f / CLIP[c][0], f / "SAMM" / "006" / "006_9_9"),
         "note", r"SAMM/006/006_9_9 is named in no usable row"),
@@ -266,7 +266,7 @@ def test_each_fault_has_its_sentence(sound, tmp_path, fault):
         ("samm", lambda f: (f / SHEETS["samm"]).unlink(), r"no annotation sheet \(SAMM_Micro"),
         ("samm", lambda f: shutil.rmtree(f / "SAMM"), r"no subject's folder of SAMM in"),
         ("casme2", lambda f: _cell_in(shutil.copy(f / SHEETS["casme2"], f / "CASME2 2019.xlsx")),
-         r"holds several annotation sheets \(CASME2 2019.xlsx, CASME2-coding-20190701.xlsx\)"),
+         r"several annotation sheets that differ \(CASME2 2019.xlsx, CASME2-coding-20190701.xlsx\)"),
         ("samm", lambda f: shutil.copytree(f / "SAMM", f / "again"),
          r"the subjects' folders more than once \(SAMM, again\); choose one with --frames_in"),
         ("smic", lambda f: shutil.rmtree(f / "SMIC_all_raw"), r"no subject's folder of SMIC"),

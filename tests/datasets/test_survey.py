@@ -116,7 +116,7 @@ def test_another_camera_is_avoided_by_its_name(tmp_path):
     shutil.copytree(folder / "SMIC_all_raw/HS", folder / "SMIC_NIR_raw")
     shutil.copytree(folder / "SMIC_all_raw/HS", folder / "SMIC_all_raw/other")
     found = _survey("smic", folder)
-    assert found.root == whole.root
+    assert found.roots == whole.roots
     _assert_any(found.notes, r"SMIC_all_raw/HS are used, not those in SMIC_all_raw/other; ")
     e = write_example("smic", tmp_path / "e", "long")
     sheet = next(e.rglob("SMIC-HS-E_annotation.xlsx"))
@@ -132,8 +132,8 @@ def test_a_root_with_few_people_is_never_preferred(tmp_path):
     stray = folder / SELECTED / "sub01"
     shutil.copytree(folder / "Cropped" / "sub01", stray)
     found = _survey("casme2", folder)
-    assert found.root == folder / "Cropped" and len(found.clips) == 18
-    assert _survey("casme2", folder, frames_in=SELECTED).root == folder / SELECTED
+    assert found.roots == (folder / "Cropped",) and len(found.clips) == 18
+    assert _survey("casme2", folder, frames_in=SELECTED).roots == (folder / SELECTED,)
     with pytest.raises(UserError, match="holds no subject's folder; name another --frames_in"):
         _survey("casme2", folder, frames_in="..")
 
