@@ -23,7 +23,13 @@ from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 from datasets.options import BuildOptions
 from datasets.protocols import CORPORA, check_corpus
-from datasets.reading import corpus_directory, is_built, needs_manual_dir, read_metadata
+from datasets.reading import (
+    check_is_folder,
+    corpus_directory,
+    is_built,
+    needs_manual_dir,
+    read_metadata,
+)
 
 __all__ = ["BuildOptions", "build_corpus"]
 
@@ -86,8 +92,7 @@ def _check_folder(name: str, manual_dir: Path | None) -> None:
             f"{name} is built from a folder of yours; name the one it was unpacked into with "
             "--manual_dir=DIR."
         )
-    if not manual_dir.is_dir():
-        raise UserError(f"the folder {manual_dir} does not exist; name another --manual_dir.")
+    check_is_folder(manual_dir)
     if not any(manual_dir.iterdir()):
         raise UserError(f"the folder {manual_dir} is empty; unpack {name} into it.")
 

@@ -32,7 +32,7 @@ from datasets.image_corpus import ImageCorpus, get_image_corpus
 from datasets.options import BuildOptions, corpus_command
 from datasets.processes import map_in_processes
 from datasets.protocols import CORPORA, ProtocolCounts, protocol_counts
-from datasets.reading import needs_manual_dir
+from datasets.reading import check_is_folder, needs_manual_dir
 from datasets.survey import ImageClip, Survey, survey
 
 _SHOWN = 20  # sentences of one kind on the screen
@@ -301,8 +301,7 @@ def main() -> None:
     options = BuildOptions(**{name: getattr(parsed, name) for name in chosen})
     options = options.resolved(parsed.corpus)
     manual_dir = parsed.manual_dir.expanduser().resolve()
-    if not manual_dir.is_dir():
-        raise UserError(f"the folder {manual_dir} does not exist; name another --manual_dir.")
+    check_is_folder(manual_dir)
     found = diagnose(get_image_corpus(parsed.corpus), manual_dir, options, parsed.annotations_only)
     if parsed.json:
         print(json.dumps(dataclasses.asdict(found), indent=2, ensure_ascii=False))

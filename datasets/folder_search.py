@@ -16,7 +16,7 @@ from datasets.errors import UserError
 from datasets.frames import index_frames, is_picture
 
 NO_NAME = re.compile("(?!)")  # matches nothing
-_DEPTH = 6  # levels below the first folder that are searched
+MAX_DEPTH = 6  # levels below the first folder that are searched
 # What servers and systems put into every folder, beside names that begin with a dot. `~$name` is
 # the lock file of an open spreadsheet.
 _OF_SYSTEMS = re.compile(
@@ -71,7 +71,7 @@ class FolderTree:
             )
 
     def picture_folders(
-        self, folder: Path, excluded: re.Pattern, depth: int = _DEPTH
+        self, folder: Path, excluded: re.Pattern, depth: int = MAX_DEPTH
     ) -> Iterator[Path]:
         """Yields `folder` if it holds pictures, else the folders below it that do."""
         inner = []
@@ -125,7 +125,7 @@ class FolderTree:
         return next(iter(found), None)
 
     def walk(
-        self, start: Path, subjects: re.Pattern, excluded: re.Pattern, depth: int = _DEPTH
+        self, start: Path, subjects: re.Pattern, excluded: re.Pattern, depth: int = MAX_DEPTH
     ) -> Iterator[Path]:
         """Yields `start` and `depth` levels of folders below it, level by level, each once.
 

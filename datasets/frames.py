@@ -18,12 +18,13 @@ from datasets.errors import UserError
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+_OTHER_SUFFIXES = {".jfif", ".jpe", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}  # of converted frames
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture, by its name."""
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in _SUFFIXES | _OTHER_SUFFIXES and not path.name.startswith(".")
 
 
 def index_frames(folder: Path) -> dict[int, Path]:
@@ -39,6 +40,8 @@ def index_frames(folder: Path) -> dict[int, Path]:
             f"the folder {folder} cannot be read ({error.strerror}); check that it exists and its "
             "permissions."
         ) from error
+    # Pictures of another format beside the frames are something else.
+    paths = [path for path in paths if path.suffix.lower() in _SUFFIXES] or paths
     numbers = {
         path: found for path in paths if (found := list(map(int, re.findall(r"\d+", path.stem))))
     }

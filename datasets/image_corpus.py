@@ -22,6 +22,7 @@ from datasets.annotations import (
 )
 from datasets.errors import UserError
 from datasets.folder_search import (
+    MAX_DEPTH,
     NO_NAME,
     FolderTree,
     choose_roots,
@@ -149,14 +150,14 @@ class ImageCorpus:
                 notes.append(f"the sheet {name} is one of {other.title} and is ignored.")
         return best, notes
 
-    def sheets(self, tree: FolderTree) -> list[Path]:
+    def sheets(self, tree: FolderTree, depth: int = MAX_DEPTH) -> list[Path]:
         """Returns every workbook above the subjects' folders that may be the sheet.
 
         Where there is none, those that were saved in another format and hold the columns.
         """
         files = [
             path
-            for folder in tree.walk(tree.top, self.subject_folder, self.excluded_folders)
+            for folder in tree.walk(tree.top, self.subject_folder, self.excluded_folders, depth)
             for path in tree.entries(folder)[1]
             if rank(path.name, self.sheet_patterns) < len(self.sheet_patterns)
             and not self.excluded_sheets.search(path.name.lower())
@@ -331,6 +332,9 @@ class ImageCorpus:
                 f"{relative(inner, tree.top)} looks like a subject's folder, but seems to hold the "
                 f"corpus: name it with --manual_dir={inner}"
             )
+        above = FolderTree(tree.top.parent)
+        if sheets := [path for path in self.sheets(above, depth=0) if self.content(path)]:
+            found.append(f"{sheets[0].name} lies above it, in {above.top}")
         for folder in tree.walk(tree.top, self.subject_folder, NO_NAME):
             found += filter(None, map(self._about_table, tree.entries(folder)[1]))
         return f" ({'; '.join(found[:4])})" if found else ""

@@ -39,6 +39,16 @@ def needs_manual_dir(name: str) -> bool:
     return name != "synthetic"
 
 
+def check_is_folder(manual_dir: Path) -> None:
+    """Raises UserError if the folder that a corpus was unpacked into is none."""
+    if manual_dir.is_file():
+        raise UserError(
+            f"{manual_dir} is a file; unpack it, and name the folder with --manual_dir."
+        )
+    if not manual_dir.is_dir():
+        raise UserError(f"the folder {manual_dir} does not exist; name another --manual_dir.")
+
+
 def corpus_directory(name: str, data_dir: Path) -> Path:
     """Returns the directory of the built corpus in `data_dir`."""
     return Path(data_dir) / name / VERSION

@@ -183,8 +183,16 @@ def _locate(corpus: ImageCorpus, roots: Sequence[FrameRoot], row: Row) -> _Locat
         one.problem = str(error)
         return one
     if not one.numbered:
-        one.problem = f"the folder {one.folder} of {row} holds no frames; copy it from the corpus."
+        one.problem = (
+            f"the folder {one.folder} of {row} holds no frames{_other_files(one.folder)}; copy it "
+            "from the corpus."
+        )
     return one
+
+
+def _other_files(folder: Path) -> str:
+    suffixes = {path.suffix.lower() for path in folder.iterdir() if not path.name.startswith(".")}
+    return f" but {', '.join(sorted(suffixes))} files" if any(suffixes) else ""
 
 
 def _folders(corpus: ImageCorpus, roots: Sequence[FrameRoot], row: Row) -> dict[Path, FrameRoot]:
@@ -219,11 +227,8 @@ def _used(
     holding = {root.path for one in located for root in one.folders.values()}
     used = [root for root in roots if root.path in holding]
     if not used:
-        used = [
-            root
-            for root in roots[:1]
-            if any(map(corpus.subject_folder.fullmatch, root.tree.subfolders(root.path)))
-        ]
+        names = (path.name.lower() for path in roots[0].tree.entries(roots[0].path)[0])
+        used = roots[:1] if any(map(corpus.subject_folder.fullmatch, names)) else []
     names, others = (
         ", ".join(relative(root.path, root.tree.top) for root in group)
         for group in (used, [root for root in roots if root not in used])

@@ -266,7 +266,7 @@ def test_each_fault_has_its_sentence(sound, tmp_path, fault):
         ("samm", lambda f: (f / SHEETS["samm"]).unlink(), r"no annotation sheet \(SAMM_Micro"),
         ("samm", lambda f: shutil.rmtree(f / "SAMM"), r"no subject's folder of SAMM in"),
         ("casme2", lambda f: _cell_in(shutil.copy(f / SHEETS["casme2"], f / "CASME2 2019.xlsx")),
-         r"several annotation sheets that differ \(CASME2 2019.xlsx, CASME2-coding-20190701.xlsx\)"),
+         r"annotation sheets that differ \(CASME2 2019.xlsx, CASME2-coding-20190701.xlsx\)"),
         ("samm", lambda f: shutil.copytree(f / "SAMM", f / "again"),
          r"the subjects' folders more than once \(SAMM, again\); choose one with --frames_in"),
         ("smic", lambda f: shutil.rmtree(f / "SMIC_all_raw"), r"no subject's folder of SMIC"),
