@@ -49,7 +49,11 @@ def build_lock(name: str, data_dir: Path) -> Iterator[None]:
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as file:
+        try:
+            file = (folder / ".lock").open("w")
+        except FileNotFoundError:
+            continue  # another process has just removed the folder
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

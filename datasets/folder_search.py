@@ -260,6 +260,13 @@ def choose_roots(
             parts.append(root)
             known |= people[root]
             clips |= {key: [*clips.get(key, []), *more] for key, more in held[root].items()}
+        elif ranks[root] == ranks[best] and held[root].keys() - clips and clips.keys() - held[root]:
+            folder = clips[next(key for key in clips if key in held[root])][0]
+            raise UserError(
+                f"{relative(best, tree.top)} and {relative(root, tree.top)} in {tree.top} hold "
+                f"different clips, but both hold frames of some, as of {folder}; move one folder "
+                "of each such clip elsewhere, or choose one of them with --frames_in."
+            )
     rest = {root: ranks[root] for root in held if root not in parts[1:]}
     return parts, _choose(
         rest,

@@ -35,6 +35,7 @@ from datasets.options import BuildOptions
 from datasets.protocols import CORPORA
 from datasets.reading import needs_manual_dir
 from datasets.spreadsheet import (
+    FOREIGN_SUFFIXES,
     OTHER_SUFFIXES,
     SUFFIXES,
     OtherSheetError,
@@ -354,6 +355,8 @@ class ImageCorpus:
 
     def _about_table(self, path: Path) -> str | None:
         """Returns whose sheet a file is, or why it is not this corpus'; None if it is no table."""
+        if path.suffix.lower() in FOREIGN_SUFFIXES:
+            return f"{path.name} cannot be read: save it as .xlsx"
         if path.suffix.lower() not in SUFFIXES + OTHER_SUFFIXES:
             return None
         if other := _corpus_of_sheet(path, self):

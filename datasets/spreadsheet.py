@@ -22,6 +22,7 @@ from datasets.errors import UserError
 HEADER_CELL = "Subject"
 SUFFIXES = (".xlsx", ".xls")
 OTHER_SUFFIXES = (".xlsm", ".xlsb", ".ods", ".csv", ".tsv", ".txt")  # of sheets saved anew
+FOREIGN_SUFFIXES = (".numbers", ".gsheet", ".sav", ".dta")
 _WORKBOOKS = (b"PK", b"\xd0\xcf\x11\xe0")  # first bytes: zip, and what Excel wrote until 2003
 _ENCODINGS = ("utf-8-sig", "gb18030", "cp1252", "latin-1")  # the last one reads any bytes
 
