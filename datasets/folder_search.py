@@ -238,11 +238,9 @@ def choose_roots(
     if len(roots) == 1:
         return list(roots), []
     held = {root: _clips(tree, paths, subjects, excluded) for root, paths in roots.items()}
-    has_pictures = any(held.values())
-    if has_pictures:
-        held = {root: clips for root, clips in held.items() if clips}
-    else:
-        held = {root: {_subject(path, subjects): [path] for path in roots[root]} for root in roots}
+    held = {root: clips for root, clips in held.items() if clips} or {
+        root: {_subject(path, subjects): [path] for path in paths} for root, paths in roots.items()
+    }
     people = {root: {number for number, *_ in clips} for root, clips in held.items()}
     most = max(map(len, people.values()))
     ranks = {
@@ -250,30 +248,35 @@ def choose_roots(
         for root in held
     }
     best, *others = sorted(ranks, key=ranks.get)
-    parts, known, clips = [best], set(people[best]), dict(held[best])
-    for root in others if has_pictures else ():
-        is_disjoint = not known & people[root]
+    parts, clips, known = [best], dict(held[best]), set(people[best])
+    for root in others:
         is_alike = ranks[root][1] == ranks[best][1]
         if layout(root) == layout(best) and (
-            is_disjoint or (is_alike and _complete_each_other(clips, held[root]))
+            known.isdisjoint(people[root]) or (is_alike and _complete_each_other(clips, held[root]))
         ):
             parts.append(root)
             known |= people[root]
-            clips |= {key: [*clips.get(key, []), *more] for key, more in held[root].items()}
-        elif ranks[root] == ranks[best] and held[root].keys() - clips and clips.keys() - held[root]:
-            folder = clips[next(key for key in clips if key in held[root])][0]
-            raise UserError(
-                f"{relative(best, tree.top)} and {relative(root, tree.top)} in {tree.top} hold "
-                f"different clips, but both hold frames of some, as of {folder}; move one folder "
-                "of each such clip elsewhere, or choose one of them with --frames_in."
-            )
-    rest = {root: ranks[root] for root in held if root not in parts[1:]}
+            clips |= {clip: [*clips.get(clip, []), *more] for clip, more in held[root].items()}
+        elif ranks[root] == ranks[best]:
+            _refuse_two_versions(clips, held[root])
     return parts, _choose(
-        rest,
+        {root: ranks[root] for root in held if root not in parts[1:]},
         tree.top,
         "{top} holds the subjects' folders more than once ({names}); choose one with --frames_in.",
         "the frames in {best} are used, not those in {others}; see --frames_in.",
     )[1]
+
+
+def _refuse_two_versions(one: Clips, other: Clips) -> None:
+    """Raises UserError if two trees hold some clips twice, and each holds others."""
+    shared = one.keys() & other.keys()
+    if shared and len(shared) < min(len(one), len(other)):
+        places = [clips[next(clip for clip in one if clip in shared)][0] for clips in (one, other)]
+        raise UserError(
+            f"{places[0]} and {places[1]} seem to be one clip in two versions, and each tree holds "
+            "other clips too; move one folder of each such clip elsewhere, or choose one tree with "
+            "--frames_in."
+        )
 
 
 def _subject(folder: Path, subjects: re.Pattern) -> tuple[int, str]:

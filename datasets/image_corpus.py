@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -138,7 +139,7 @@ class ImageCorpus:
             raise UserError(
                 f"no annotation sheet{which} ({self.sheet_name}) in {tree.top}"
                 f"{self.what_lies_there(tree)}; put it there, or name the folder that holds it "
-                "with --manual_dir."
+                f"with --manual_dir{self._place_above(tree)}."
             )
         if len(found) == 1:
             return found[0], []
@@ -331,14 +332,19 @@ class ImageCorpus:
         if inner := self._inside_a_subject(tree):
             found.append(
                 f"{relative(inner, tree.top)} looks like a subject's folder, but seems to hold the "
-                f"corpus: name it with --manual_dir={inner}"
+                f"corpus: name it with --manual_dir={shlex.quote(str(inner))}"
             )
-        above = FolderTree(tree.top.parent)
-        if sheets := [path for path in self.sheets(above, depth=0) if self.content(path)]:
-            found.append(f"{sheets[0].name} lies above it, in {above.top}")
         for folder in tree.walk(tree.top, self.subject_folder, NO_NAME):
             found += filter(None, map(self._about_table, tree.entries(folder)[1]))
         return f" ({'; '.join(found[:4])})" if found else ""
+
+    def _place_above(self, tree: FolderTree) -> str:
+        """Returns the folder above the tree as the value of an option, if it holds a sheet."""
+        above = FolderTree(tree.top.parent)
+        above.entries(above.top)
+        if above.unreadable or not any(map(self.content, self.sheets(above, depth=0))):
+            return ""
+        return f"={shlex.quote(str(above.top))}"
 
     def _inside_a_subject(self, tree: FolderTree) -> Path | None:
         """Returns a folder that is named as a subject's and holds a sheet or subjects' folders."""

@@ -95,7 +95,8 @@ class CasmeSq(ImageCorpus):
         names = list(filter(pattern.fullmatch, names))
         if len(names) > 1:
             raise UserError(
-                f"{names[0]} and {names[1]} in {folder} may both hold {row}; keep one of them."
+                f"{names[0]} and {names[1]} in {folder} may both hold {row}; move the other one "
+                "elsewhere."
             )
         return (f"{subject}/{names[0] if names else f'{row.subject[1:]}_{code}...'}",)
 

@@ -9,11 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from datasets.atomic_build import build_lock
 from datasets.build import BuildOptions, build_corpus
 from datasets.errors import UserError
 from datasets.reading import corpus_directory, is_built, open_corpus
@@ -167,6 +169,54 @@ def test_a_second_build_waits_for_the_first(tiny, tmp_path):
         shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)  # the first has built it
     assert "already built" in second.communicate(timeout=60)[1]
     assert second.returncode == 0
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_refused_build_leaves_no_file_and_no_folder(tmp_path, exists):
+    corpus, data_dir = tmp_path / "corpus", tmp_path / "new" / "data"
+    (corpus / "SAMM").mkdir(parents=True)
+    if exists:
+        data_dir.mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-m", "datasets.build", "samm", f"--manual_dir={corpus}",
+         f"--data_dir={data_dir}"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.startswith("error: no annotation sheet")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_refused_build_keeps_other_corpora_and_landmarks(tmp_path):
+    kept = tmp_path / "samm" / "landmarks.npz", tmp_path / "smic" / ".lock"
+    for path in kept:
+        path.parent.mkdir()
+        path.touch()
+    for name in ("samm", "casme2"):
+        with pytest.raises(RuntimeError), build_lock(name, tmp_path):
+            raise RuntimeError("refused")
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == list(kept)
+    assert not (tmp_path / "casme2").exists()
+
+
+def test_who_waits_for_a_refused_build_gets_a_lock_of_its_own(tmp_path, capsys):
+    holders, overlaps = [], []
+
+    def build():
+        with build_lock("samm", tmp_path):
+            holders.append(threading.get_ident())
+            time.sleep(0.05)
+            overlaps.append(len(holders))
+            holders.pop()
+
+    threads = [threading.Thread(target=build) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert overlaps == [1] * 6
+    assert not any(tmp_path.iterdir())
+    assert "another process is building samm" in capsys.readouterr().err
 
 
 def test_leftovers_of_dead_builds_are_removed_and_a_running_one_is_left_alone(tiny, tmp_path):

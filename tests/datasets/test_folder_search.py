@@ -322,7 +322,7 @@ REFUSED = {
         "casme_sq", "smic", lambda f: None, "looks like CAS(ME)^2, which is 'casme_sq' here"),
     "a sheet above the folder": (
         "samm", "samm", lambda f: [(f / SAMM).rename(f.parent / SAMM)],
-        f"({SAMM} lies above it, in {{f.parent}}); put it there"),
+        "put it there, or name the folder that holds it with --manual_dir={f.parent}."),
     "a sheet of Apple's Numbers": (
         "samm", "samm", lambda f: (f / SAMM).rename(f / "SAMM.numbers"),
         "(SAMM.numbers cannot be read: save it as .xlsx)"),
@@ -336,8 +336,7 @@ REFUSED = {
         "{f}/SAMM.xls cannot be read as a workbook"),
     "two versions of a clip": (
         "samm", "samm", _smaller_copy,
-        "SAMM and SAMM 2 in {f} hold different clips, but both hold frames of some, as of "
-        "{f}/SAMM/006/006_1_2; move one folder of each such clip elsewhere, or choose"),
+        "006_1_2 and {f}/SAMM 2/006/006_1_2 seem to be one clip in two versions, and each tree"),
     "crops that count from 0 beside raw frames": (
         "casme2", "casme2", lambda f: [
             (f / "CASME2_RAW_selected").rename(f / "a"), shutil.copytree(f / "a", f / "b"),
