@@ -22,7 +22,8 @@ MAX_DEPTH = 6  # levels below the first folder that are searched
 _OF_SYSTEMS = re.compile(
     r"\.|~\$|__macosx|(?:@(?:eadir|tmp|recycle|sharebin|recently-snapshot)|#(?:recycle|snapshot)"
     r"|~snapshot|\$recycle\.bin|\$extend|recycler|recycled|system volume information|lost\+found"
-    r"|found\.\d{3}|network trash folder|temporary items|resource\.frk|thumbs\.db|desktop\.ini)$"
+    r"|found\.\d{3}|network trash folder|temporary items|resource\.frk|dfsrprivate|_gsdata_"
+    r"|thumbs\.db|desktop\.ini)$"
 )
 _ARCHIVE = re.compile(r"\.(?:zip|rar|7z|tar|tgz|gz|bz2|xz|z\d\d|zip\.\d{3}|7z\.\d{3})$")
 

@@ -367,14 +367,12 @@ class ImageCorpus:
             return None
         if other := _corpus_of_sheet(path, self):
             return f"{path.name} looks like {other.title}, which is '{other.name}' here"
-        if path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in (*SUFFIXES, ".txt"):
             return None
         try:
             self.read_sheet(path)
-        except OtherSheetError as error:
+        except UserError as error:
             return str(error).rstrip(".")
-        except UserError:
-            pass
         return None
 
     def layout(self, tree: FolderTree, root: Path) -> Layout:
