@@ -6,20 +6,36 @@
 # make app       a page on this machine for a video of your own, with the network of `make demo`
 # make lint      style, and the direction of the imports
 
-PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
 
+# PYTHON is the environment's own, or else the first that is new enough.
+NEW_ENOUGH := import sys, venv; sys.exit(sys.version_info < (3, 11))
+ifndef PYTHON
+PYTHON := $(or $(shell for python in $(RUN) python3 python3.14 python3.13 python3.12 python3.11; \
+  do $$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done),python3)
+endif
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+SAME := import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(VERSION)")
+# Marks an environment made by this version; another version's would keep its own Python.
+MADE := $(VENV)/made-by-python$(VERSION)
+
 .PHONY: demo app demo-is-there test test-all parity browser lint clean
 
-$(VENV)/runtime: requirements.txt
-	$(PYTHON) -m venv $(VENV)
+$(MADE):
+	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON) here; install Python 3.11 or" \
+	  "newer (Ubuntu: apt-get install python3.11-venv), or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m datasets.errors  # the package checks Python and the system
+	@$(RUN) -c '$(SAME)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/runtime: requirements.txt $(MADE)
 	$(RUN) -m pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/dev: requirements/dev.txt requirements/launch.txt requirements.txt
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/dev: requirements/dev.txt requirements/launch.txt requirements.txt $(MADE)
 	$(RUN) -m pip install -q -r requirements/dev.txt
 	touch $@ $(VENV)/runtime
 
@@ -27,8 +43,7 @@ $(VENV)/parity: requirements/parity.txt $(VENV)/dev
 	$(RUN) -m pip install -q -r requirements/parity.txt
 	touch $@
 
-$(VENV)/app: requirements/app.txt requirements.txt
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/app: requirements/app.txt requirements.txt $(MADE)
 	$(RUN) -m pip install -q -r requirements/app.txt
 	touch $@ $(VENV)/runtime
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+HANGS = 3600  # seconds after which a command hangs; a slow machine may need most of them
 CACHE = Path(tempfile.gettempdir()) / f"fdp_jax_tests_compiled_{os.getuid()}"
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -20,7 +21,7 @@ def run_module(module: str, *arguments: str, check: bool = True, **options):
     """`python -m module arguments` as a user runs it; output as text."""
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        cwd=ROOT, text=True, capture_output=True, timeout=300, **options,
+        cwd=ROOT, text=True, capture_output=True, timeout=HANGS, **options,
     )  # fmt: skip
     if check and done.returncode != 0:
         raise AssertionError(f"{module} exits {done.returncode}\n{done.stdout}\n{done.stderr}")

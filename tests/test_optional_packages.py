@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import HANGS, ROOT
 from tests.helpers.without_packages import REFUSED, environment_with_only
 
 TRAINING = """
@@ -32,7 +32,7 @@ def environment(tmp_path_factory) -> dict[str, str]:
 def python(environment, code, *arguments) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, env=environment, text=True,
-        capture_output=True, timeout=300,
+        capture_output=True, timeout=HANGS,
     )  # fmt: skip
 
 

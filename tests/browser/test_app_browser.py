@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import HANGS, ROOT
 from tests.helpers.face_videos import empty_frames, face_frames, write_video
 from tests.helpers.tiny import random_clips, train_tiny
 
@@ -48,7 +48,7 @@ def serving(workdir, kept, end):
         yield f"http://127.0.0.1:{port}", kept
     finally:
         process.send_signal(end)
-        process.wait(timeout=60)
+        process.wait(timeout=HANGS)
     assert list(kept.glob("fdp_app_*")) == []
 
 

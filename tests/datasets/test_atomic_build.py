@@ -19,6 +19,7 @@ from datasets.atomic_build import build_lock
 from datasets.build import BuildOptions, build_corpus
 from datasets.errors import UserError
 from datasets.reading import corpus_directory, is_built, open_corpus
+from tests.conftest import HANGS
 
 TINY = BuildOptions(people=2, clips_per_category=1, workers=1)
 
@@ -116,7 +117,7 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_a_corpus(tmp_path):
          f"--data_dir={tmp_path}", "--workers=1"],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANGS
     while not any(tmp_path.rglob("*incomplete*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
@@ -140,12 +141,12 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, workers):
          f"--data_dir={tmp_path}", f"--workers={workers}"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANGS
     while not any(tmp_path.rglob("*incomplete*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.2)  # worker processes, if any, are about to start
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    printed = process.communicate(timeout=60)[1]
+    printed = process.communicate(timeout=HANGS)[1]
     assert process.returncode == 130
     assert "Traceback" not in printed and printed.rstrip().endswith("again to resume")
     assert {path.name for path in tmp_path.rglob("*")} <= {"synthetic", "landmarks.npz"}
@@ -167,7 +168,7 @@ def test_a_second_build_waits_for_the_first(tiny, tmp_path):
         )
         assert second.poll() is None
         shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)  # the first has built it
-    assert "already built" in second.communicate(timeout=60)[1]
+    assert "already built" in second.communicate(timeout=HANGS)[1]
     assert second.returncode == 0
 
 

@@ -12,7 +12,7 @@ import pytest
 from fdp_jax.options import parse_train_options
 from fdp_jax.paper.registry import NAMES, experiment
 from launch.loso import LaunchOptions
-from tests.conftest import ROOT, run_module
+from tests.conftest import HANGS, ROOT, run_module
 from tests.helpers.docs_pages import commands_of, written_by
 from tests.helpers.tiny import TINY_OPTIONS
 
@@ -100,6 +100,6 @@ def test_every_command_runs(command, folder):
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, capture_output=True,
-        timeout=600,
+        timeout=HANGS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, run_module
+from tests.conftest import HANGS, ROOT, run_module
 from tests.helpers.docs_pages import commands_of
 from tests.helpers.face_videos import face_frames, write_video
 from tests.helpers.tiny import TINY_OPTIONS
@@ -32,7 +32,7 @@ def typed(command: str, folder: Path) -> subprocess.CompletedProcess:
 def in_folder(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        text=True, capture_output=True, timeout=600,
+        text=True, capture_output=True, timeout=HANGS,
     )  # fmt: skip
 
 

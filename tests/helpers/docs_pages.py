@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.conftest import HANGS, ROOT
 
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -29,7 +29,7 @@ def written_by(page: Path) -> set[str]:
 def run_python(folder: Path, *arguments: str) -> str:
     """What Python prints in a folder where a page was followed."""
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, text=True, capture_output=True, timeout=300,
+        [sys.executable, *arguments], cwd=folder, text=True, capture_output=True, timeout=HANGS,
         env={**os.environ, "PYTHONPATH": str(folder)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -21,7 +21,7 @@ from fdp_jax.inference import export_model as module
 from fdp_jax.inference.export_model import export_model
 from fdp_jax.inference.trained_fold import find_folds, load_fold
 from fdp_jax.input_pipeline import frame_numbers
-from tests.conftest import ROOT, run_module
+from tests.conftest import HANGS, ROOT, run_module
 from tests.helpers.networks import random_fold, sampled_faces
 from tests.helpers.tiny import random_clips, train_tiny
 from tests.helpers.without_packages import environment_without
@@ -57,7 +57,7 @@ def elsewhere(tmp_path_factory):
     def run(*arguments) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, *map(str, arguments)], cwd=folder, env=environment, text=True,
-            capture_output=True, timeout=300,
+            capture_output=True, timeout=HANGS,
         )  # fmt: skip
 
     return run

@@ -14,7 +14,7 @@ from datasets.errors import UserError
 from fdp_jax.options import parse_train_options
 from fdp_jax.training_log import read_log
 from launch.loso import LaunchOptions
-from tests.conftest import ROOT, run_module
+from tests.conftest import HANGS, ROOT, run_module
 from tests.helpers.tiny import TINY_OPTIONS
 from tests.helpers.without_packages import environment_without
 
@@ -107,7 +107,7 @@ def test_ctrl_c_stops_cleanly_and_names_the_way_to_resume(data_dir, tmp_path, na
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     checkpoints = fold_of(workdir, "s01") / "checkpoints"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANGS
     while not any(path.name.isdecimal() for path in checkpoints.glob("*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
@@ -116,7 +116,7 @@ def test_ctrl_c_stops_cleanly_and_names_the_way_to_resume(data_dir, tmp_path, na
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     else:
         process.terminate()
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=HANGS)
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == "interrupted; run the same command again to resume"
     assert "Traceback" not in stderr
@@ -165,7 +165,7 @@ def test_the_queue_script_starts_a_cluster_and_ends_as_its_launcher_does(data_di
         arguments = [*options(data_dir, workdir, steps), "--folds=s01,s02,s03"]
         done = subprocess.run(
             ["bash", "launch/slurm.sh", *arguments], cwd=ROOT, env={**os.environ, **allocation},
-            capture_output=True, text=True, timeout=200,
+            capture_output=True, text=True, timeout=HANGS,
         )  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr
     assert len({row["node"] for row in events(workdir, "worker")}) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fdp_jax.training_log import read_log
-from tests.conftest import run_module
+from tests.conftest import HANGS, run_module
 from tests.helpers.cluster_here import ClusterHere, Launcher
 from tests.helpers.tiny import TINY_OPTIONS
 
@@ -37,7 +37,7 @@ class Watched(Launcher):
         super().__init__(cluster.address, options, workdir.with_suffix(".txt"))
         self.workdir = workdir
 
-    def wait_for(self, find, seconds: float = 120.0):
+    def wait_for(self, find, seconds: float = HANGS):
         """Returns what `find` finds in the events, once it finds anything."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -95,7 +95,7 @@ def test_losing_workers_a_machine_and_the_launcher_changes_no_bit(cluster, data_
     assert len(before) < 6
 
     again = Watched(cluster, options, spread)
-    assert again.process.wait(timeout=200) == 0, again.output.read_text()
+    assert again.process.wait(timeout=HANGS) == 0, again.output.read_text()
     assert (spread / "predictions.csv").read_bytes() == (in_turn / "predictions.csv").read_bytes()
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
 

@@ -16,6 +16,7 @@ from fdp_jax.metrics import scores as metrics
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.report import summary_text, write_report
 from fdp_jax.reporting.formatting import configuration, sections
+from tests.conftest import HANGS
 from tests.helpers.workdirs import CLASSES, make_workdir
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -236,7 +237,7 @@ def test_a_device_is_named_once(tmp_path, device, shown):
 def run_module(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "fdp_jax.report", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=120,
+        cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=HANGS,
     )  # fmt: skip
 
 
@@ -276,7 +277,7 @@ def test_no_heavy_library_is_loaded():
         "; from fdp_jax.reporting import chance, comparison, page, summary"
         "; assert not {'jax', 'flax', 'orbax', 'tensorflow_datasets'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=HANGS)
 
 
 @pytest.mark.parametrize("folds", [5, [{"name": "006"}], ["006"]])
