@@ -7,8 +7,10 @@ import contextlib
 import ctypes
 import os
 import resource
+import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -102,3 +104,46 @@ def clear_out_of_memory_error() -> Iterator[None]:
             f"({message.splitlines()[0][:120]}); try a smaller --folds_at_once, a smaller "
             "--batch_size or --preset=small"
         ) from error
+
+
+@contextlib.contextmanager
+def exit_on_interrupt(farewell: Callable[[], str]) -> Iterator[None]:
+    """Within the context, Ctrl-C prints a sentence and ends the process with status 130.
+
+    A thread does so, since Python's own handler waits until XLA has compiled or computed, for
+    minutes; what is on disk must be valid at any moment. The second Ctrl-C does not wait for the
+    sentence. Without effect where Ctrl-C is ignored or handled otherwise, as under nohup.
+
+    Args:
+      farewell: returns the sentence.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def leave() -> None:
+        print(f"\n{farewell()}", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    def watch() -> None:
+        asked = False
+        while number := os.read(reader, 1):
+            if number[0] != signal.SIGINT:
+                continue
+            if asked:
+                os._exit(130)
+            asked = True
+            threading.Thread(target=leave, daemon=True).start()
+        os.close(reader)
+
+    former = signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.set_wakeup_fd(former)
+        os.close(writer)

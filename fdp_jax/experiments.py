@@ -31,7 +31,7 @@ from fdp_jax.environment import use_large_pages
 from fdp_jax.options import TrainOptions, parse_unresolved_options, resolve_options
 from fdp_jax.paper import registry
 from fdp_jax.paper.registry import Experiment, RunResult
-from fdp_jax.train import train
+from fdp_jax.train import train_until_interrupted
 
 if TYPE_CHECKING:
     from fdp_jax.paper.result_table import ResultTable
@@ -64,7 +64,7 @@ class ExperimentOptions(TrainOptions):
 
 def main(
     arguments: Sequence[str] | None = None,
-    train: Callable[[TrainOptions, Protocol, str], dict] = train,
+    train: Callable[[TrainOptions, Protocol, str], dict] = train_until_interrupted,
     kind: type[ExperimentOptions] = ExperimentOptions,
     program: str = PROGRAM,
     description: str = __doc__,
@@ -162,9 +162,12 @@ def _train_all(
 ) -> list[RunResult]:
     """Trains the runs one after the other; an error in one of them does not stop the others.
 
+    Prints first how much there is to train.
+
     Raises:
       UserError: no run has a result; Table 10 shows the numbers of parameters even so.
     """
+    print(f"{experiment.name}: {_describe_plan(experiment, runs)}", file=sys.stderr)
     results = []
     for run, (options, protocol) in zip(experiment.runs, runs, strict=True):
         report, reason, failed = None, "", False
@@ -184,6 +187,22 @@ def _train_all(
             f"nothing can be trained: {results[0].reason} (or choose another corpus with --dataset)"
         )
     return results
+
+
+def _describe_plan(experiment: Experiment, runs: Sequence[Resolved]) -> str:
+    """Returns how much the runs train, before any of them has a corpus."""
+    from fdp_jax.plan import describe_work, expected_folds  # late, since it needs scikit-learn
+
+    options, _ = runs[0]
+    config = options.config
+    names = ", ".join(run.name for run in experiment.runs)
+    lead = f"{len(runs)} run{'s' if len(runs) > 1 else ''} ({names})"
+    folds = [expected_folds(protocol, o.config.group_folds) for o, protocol in runs]
+    each = len(options.all_seeds) * (2 if config.select == "all" else 1)
+    if None in folds:
+        return f"{lead} of {config.steps:,} steps per fold and seed"
+    work = describe_work(options, sum(folds) * each, on_cpu=None)
+    return f"{lead}, together {work}; finished ones are reused"
 
 
 def _make_table(

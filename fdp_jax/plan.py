@@ -9,12 +9,13 @@ from typing import TypeVar
 from datasets.errors import UserError
 from datasets.protocols import Protocol
 from fdp_jax.clips import Clips, load_clips
-from fdp_jax.config import as_dict, evaluations_per_fold
+from fdp_jax.config import PRESETS, as_dict, evaluations_per_fold
 from fdp_jax.corpora import ensure_built
 from fdp_jax.model_selection import Training, plan_trainings
 from fdp_jax.options import TrainOptions
 from fdp_jax.splits import Fold, choose_folds, make_folds
 from fdp_jax.workdir import (
+    FINAL_WEIGHTS,
     FoldDirectory,
     check_or_create_config,
     check_writable,
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 MAX_FOLDS_AT_ONCE = 32  # more would let a kill cost more and keep a device no busier
 BUSY_WITH = 8  # folds at once that keep a device about as busy as more
+CPU_STEP_SECONDS = {"paper": 2.5, "small": 0.12}  # preset -> on two cores, from benchmarks/
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +145,44 @@ class Plan:
                 groups.append(FoldGroup(unfinished, len(tasks)))
         return groups
 
+    def describe_resume(self, groups: Sequence[FoldGroup] = ()) -> str:
+        """Returns a sentence on the steps from which the same command resumes each fold.
+
+        Args:
+          groups: as trained; by default each pending fold alone.
+        """
+        pending, begun = self.pending(), []
+        for group in groups or [FoldGroup((task,), 1) for task in pending]:
+            begun += self._resume_points(group)
+        finished = len(self.tasks) - len(pending)
+        counts = f"{finished} of {len(self.tasks)} folds finished"
+        if fresh := len(pending) - len(begun):
+            counts += f", {fresh} not begun"
+        return f"run the same command again to resume: {', '.join([*begun, counts])}"
+
+    def _resume_points(self, group: FoldGroup) -> list[str]:
+        """Returns a phrase for each fold of a group that is begun and not finished."""
+        tasks = [task for task in group.tasks if not task.directory.is_finished()]
+        tasks = [task for task in tasks if task.directory.log.exists()]
+        steps, points = self.options.config.steps, {}
+        count = len(tasks[0].trainings) if tasks else 0
+        for number in range(count):
+            directories = [(t.directory, t.directory.second_training)[number] for t in tasks]
+            saved = [
+                (steps,) if (d.checkpoints / FINAL_WEIGHTS).exists() else d.saved_steps()[:2]
+                for d in directories
+            ]
+            which = " of its second training" if number else ""
+            for step, places in resume_groups(saved, steps):
+                if step < steps or number == count - 1:  # else its next training counts
+                    found = dict.fromkeys(places, f"from step {step} of {steps}{which}")
+                    points = found | points
+        seeds = len(self.options.all_seeds) > 1
+        return [
+            f"fold {task.fold.name}{f' (seed {task.seed})' if seeds else ''} {points[place]}"
+            for place, task in enumerate(tasks)
+        ]
+
     def remove_training_states_of_finished_folds(self) -> None:
         """Repeats the last clean-up of a fold, which a kill may have prevented."""
         for task in self.tasks:
@@ -206,6 +246,45 @@ class Plan:
         }
 
 
+def describe_work(options: TrainOptions, trainings: int, on_cpu: bool | None) -> str:
+    """Returns how much there is to train, and how long the presets take for it on a CPU.
+
+    Args:
+      options: of the trainings.
+      trainings: their number.
+      on_cpu: whether they run there; None if that is unknown.
+    """
+    config, common = options.config, PRESETS[options.preset]
+    text = f"{trainings} training{'s' if trainings > 1 else ''} of {config.steps:,} steps"
+    is_measured = (config.model, config.batch_size) == (common.model, common.batch_size)
+    if on_cpu is False or not is_measured:
+        return text
+    seconds = trainings * config.steps * CPU_STEP_SECONDS[options.preset]
+    text += f", about {duration(seconds)} on a CPU of two cores"
+    if options.preset != "small" and seconds > 1800:
+        times = CPU_STEP_SECONDS[options.preset] / CPU_STEP_SECONDS["small"]
+        text += f" (--preset=small computes a step {times:.0f} times faster)"
+    return text
+
+
+def expected_folds(protocol: Protocol, group_folds: int) -> int | None:
+    """Returns how many folds the published corpora have; None if that is not established."""
+    if group_folds:
+        return group_folds
+    if protocol.split == "corpora":
+        return len(protocol.parts)
+    counts = [next(iter(part.expected.values()), None) for part in protocol.parts]
+    people = [count and count.subjects for count in counts]
+    return None if None in people else sum(people)
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def make_plan(options: TrainOptions, protocol: Protocol, command: str) -> Plan:
     """Builds the corpora where needed, loads the clips and plans.
 
@@ -215,6 +294,33 @@ def make_plan(options: TrainOptions, protocol: Protocol, command: str) -> Plan:
     check_writable(options.workdir)
     ensure_built(protocol, options.data_dir, options.manual_dir, options.config.clip.crop)
     return Plan(options, load_clips(protocol, options.data_dir), command)
+
+
+def resume_groups(resumable: Sequence[Sequence[int]], steps: int) -> list[tuple[int, list[int]]]:
+    """Returns from which step which folds of a group train on together.
+
+    The checkpoints of a group are written one after the other, so a kill leaves some folds one
+    behind: all resume from the newest step that all have. Folds further apart were not trained
+    together; they are split by their newest step rather than lose work. Finished ones come alone.
+
+    Args:
+      resumable: for each fold the steps it can resume from, at most two; `steps` alone if finished.
+      steps: of the training.
+
+    Returns:
+      (step, places of the folds) for each part.
+    """
+    finished = [place for place, saved in enumerate(resumable) if steps in saved]
+    unfinished = [place for place in range(len(resumable)) if place not in finished]
+    parts = [(steps, [place]) for place in finished]
+    if not unfinished:
+        return parts
+    if common := set.intersection(*(set(resumable[place]) for place in unfinished)):
+        return [*parts, (max(common), unfinished)]
+    newest = {place: max(resumable[place]) for place in unfinished}
+    for step in sorted(set(newest.values())):
+        parts.append((step, [place for place in unfinished if newest[place] == step]))
+    return parts
 
 
 def split_evenly(items: Sequence[T], at_most: int) -> list[list[T]]:

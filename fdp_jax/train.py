@@ -9,17 +9,20 @@ Repeat the command to resume a run that was stopped: finished folds are kept, th
 their last checkpoints. A corpus that is not built yet is built first.
 """
 
+import contextlib
 import logging
 import shlex
 import sys
-from collections.abc import Mapping
-from functools import partial
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from datasets.command_line import run_command
 from datasets.protocols import Protocol
 from fdp_jax.environment import (
     clear_out_of_memory_error,
+    exit_on_interrupt,
     keep_compiled_programs,
     use_large_pages,
 )
@@ -37,16 +40,24 @@ def main() -> None:
     """Runs the command line."""
     arguments = sys.argv[1:]
     options, protocol = parse_train_options(arguments, PROGRAM, __doc__)
-    train(options, protocol, f"{PROGRAM} {shlex.join(arguments)}")
+    train_until_interrupted(options, protocol, f"{PROGRAM} {shlex.join(arguments)}")
 
 
-def train(options: TrainOptions, protocol: Protocol, command: str) -> dict:
+def train_until_interrupted(options: TrainOptions, protocol: Protocol, command: str) -> dict:
+    """Does what `train` does, as a command: Ctrl-C ends the process at once."""
+    return train(options, protocol, command, is_command=True)
+
+
+def train(
+    options: TrainOptions, protocol: Protocol, command: str, is_command: bool = False
+) -> dict:
     """Builds the corpus if needed, trains all pending folds and writes the report.
 
     Args:
       options: as `parse_train_options` returns.
       protocol: its categories and clips.
       command: as the user typed it, for the report.
+      is_command: whether Ctrl-C may end the process, even while XLA computes.
 
     Returns:
       The content of `report.json`.
@@ -57,44 +68,99 @@ def train(options: TrainOptions, protocol: Protocol, command: str) -> dict:
     """
     # Imported late: --help and mistakes must not wait for scikit-learn, or for jax.
     from fdp_jax.plan import make_plan
-
-    plan = make_plan(options, protocol, command)
-    plan.claim_workdir()
-
-    from fdp_jax.evaluate import pack_clips
     from fdp_jax.report import print_summary, write_report
-    from fdp_jax.train_loop import choose_folds_at_once, describe_environment, train_folds
 
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's pages of tracebacks
-    keep_compiled_programs(options.compilation_cache)
-    plan.write_run_files(describe_environment(plan))
-    plan.remove_training_states_of_finished_folds()
-    pending = plan.pending()
-    if finished := len(plan.tasks) - len(pending):
-        print(f"{finished} of {len(plan.tasks)} folds are finished already")
-    if pending:
-        corpus = pack_clips(plan.clips)
-        with clear_out_of_memory_error(), _progress_bar(plan, pending) as bar:
-            for group in plan.groups(choose_folds_at_once(plan, corpus)):
-                bar.set_description(_describe(group, pending, options.all_seeds))
-                train_folds(group, plan, corpus, partial(_show_progress, bar))
+    plan, groups = make_plan(options, protocol, command), []
+    with contextlib.ExitStack() as stack:
+        if is_command:
+            farewell = lambda: f"interrupted; {plan.describe_resume(groups)}"  # noqa: E731
+            stack.enter_context(exit_on_interrupt(farewell))
+        _train_pending_folds(plan, groups)
     report = write_report(plan.workdir)
     print_summary(report, plan.workdir)
     return report
 
 
-def _progress_bar(plan: "Plan", pending: "list[FoldTask]") -> "tqdm":
-    from tqdm import tqdm
+def _train_pending_folds(plan: "Plan", groups: "list[FoldGroup]") -> None:
+    """Trains; fills the list with the groups, for a sentence on how they resume."""
+    import jax
 
-    steps = plan.options.config.steps * sum(len(task.trainings) for task in pending)
-    return tqdm(total=steps, unit="step", dynamic_ncols=True, smoothing=0)
+    from fdp_jax.evaluate import pack_clips
+    from fdp_jax.plan import describe_work
+    from fdp_jax.train_loop import choose_folds_at_once, describe_environment, train_folds
+
+    options = plan.options
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's pages of tracebacks
+    keep_compiled_programs(options.compilation_cache)
+    environment = describe_environment(plan)  # without a device, nothing is written
+    plan.claim_workdir()
+    plan.write_run_files(environment)
+    plan.remove_training_states_of_finished_folds()
+    pending = plan.pending()
+    if finished := len(plan.tasks) - len(pending):
+        print(f"{finished} of {len(plan.tasks)} folds are finished already")
+    if not pending:
+        return
+    on_cpu = jax.default_backend() == "cpu"
+    trainings = sum(len(task.trainings) for task in pending)
+    work = describe_work(options, trainings, on_cpu)
+    print(f"To train in {plan.workdir}: {work}", flush=True)
+    corpus = pack_clips(plan.clips)
+    with clear_out_of_memory_error(), _Progress.shown(plan, trainings) as progress:
+        groups += plan.groups(choose_folds_at_once(plan, corpus))
+        for group in groups:
+            progress.begin(_describe(group, pending, options.all_seeds))
+            train_folds(group, plan, corpus, progress)
 
 
-def _show_progress(bar: "tqdm", steps_done: int, metrics: Mapping[str, float]) -> None:
-    if not metrics:  # restored steps took no time
-        bar.initial += steps_done
-    bar.update(steps_done)
-    bar.set_postfix_str(format_losses(metrics), refresh=False)
+class _Progress:
+    """A bar over the steps, which shows that a training is alive while XLA compiles."""
+
+    def __init__(self, bar: "tqdm"):
+        self._bar, self._compiling = bar, time.monotonic()
+
+    @classmethod
+    @contextlib.contextmanager
+    def shown(cls, plan: "Plan", trainings: int) -> "Iterator[_Progress]":
+        """Shows the bar within the context."""
+        from tqdm import tqdm
+
+        total = plan.options.config.steps * trainings
+        ended = threading.Event()
+        with tqdm(total=total, unit="step", dynamic_ncols=True, smoothing=0) as bar:
+            progress = cls(bar)
+            # A log file gets a line now and then, a terminal a clock.
+            seconds = 1.0 if sys.stderr.isatty() else 30.0
+            threading.Thread(target=progress._tick, args=(ended, seconds), daemon=True).start()
+            try:
+                yield progress
+            finally:
+                ended.set()
+
+    def _tick(self, ended: threading.Event, seconds: float) -> None:
+        while not ended.wait(seconds):
+            if since := self._compiling:
+                self._bar.set_postfix_str(
+                    f"compiling for {time.monotonic() - since:.0f} s", refresh=False
+                )
+            self._bar.refresh()
+
+    def begin(self, name: str) -> None:
+        """Shows the name of the folds that are next, whose program is compiled first."""
+        self._compiling = time.monotonic()
+        self._bar.set_postfix_str("compiling", refresh=False)
+        self._bar.set_description(name)
+
+    def __call__(self, steps_done: int, metrics: Mapping[str, float]) -> None:
+        """Counts the steps of a line of the log, or restored ones, which took no time."""
+        if self._compiling:
+            self._bar.start_t += time.monotonic() - self._compiling  # not to count in the rate
+            self._compiling = 0.0
+        if not metrics:
+            self._bar.initial += steps_done
+        self._bar.set_postfix_str(format_losses(metrics) or "first steps", refresh=False)
+        self._bar.update(steps_done)
+        self._bar.refresh()
 
 
 def format_losses(metrics: Mapping[str, float]) -> str:

@@ -27,7 +27,14 @@ from fdp_jax.input_pipeline import PackedClips
 from fdp_jax.model_selection import is_evaluation_due
 from fdp_jax.optimizer import learning_rate_schedule
 from fdp_jax.options import TrainOptions
-from fdp_jax.plan import MAX_FOLDS_AT_ONCE, Environment, FoldGroup, Plan, split_evenly
+from fdp_jax.plan import (
+    MAX_FOLDS_AT_ONCE,
+    Environment,
+    FoldGroup,
+    Plan,
+    resume_groups,
+    split_evenly,
+)
 from fdp_jax.train_step import (
     TrainState,
     create_train_state,
@@ -199,33 +206,6 @@ class LogAndCheckpointSchedule:
             self.checkpoint_seconds, save_seconds / MAX_CHECKPOINT_SHARE
         )
         return step % self.checkpoint_every == 0 and seconds >= least
-
-
-def resume_groups(resumable: Sequence[Sequence[int]], steps: int) -> list[tuple[int, list[int]]]:
-    """Returns from which step which folds of a group train on together.
-
-    The checkpoints of a group are written one after the other, so a kill leaves some folds one
-    behind: all resume from the newest step that all have. Folds further apart were not trained
-    together; they are split by their newest step rather than lose work. Finished ones come alone.
-
-    Args:
-      resumable: for each fold the steps it can resume from, at most two; `steps` alone if finished.
-      steps: of the training.
-
-    Returns:
-      (step, places of the folds) for each part.
-    """
-    finished = [place for place, saved in enumerate(resumable) if steps in saved]
-    unfinished = [place for place in range(len(resumable)) if place not in finished]
-    parts = [(steps, [place]) for place in finished]
-    if not unfinished:
-        return parts
-    if common := set.intersection(*(set(resumable[place]) for place in unfinished)):
-        return [*parts, (max(common), unfinished)]
-    newest = {place: max(resumable[place]) for place in unfinished}
-    for step in sorted(set(newest.values())):
-        parts.append((step, [place for place in unfinished if newest[place] == step]))
-    return parts
 
 
 def describe_environment(plan: Plan) -> Environment:

@@ -13,10 +13,11 @@ seed_<n>/folds/<fold>/val/             the first three again, of the second trai
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -38,6 +39,12 @@ class TrainingDirectory:
     def checkpoints(self) -> Path:
         """Orbax's folder."""
         return self.path / "checkpoints"
+
+    def saved_steps(self) -> tuple[int, ...]:
+        """Returns the steps of its checkpoints, newest first, and 0, the start."""
+        folder = self.checkpoints
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return (*sorted((int(name) for name in names if name.isdecimal()), reverse=True), 0)
 
     @property
     def log(self) -> Path:
@@ -109,6 +116,7 @@ def locked_run(workdir: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(folder: Path, refusal: str, timeout: float = 0.0) -> Iterator[None]:
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("w")
@@ -120,7 +128,22 @@ def _locked(folder: Path, refusal: str, timeout: float = 0.0) -> Iterator[None]:
             if time.monotonic() >= deadline:
                 raise UserError(refusal)
             time.sleep(0.2)
-        yield
+        try:
+            yield
+        finally:
+            _remove_unused(folder, created)
+
+
+def _remove_unused(folder: Path, created: Sequence[Path]) -> None:
+    """Removes the lock, and the folders created for it, if nothing else was written there.
+
+    Elsewhere the lock's file stays: another process may be waiting for it.
+    """
+    with contextlib.suppress(OSError):
+        if os.listdir(folder) == [".lock"]:
+            (folder / ".lock").unlink()
+            for path in created:  # ends at the first that is not empty
+                path.rmdir()
 
 
 def _try_lock(file: IO, folder: Path) -> bool:
@@ -158,8 +181,10 @@ def write_json(path: Path, content: object) -> None:
 def check_writable(workdir: Path, what: str = "work directory", option: str = "workdir") -> None:
     """Checks before any work that results can be written.
 
+    A missing folder stays missing: a command that is refused later leaves nothing behind.
+
     Args:
-      workdir: the folder; created if missing.
+      workdir: the folder.
       what: what the folder is, for the error.
       option: option that names it, for the error.
 
@@ -167,8 +192,9 @@ def check_writable(workdir: Path, what: str = "work directory", option: str = "w
       UserError: the folder cannot be created or written.
     """
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
+        folder = workdir.absolute()
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise UserError(

@@ -16,6 +16,7 @@ in the folder of a fold the output of its workers.
 
 import contextlib
 import shlex
+import signal
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -29,7 +30,7 @@ from fdp_jax.options import TrainOptions, parse_train_options
 from fdp_jax.plan import Plan, make_plan
 from fdp_jax.report import print_summary, write_report
 from fdp_jax.workdir import locked_run
-from launch.scheduler import Job, Scheduler, check_ray_installed, connect
+from launch.scheduler import Job, Scheduler, check_address, check_ray_installed, connect
 
 PROGRAM = "python -m launch.loso"
 
@@ -87,6 +88,7 @@ def train(options: LaunchOptions, protocol: Protocol, command: str) -> dict:
         others are trained and reported.
     """
     check_ray_installed()
+    check_address(options.address)
     plan = make_plan(options, protocol, command)
     with locked_run(plan.workdir):
         plan.claim_workdir()
@@ -118,7 +120,14 @@ def _train_pending_folds(plan: Plan) -> list[Job]:
     with connect(plan.options.address) as ray, live:
         display = ProgressDisplay(plan, live)
         scheduler = Scheduler(ray, plan, display.log)
-        scheduler.run(display.update)
+        try:
+            scheduler.run(display.update)
+        except KeyboardInterrupt:  # Ctrl-C or the end of a queue's time
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the second does not wait for Ray
+            live.stop()
+            resume = plan.describe_resume(scheduler.groups)
+            print(f"interrupted; {resume}", file=sys.stderr, flush=True)
+            sys.exit(130)
     return scheduler.failed
 
 

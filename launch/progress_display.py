@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datasets.errors import UserError
-from fdp_jax.plan import FoldTask, Plan
+from fdp_jax.plan import FoldTask, Plan, duration
 from fdp_jax.train import format_losses
 from fdp_jax.training_log import read_log
 from launch.scheduler import Scheduler, WorkerHandle
@@ -83,7 +83,7 @@ class ProgressDisplay:
         folds = self._describe(facts.get("folds", ()))
         match event:
             case "done":
-                return f"{folds} done on {device} ({_duration(facts['seconds'])})"
+                return f"{folds} done on {device} ({duration(facts['seconds'])})"
             case "failed":
                 next_step = "will be retried" if facts["tries_left"] else "given up"
                 return f"{folds} failed on {device}: {facts['reason']} ({next_step})"
@@ -129,7 +129,7 @@ class ProgressDisplay:
         table = Table.grid(padding=(0, 1))
         for name, device, progress in running:
             left = progress.seconds_left
-            facts = ["" if left is None else f"{_duration(left)} left", device, progress.losses]
+            facts = ["" if left is None else f"{duration(left)} left", device, progress.losses]
             _add_row(table, name, progress.step, progress.steps, ", ".join(filter(None, facts)))
         _add_row(table, "folds", done, total, counts)
         self._live.update(table, refresh=True)
@@ -146,15 +146,9 @@ class ProgressDisplay:
             return counts
         steps = sum(fold.steps - fold.step for fold in running) + waiting * running[0].steps
         per_second = sum((fold.steps - fold.step) / fold.seconds_left for fold in known)
-        return f"{counts}, about {_duration(steps / per_second)} left"
+        return f"{counts}, about {duration(steps / per_second)} left"
 
 
 def _add_row(table: Table, name: str, done: int, total: int, facts: str) -> None:
     bar = ProgressBar(total, done, width=10)
     table.add_row(Text(name), bar, f"{done}/{total}", Text(facts, no_wrap=True))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -97,9 +97,8 @@ def connect(address: str) -> Iterator[ModuleType]:
       The package `ray`.
 
     Raises:
-      UserError: there is no cluster at the address, Ray does not start, or it fails later.
+      UserError: there is no Ray cluster at the address, Ray does not start, or it fails later.
     """
-    _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     has_token = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
     if has_token or Path("~/.ray/auth_token").expanduser().exists():
@@ -135,7 +134,7 @@ def connect(address: str) -> Iterator[ModuleType]:
             ray.shutdown()
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
     """Raises UserError if nothing answers at an address: there Ray blocks for minutes."""
     if address in ("", "auto"):
         return
@@ -191,6 +190,7 @@ class Scheduler:
 
     Attributes:
       workers: the running workers.
+      groups: all groups of folds; empty until the first worker has chosen their size.
       waiting: jobs that wait for a worker; None until the first worker has chosen their size.
       done: folds trained here.
       failed: jobs that have failed for good.
@@ -214,6 +214,7 @@ class Scheduler:
         self._start_after = 0.0
         self._last_room = -math.inf
         self.workers: list[WorkerHandle] = []
+        self.groups: list[FoldGroup] = []
         self.waiting: deque[Job] | None = None
         self.done: list[FoldTask] = []
         self.failed: list[Job] = []
@@ -321,7 +322,8 @@ class Scheduler:
             if plan.options.folds_at_once == "auto":  # must leave no worker idle
                 per_worker = math.ceil(len(plan.tasks) / max(1, self._room()))
                 folds_at_once = min(folds_at_once, per_worker)
-            self.waiting = deque(map(Job, plan.groups(folds_at_once)))
+            self.groups = plan.groups(folds_at_once)
+            self.waiting = deque(map(Job, self.groups))
 
     def _least_used_cores(self, place: dict) -> list[int]:
         """Returns the cores of a machine to which the fewest workers are pinned."""

@@ -181,6 +181,7 @@ def test_mistakes_are_one_sentence_that_shows_the_way_out(arguments, words, tmp_
     assert "\n" not in sentence
     for word in words:
         assert word in sentence
+    assert list(tmp_path.iterdir()) == []  # a refused command leaves nothing behind
 
 
 def test_home_is_understood_and_the_last_preset_wins(monkeypatch):
@@ -198,6 +199,7 @@ def test_unknown_fold_and_impossible_groups_are_refused(data_dir, tmp_path):
     common = ["--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}/run"]
     assert "the folds are s01, s02" in refused(*common, "--folds=s99")
     assert "choose 2 to 6 groups" in refused(*common, "--group_folds=7")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_crop_larger_than_the_frames_as_built_is_refused(data_dir, tmp_path):

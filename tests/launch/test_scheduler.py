@@ -13,7 +13,7 @@ from datasets.errors import UserError
 from fdp_jax.plan import Environment, Plan
 from launch import scheduler
 from launch.loso import LaunchOptions
-from launch.scheduler import ROOT, Resources, Scheduler, connect
+from launch.scheduler import ROOT, Resources, Scheduler, check_address
 from tests.helpers.tiny import TINY, random_clips
 
 FOLDS = ["p0", "p1", "p2", "p3"]
@@ -330,11 +330,11 @@ def test_a_share_of_a_gpu_has_that_share_of_its_memory():
 
 @pytest.mark.parametrize("address", ["somewhere", "ray://here:10001", "here:port", "here:70000"])
 def test_a_malformed_address(address):
-    with pytest.raises(UserError, match="must be auto, or HOST:PORT"), connect(address):
-        pass
+    with pytest.raises(UserError, match="must be auto, or HOST:PORT"):
+        check_address(address)
 
 
 def test_an_address_at_which_nothing_answers():
     message = r"no Ray cluster answers at --address=127\.0\.0\.1:1 "
-    with pytest.raises(UserError, match=message), connect("127.0.0.1:1"):
-        pass
+    with pytest.raises(UserError, match=message):
+        check_address("127.0.0.1:1")
