@@ -92,22 +92,24 @@ def test_folds_trained_together_resume_from_a_common_step(tmp_path):
     config = dataclasses.replace(TINY, steps=50, select="all")
     plan = make_tiny_plan(tmp_path, random_clips(people=5, each=2), config)
     assert plan.describe_resume().endswith("to resume: 0 of 5 folds finished, 5 not begun")
-    for name, steps in (("p0", (20, 30)), ("p1", (30, 40)), ("p2", (10,))):
+    for name, steps in (("p0", (20, 30)), ("p1", (30, 40)), ("p4", (10,))):
         directory = fold_directory(tmp_path, 0, name)
         for step in steps:
             (directory.checkpoints / str(step)).mkdir(parents=True)
         (directory.checkpoints / "40.orbax-checkpoint-tmp").mkdir()  # cut off while it is written
         directory.log.touch()
-    second = fold_directory(tmp_path, 0, "p3")  # its first training is complete
-    (second.checkpoints / FINAL_WEIGHTS).mkdir(parents=True)
-    (second.second_training.checkpoints / "10").mkdir(parents=True)
-    second.log.touch()
+    for name in ("p2", "p3"):  # whose first training is complete
+        directory = fold_directory(tmp_path, 0, name)
+        (directory.checkpoints / FINAL_WEIGHTS).mkdir(parents=True)
+        (directory.second_training.checkpoints / "10").mkdir(parents=True)
+        directory.log.touch()
     groups = plan.groups(2)
     assert [len(group.tasks) for group in groups] == [2, 2, 1]
+    first, second = "from step {} of 50", "from step 10 of 50 of its second training"
     assert plan.describe_resume(groups) == (
-        "run the same command again to resume: fold p0 from step 30 of 50, fold p1 from step 30 of "
-        "50, fold p2 from step 10 of 50, fold p3 from step 10 of 50 of its second training, "
-        "0 of 5 folds finished, 1 not begun"
+        f"run the same command again to resume: fold p0 {first.format(30)}, fold p1 "
+        f"{first.format(30)}, fold p2 {second}, fold p3 {second}, fold p4 {first.format(10)}, "
+        "0 of 5 folds finished"
     )
 
 

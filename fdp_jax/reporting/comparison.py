@@ -49,6 +49,7 @@ _EXCLUDED = {
     "only_second": "only in the second",
     "relabelled": "labelled differently",
 }
+_LEVEL = 0.05  # of McNemar's test
 _SHOWN = 10  # excluded clips that the text names; --json lists all
 
 
@@ -116,18 +117,22 @@ def compare(
             " directories of one corpus and protocol."
         )
     tables = tuple([_on_clips(run.table, common) for run in t.runs] for t in pair)
+    subjects = len({clip[:2] for clip in common})
+    scores = _scores(tables, pair[0].report["split"], draws, seed)
+    tests = _mcnemar(pair, tables)
     return {
         "first": pair[0].about(),
         "second": pair[1].about(),
         "clips": {
             "common": len(common),
-            "subjects": len({clip[:2] for clip in common}),
+            "subjects": subjects,
             "only_first": [list(clip) for clip in sorted(labels.keys() - others.keys())],
             "only_second": [list(clip) for clip in sorted(others.keys() - labels.keys())],
             "relabelled": [list(clip) for clip in shared if labels[clip] != others[clip]],
         },
-        "scores": _scores(tables, pair[0].report["split"], draws, seed),
-        "mcnemar": _mcnemar(pair, tables),
+        "scores": scores,
+        "mcnemar": tests,
+        "verdict": _verdict(scores, tests["p_value"], subjects),
         "draws": draws,
         "seed": seed,
         "warnings": list(_warnings(*pair)),
@@ -193,6 +198,29 @@ def _mcnemar(pair: Sequence[_Training], tables: Sequence[list[PredictionTable]])
     return {"tests": tests, "p_value": combined_p_value([test["p_value"] for test in tests])}
 
 
+def _verdict(scores: dict[str, dict], p_value: float, subjects: int) -> dict:
+    """Returns which test decides, and which training is higher by it.
+
+    The interval over subjects does, since clips of one subject are not independent, as McNemar's
+    test assumes. Of few subjects it is too narrow, so there both tests must agree.
+    """
+    intervals = {name: found["difference"]["interval"] for name, found in scores.items()}
+    if None in intervals.values():
+        difference = scores["acc"]["difference"]["value"] if p_value < _LEVEL else 0
+        return {"decides": "mcnemar", "higher": {"acc": _sign(difference)}}
+    few = subjects < formatting.FEW_SUBJECTS
+    higher = {
+        name: None if few and p_value >= _LEVEL else _sign(low if low > 0 else min(high, 0))
+        for name, (low, high) in intervals.items()
+    }
+    return {"decides": "both" if few else "interval", "higher": higher}
+
+
+def _sign(difference: float) -> str | None:
+    """Returns the training that is higher by a difference, second minus first."""
+    return None if difference == 0 else "second" if difference > 0 else "first"
+
+
 def _warnings(first: _Training, second: _Training) -> Iterator[str]:
     """Yields sentences on why the two are not directly comparable."""
     for key, what in _TASK.items():
@@ -227,6 +255,7 @@ def text(found: dict) -> str:
         table(_score_rows(found["scores"])),
         _interval_text(found),
         *_mcnemar_text(found["mcnemar"]),
+        _verdict_text(found),
     ]
     for key, where in _EXCLUDED.items():
         if clips[key]:
@@ -279,17 +308,8 @@ def _interval_text(found: dict) -> str:
     intervals = {name: x["difference"]["interval"] for name, x in found["scores"].items()}
     if None in intervals.values():
         return f"Too few subjects for intervals: a corpus has a single one.{seeds}"
-    clear = [
-        formatting.SCORE_TITLES[name]
-        for name, (low, high) in intervals.items()
-        if not low <= 0 <= high
-    ]
-    which = f"of {formatting.listing(clear)} excludes 0" if clear else "of no score excludes 0"
     brackets = formatting.resampling_text(found["draws"], found["clips"]["subjects"])
-    return (
-        f"{brackets} Both use the same resamples (seed {found['seed']}).{seeds} The interval of the"
-        f" difference {which}."
-    )
+    return f"{brackets} Both use the same resamples (seed {found['seed']}).{seeds}"
 
 
 def _mcnemar_text(found: dict) -> Iterator[str]:
@@ -305,10 +325,40 @@ def _mcnemar_text(found: dict) -> Iterator[str]:
             f"All pairs of seeds: P = {p_text(found['p_value'])}, twice the mean, since seeds share"
             " their clips and are not independent."
         )
-    yield (
-        "The test assumes independent clips. Clips of one subject are not, so the interval over"
-        " subjects is the more conservative of the two."
+
+
+def _verdict_text(found: dict) -> str:
+    verdict, p_value = found["verdict"], found["mcnemar"]["p_value"]
+    higher = {
+        side: [
+            formatting.SCORE_TITLES[name] for name, of in verdict["higher"].items() if of == side
+        ]
+        for side in ("first", "second")
+    }
+    found_higher = [
+        f"the {side} is higher in {formatting.listing(titles)}"
+        for side, titles in higher.items()
+        if titles
+    ]
+    text = f"Verdict: {formatting.listing(found_higher or ['no difference is established'])}."
+    p = f"P = {p_text(p_value)}"
+    if verdict["decides"] == "mcnemar":
+        return (
+            f"{text} McNemar's test ({p}) decides, since there is no interval; it holds for further"
+            " clips of these subjects, not for other people."
+        )
+    text += (
+        " What decides is whether the interval of the difference over subjects excludes 0: clips of"
+        " one subject are not independent, as McNemar's test assumes."
     )
+    if verdict["decides"] == "both":
+        text += (
+            f" With fewer than {formatting.FEW_SUBJECTS} subjects it tends to be too narrow, so"
+            f" McNemar's test must agree (P below {_LEVEL})."
+        )
+    elif bool(found_higher) != (p_value < _LEVEL):
+        text += f" McNemar's test ({p}), which counts single clips, does not overrule it."
+    return text
 
 
 def p_text(p_value: float) -> str:

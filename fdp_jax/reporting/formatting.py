@@ -12,7 +12,7 @@ SCORE_TITLES = {
     "weighted_f1": "Weighted F1",
     "uar": "UAR",
 }
-_FEW_SUBJECTS = 20  # with fewer, bootstrap intervals tend to be too narrow
+FEW_SUBJECTS = 20  # with fewer, bootstrap intervals tend to be too narrow
 HEADLINE = "headline"  # filters by the runs behind the headline
 _IMAGE_TITLES = {"dic_mse": "Dynamic image MSE"}
 _BASELINES = {
@@ -172,7 +172,7 @@ def aggregation(report: dict) -> str:
 def resampling_text(draws: int, subjects: int) -> str:
     """Returns what intervals in brackets are."""
     text = f"In brackets: 95 % bootstrap interval over subjects ({draws:,} resamples)."
-    if subjects < _FEW_SUBJECTS:
+    if subjects < FEW_SUBJECTS:
         text += f" With {subjects} subjects, it tends to be too narrow."
     return text
 

@@ -77,7 +77,7 @@ def test_scores_difference_and_mcnemar_by_hand(pair):
     assert found["warnings"] == [] and found["options"] == []
     shown = text(found)
     assert "58.33 % [25.0, 100.0]" in shown and "+25.00 [-25.0, +75.0]" in shown
-    assert "0.375" in shown and "The interval of the difference of no score excludes 0." in shown
+    assert "0.375" in shown and "Verdict: no difference is established." in shown
     assert "With 3 subjects, it tends to be too narrow" in shown and "WARNING" not in shown
 
 
@@ -90,10 +90,43 @@ def test_the_difference_is_paired(tmp_path):
     acc = found["scores"]["acc"]
     assert acc["first"]["interval"][1] > acc["second"]["interval"][0]
     assert acc["difference"]["interval"] == pytest.approx([1 / 4, 1 / 4])
-    assert "difference of Acc (= WAR)" in text(found)
+    # Of 8 people the interval is too narrow to decide alone; McNemar's P is 2 / 2**8.
+    assert found["verdict"]["decides"] == "both"
+    assert "Verdict: the second is higher in Acc (= WAR), " in text(found)
     turned = compare(tmp_path / "2", tmp_path / "1")["scores"]["acc"]["difference"]
     assert turned["value"] == pytest.approx(-1 / 4)
     assert turned["interval"] == pytest.approx([-1 / 4, -1 / 4])
+
+
+@pytest.mark.parametrize(
+    ("people", "improved", "p", "decides", "sentences"),
+    [
+        # 4 of 20 people improve: in 1.2 % of the draws none of them is there.
+        (20, 4, "0.125", "interval",
+         ["Verdict: the second is higher in Acc (= WAR)", "interval of the difference",
+          "McNemar's test (P = 0.125), which counts single clips, does not overrule it."]),
+        (20, 2, "0.5", "interval", ["Verdict: no difference is established. What decides"]),
+        (5, 5, "0.0625", "both",
+         ["Verdict: no difference is established.", "With fewer than 20 subjects",
+          "McNemar's test must agree (P below 0.05)"]),
+        (1, 1, "1", "mcnemar",
+         ["Verdict: no difference is established. McNemar's test (P = 1) decides, since"]),
+    ],
+)  # fmt: skip
+def test_one_test_decides_and_the_text_says_which_and_why(
+    tmp_path, people, improved, p, decides, sentences
+):
+    subjects = [f"{k:02}" for k in range(people)]
+    low = dict.fromkeys(subjects, "aa bb aa ab")
+    high = low | dict.fromkeys(subjects[:improved], "aa bb aa aa")
+    found = compare(planted(tmp_path / "1", low), planted(tmp_path / "2", high))
+    shown = text(found)
+    assert f"{found['mcnemar']['p_value']:.3g}" == p and found["verdict"]["decides"] == decides
+    is_higher = decides == "interval" and improved == 4
+    assert found["verdict"]["higher"]["acc"] == ("second" if is_higher else None)
+    for sentence in sentences:
+        assert sentence in shown
+    assert ("overrule" in shown) == is_higher and shown.count("Verdict") == 1
 
 
 def test_draws_and_seed_count(pair):
