@@ -1,8 +1,8 @@
 """Writes the report of a work directory, from its files alone: `python -m fdp_jax.report WORKDIR`.
 
 The report is `predictions.csv` (all folds pooled), `report.json`, `report.md`, `report.html` and
-`figures/*.png` in WORKDIR. Neither jax nor any file outside WORKDIR is needed. Without jinja2,
-`report.html` is left out.
+`figures/*.png` in WORKDIR, or in the folder of --out. Neither jax nor any file outside WORKDIR is
+needed. Without jinja2, `report.html` is left out.
 
 `report compare WORKDIR WORKDIR` compares two trainings, and `report chance` computes the scores of
 random guessing.
@@ -17,14 +17,18 @@ from pathlib import Path
 from datasets.command_line import run_command
 
 
-def write_report(workdir: str | Path) -> dict:
+def write_report(workdir: str | Path, out: str | Path | None = None) -> dict:
     """Writes all files of the report and returns the content of `report.json`.
 
     Missing or damaged folds are named in every file and never averaged over.
 
+    Args:
+      workdir: read only, unless it is `out`.
+      out: folder of the report; `workdir` by default.
+
     Raises:
-      UserError: `workdir` is not a work directory, has no finished fold, has a clip twice, or
-        cannot be written to.
+      UserError: `workdir` is not a work directory, has no finished fold or has a clip twice, or
+        `out` cannot be written to.
     """
     from fdp_jax.files import write_atomically
     from fdp_jax.metrics.predictions import pool
@@ -32,7 +36,7 @@ def write_report(workdir: str | Path) -> dict:
     from fdp_jax.reporting.results import headline_runs, read_workdir
     from fdp_jax.reporting.summary import summarise
 
-    workdir = Path(workdir)
+    workdir, out = Path(workdir), Path(out or workdir)
     config, runs = read_workdir(workdir)
     report = summarise(config, runs)
     drawn = figures.draw_all(report, headline_runs(runs))
@@ -44,20 +48,20 @@ def write_report(workdir: str | Path) -> dict:
     # Last, so that its existence implies the other files.
     as_json = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     files["report.json"] = as_json + "\n"
-    pool(run.table for run in runs if run.folds).write(workdir / "predictions.csv")
+    pool(run.table for run in runs if run.folds).write(out / "predictions.csv")
     for name, content in files.items():
         if content is None:  # of an earlier report
-            (workdir / name).unlink(missing_ok=True)
+            (out / name).unlink(missing_ok=True)
         else:
-            write_atomically(workdir / name, content)
+            write_atomically(out / name, content)
     return report
 
 
-def summary_text(report: dict, workdir: str | Path) -> str:
+def summary_text(report: dict, folder: str | Path) -> str:
     """Returns what `print_summary` prints."""
     from fdp_jax.reporting.page import summary
 
-    html = Path(workdir) / "report.html"
+    html = Path(folder) / "report.html"
     where = f"Report: {html}"
     if not html.exists():
         where = (
@@ -67,14 +71,15 @@ def summary_text(report: dict, workdir: str | Path) -> str:
     return f"{summary(report)}\n\n{where}"
 
 
-def print_summary(report: dict, workdir: str | Path) -> None:
-    """Prints the headline, what it is based on, and the path of the report."""
-    print(summary_text(report, workdir))
+def print_summary(report: dict, folder: str | Path) -> None:
+    """Prints the headline, what it is based on, and the path of the report in its folder."""
+    print(summary_text(report, folder))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     from fdp_jax.reporting import commands
+    from fdp_jax.workdir import check_writable
 
     arguments = sys.argv[1:] if arguments is None else arguments
     # Names of subjects and clips may have letters that the terminal's encoding lacks.
@@ -87,11 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         commands.chance_command(arguments[1:])
     else:
         options = commands.parse_report_options(arguments)
-        report = write_report(options.workdir)
+        workdir = options.workdir.expanduser()
+        out = options.out.expanduser() if options.out else workdir
+        if workdir.is_dir():  # a wrong one has a sentence of its own
+            check_writable(out, "folder", "out")
+        report = write_report(workdir, out)
         if options.json:
             print(commands.to_json(report))
         else:
-            print_summary(report, options.workdir)
+            print_summary(report, out)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ class ReportOptions:
 
     workdir: tyro.conf.Positional[Path]
     """The --workdir of a training."""
+    out: Path | None = None
+    """Folder of the report, where the work directory cannot be written to; the work directory by
+    default."""
     json: bool = False
     """Print report.json instead of the summary."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,7 +119,11 @@ def test_ctrl_c_stops_cleanly_and_names_the_way_to_resume(data_dir, tmp_path, na
         process.terminate()
     _, stderr = process.communicate(timeout=HANGS)
     assert process.returncode == 130
-    assert stderr.splitlines()[-1] == "interrupted; run the same command again to resume"
+    assert re.fullmatch(
+        r"interrupted; run the same command again to resume: fold s01 from step \d+ of 100000, "
+        "0 of 1 folds finished",
+        stderr.splitlines()[-1],
+    )
     assert "Traceback" not in stderr
     assert not Path(f"/proc/{worker}").exists()
 

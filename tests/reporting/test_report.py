@@ -1,12 +1,15 @@
 """The report end to end: a work directory of random numbers in, all its files out."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from datasets.errors import UserError
 from fdp_jax.metrics import scores as metrics
 from fdp_jax.metrics.predictions import PredictionTable
-from fdp_jax.report import summary_text, write_report
+from fdp_jax.report import main, summary_text, write_report
 from fdp_jax.reporting.formatting import configuration, sections
 from tests.conftest import HANGS
 from tests.helpers.workdirs import CLASSES, make_workdir
@@ -268,6 +271,30 @@ def test_a_work_directory_that_cannot_be_written_to(made, tmp_path):
     with pytest.raises(UserError, match="cannot be written") as caught:
         write_report(workdir)
     assert str(workdir / "figures") in str(caught.value)
+
+
+def files_of(folder):
+    return {p.relative_to(folder): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_report_of_a_read_only_run_goes_elsewhere(made, tmp_path, monkeypatch, capsys):
+    workdir = tmp_path / "run of another"
+    shutil.copytree(made[0], workdir)
+    before, out = files_of(workdir), tmp_path / "mine" / "report"
+
+    def refuse(dir):
+        if dir == workdir:  # the tests may be run by root, who can write anywhere
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return TemporaryFile(dir=dir)
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"Read-only file system\); name another with --out=DIR"):
+        main([str(workdir)])
+    main([str(workdir), f"--out={out}"])
+    assert capsys.readouterr().out.endswith(f"Report: {out / 'report.html'}\n")
+    written = {p for p in files_of(made[0]) if p.parts[0] not in ("seed_0", "config.json")}
+    assert set(files_of(out)) == written and files_of(workdir) == before
+    assert (out / "predictions.csv").read_text() == (made[0] / "predictions.csv").read_text()
 
 
 def test_no_heavy_library_is_loaded():
