@@ -4,20 +4,23 @@
     python -m fdp_jax.app --checkpoint=WORKDIR --port=8000 --max_seconds=20
 
 The page shows what `python -m fdp_jax.predict` writes. Only this machine can open it, nothing
-leaves the machine, and a video is removed once it is answered, or after ten minutes.
-Needs Gradio: pip install -r requirements/app.txt
+leaves the machine, and a video is removed when its page is closed, or ten minutes after its last
+use. Needs Gradio: pip install -r requirements/app.txt
 """
 
+import base64
 import contextlib
+import hashlib
 import html
 import importlib.util
 import math
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,16 +30,17 @@ import tyro
 # Heavy modules are imported late, so that mistakes and --help are answered at once.
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
-from fdp_jax.predict import interval_from
+from fdp_jax.predict import interval_from, windows_table
 
 if TYPE_CHECKING:
     import gradio
 
     from fdp_jax.inference.predictor import Predictor
+    from fdp_jax.inference.video import Video
 
 ADDRESS = "127.0.0.1"
-MAX_AGE = 600  # seconds that an upload is kept when no prediction is asked for
-_TAKEN = "taken_"  # prefix of the folder of a video that is being answered
+MAX_AGE = 600  # seconds that an upload is kept after its last use
+_PREVIEW_HEIGHT = 240  # pixels
 # The browser refuses requests of the page to any other machine.
 _CONTENT_SECURITY_POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; form-action 'self'; "
@@ -103,43 +107,87 @@ def run(arguments: Sequence[str]) -> None:
 def answer(
     predictor: "Predictor",
     options: Options,
-    upload: str | None,
+    upload: Path | None,
     onset: str = "",
     offset: str = "",
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> str:
-    """Returns HTML with the result page, or with a sentence on what is wrong.
+    """Returns HTML with the result page and its table, or with a sentence on what is wrong.
 
     Args:
       predictor: the networks.
       options: limits of length and size.
-      upload: path of the video, which is removed; None without one.
+      upload: the video, which stays; None without one.
       onset, offset: in seconds as typed; both empty slide windows over the video.
       progress: wraps the windows to show a progress bar.
     """
     from fdp_jax.inference.page import render_page
-    from fdp_jax.inference.video import open_video
 
-    folder = ""
+    def used(windows: Iterable) -> Iterable:
+        for window in progress(windows):
+            upload.touch()  # a long video is in use all the while
+            yield window
+
     try:
         if upload is None:
             raise UserError("upload a video first")
-        with _taken(Path(upload)) as path:
-            folder = f"{path.parent}{os.sep}"  # means nothing to the user
-            interval = interval_from(_seconds_from(onset), _seconds_from(offset))
-            if path.stat().st_size > options.max_megabytes * 2**20:
-                raise UserError(f"{path} is larger than {options.max_megabytes} MB")
-            video = open_video(path, max_seconds=options.max_seconds)
-            page = render_page(*predictor.predict(video, interval, progress)).replace(folder, "")
+        interval = interval_from(_seconds_from(onset), _seconds_from(offset))
+        content, pictures = predictor.predict(_open(upload, options), interval, used)
     except UserError as error:
-        sentence = html.escape(str(error).replace(folder, ""))
-        return f'<p class="mistake" role="alert"><strong>{sentence}</strong></p>'
+        return _mistake(error, upload)
+    page = render_page(content | {"video": upload.name}, pictures)
+    name = html.escape(f"{upload.stem}_windows.csv")
+    table = base64.b64encode(windows_table(content).encode()).decode("ascii")
     return (  # a frame as high as its content; it has no scripts and may run none
+        f'<p><a download="{name}" href="data:text/csv;base64,{table}">Table of all windows '
+        "(CSV)</a></p>"
         '<iframe title="Prediction" sandbox="allow-same-origin" '
         'style="width: 100%; height: 80vh; border: 0" onload="this.style.height = '
         "this.contentDocument.documentElement.scrollHeight + 'px'\" "
         f'srcdoc="{html.escape(page)}"></iframe>'
     )
+
+
+def preview(options: Options, upload: Path) -> str:
+    """Returns HTML with the first frame of a video, or with a sentence on what is wrong."""
+    import cv2
+
+    try:
+        video = _open(upload, options)
+        frame = next(video.read()).pixels
+    except UserError as error:
+        return _mistake(error, upload)
+    height, width = frame.shape[:2]
+    size = (max(1, round(width * _PREVIEW_HEIGHT / height)), _PREVIEW_HEIGHT)
+    _, jpeg = cv2.imencode(".jpg", cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
+    facts = f"{html.escape(upload.name)}: {width} x {height} pixels"
+    if video.stated_rate:
+        facts += f", {video.stated_rate:.4g} frames per second"
+    return (
+        f'<figure class="preview"><img alt="First frame" height="{_PREVIEW_HEIGHT}" '
+        f'src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode("ascii")}">'
+        f"<figcaption>{facts}</figcaption></figure>"
+    )
+
+
+def _open(upload: Path, options: Options) -> "Video":
+    from fdp_jax.inference.video import open_video
+
+    try:
+        os.utime(upload)
+    except FileNotFoundError:
+        raise UserError(
+            f"{upload.name} was removed {MAX_AGE // 60} minutes after its last use; upload it again"
+        ) from None
+    if upload.stat().st_size > options.max_megabytes * 2**20:
+        raise UserError(f"{upload} is larger than {options.max_megabytes} MB")
+    return open_video(upload, max_seconds=options.max_seconds)
+
+
+def _mistake(error: UserError, upload: Path | None) -> str:
+    folder = f"{upload.parent}{os.sep}" if upload else ""  # means nothing to the user
+    sentence = html.escape(str(error).replace(folder, ""))
+    return f'<p class="mistake" role="alert"><strong>{sentence}</strong></p>'
 
 
 def _seconds_from(typed: str) -> float | None:
@@ -149,29 +197,43 @@ def _seconds_from(typed: str) -> float | None:
         raise UserError("onset and offset are numbers of seconds, such as 1.2") from None
 
 
-@contextlib.contextmanager
-def _taken(upload: Path) -> Iterator[Path]:
-    """Moves an upload to a folder of its own, and removes it in the end.
+class Uploads:
+    """The videos of the open pages, each in a folder of its page.
 
-    Visitors who upload the same video share one file, whose path depends on its content.
+    Visitors who upload the same video share one file of Gradio, whose path depends on its content.
     """
-    with tempfile.TemporaryDirectory(prefix=_TAKEN, dir=upload.parent) as folder:
-        path = Path(folder) / upload.name
+
+    def __init__(self, folder: Path):
+        """Args: folder: which exists."""
+        self._folder = folder
+
+    def _of_page(self, page: str) -> Path:
+        # The browser chooses the name of its page, which must lead to no other folder.
+        return self._folder / f"page_{hashlib.sha256(page.encode()).hexdigest()[:32]}"
+
+    def keep(self, page: str, upload: Path) -> Path:
+        """Moves an upload to the page's folder, in place of an earlier one; returns its path.
+
+        Raises:
+          UserError: another page has taken it in this moment.
+        """
+        self.drop(page)
+        folder = self._of_page(page)
+        folder.mkdir()
         try:
-            upload.replace(path)
+            return upload.replace(folder / upload.name)
         except FileNotFoundError:
-            raise UserError(
-                f"{upload.name} was removed, since it was answered or {MAX_AGE // 60} minutes "
-                "old; upload it again"
-            ) from None
-        yield path
+            raise UserError(f"{upload.name} was not received; upload it again") from None
+
+    def drop(self, page: str) -> None:
+        """Removes the video of a page."""
+        shutil.rmtree(self._of_page(page), ignore_errors=True)
 
 
 def remove_old_uploads(folder: Path, max_age: float = MAX_AGE) -> None:
-    """Removes files that were last written so many seconds ago and are not being answered."""
+    """Removes files that were last written or used so many seconds ago."""
     oldest = time.time() - max_age
-    for place, folders, files in os.walk(folder):  # ignores what disappears meanwhile
-        folders[:] = [name for name in folders if not name.startswith(_TAKEN)]
+    for place, _, files in os.walk(folder):  # ignores what disappears meanwhile
         for path in (Path(place) / name for name in files):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < oldest:
@@ -202,7 +264,7 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     ]
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     try:
-        _build_page(predictor, options).launch(
+        _build_page(predictor, options, Uploads(Path(uploads))).launch(
             server_name=ADDRESS, server_port=options.port, share=False, prevent_thread_lock=True,
             quiet=True, max_file_size=options.max_megabytes * 2**20, footer_links=[],
             enable_monitoring=False, ssr_mode=False, run_history=False,
@@ -216,38 +278,56 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
         remove_old_uploads(Path(uploads))
 
 
-def _build_page(predictor: "Predictor", options: Options) -> "gradio.Blocks":
+def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "gradio.Blocks":
     import gradio
 
     from fdp_jax.inference.predictor import MEANING
 
     paragraphs = (
         f"A video of a face, up to {options.max_seconds:g} s and {options.max_megabytes} MB. It is "
-        "read on this machine and nothing leaves it. The video is removed once it is answered, or "
-        f"after {MAX_AGE // 60} minutes.",
+        "read on this machine and nothing leaves it. The video is removed when you close this "
+        f"page, or {MAX_AGE // 60} minutes after its last use.",
         MEANING,
         predictor.description["worth"],
     )
 
-    def on_click(upload, onset, offset, progress=gradio.Progress()):  # noqa: B008
+    def on_upload(upload: str, request: gradio.Request):
+        try:
+            path = uploads.keep(request.session_hash, Path(upload))
+        except UserError as error:
+            return None, _mistake(error, None), "", gradio.Button(interactive=False)
+        return str(path), preview(options, path), "", gradio.Button(interactive=True)
+
+    def on_clear(request: gradio.Request):
+        uploads.drop(request.session_hash)
+        return None, "", "", gradio.Button(interactive=False)
+
+    def on_click(kept, onset, offset, progress=gradio.Progress()):  # noqa: B008
         def windows(clips: Iterable) -> Iterable:  # Gradio's own fails when asked after its end
             yield from progress.tqdm(clips, unit="window")
 
-        return None, answer(predictor, options, upload, onset, offset, windows)
+        return answer(predictor, options, kept and Path(kept), onset, offset, windows)
+
+    def on_close(request: gradio.Request):
+        uploads.drop(request.session_hash)
 
     with gradio.Blocks(title="FDP: prediction for a video", analytics_enabled=False) as page:
         text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
         gradio.HTML(f"<h1>Prediction for a video</h1>{text}")
         video = gradio.File(label="Video", type="filepath")
+        first_frame, kept = gradio.HTML(), gradio.State()  # kept: path of the page's video
         with gradio.Row():
             onset = gradio.Textbox(label="Onset in seconds (optional)", max_lines=1)
             offset = gradio.Textbox(label="Offset in seconds (optional)", max_lines=1)
-        button = gradio.Button("Predict", variant="primary")
+        button = gradio.Button("Predict", variant="primary", interactive=False)
         result = gradio.HTML()
+        shown = [kept, first_frame, result, button]
+        video.upload(on_upload, video, shown, api_visibility="private")
+        video.clear(on_clear, None, shown, api_visibility="private")
         button.click(
-            on_click, [video, onset, offset], [video, result], api_visibility="private",
-            concurrency_limit=1,
-        )  # fmt: skip
+            on_click, [kept, onset, offset], result, api_visibility="private", concurrency_limit=1
+        )
+        page.unload(on_close)
     return page
 
 

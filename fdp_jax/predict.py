@@ -128,14 +128,8 @@ def _write(content: dict, pictures: dict[str, bytes], out: Path) -> None:
     from fdp_jax.files import write_atomically
     from fdp_jax.inference.page import PICTURES, render_page
 
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    lead = ["start", "end", "first_frame", "last_frame", "prediction"]
-    writer.writerow([*lead, *(f"p_{name}" for name in content["classes"])])
-    for row in content["windows"]:
-        writer.writerow([*(row[name] for name in lead), *row["probabilities"].values()])
     files = dict.fromkeys(PICTURES) | pictures
-    files["windows.csv"] = table.getvalue()
+    files["windows.csv"] = windows_table(content)
     files["prediction.html"] = render_page(content, pictures)
     as_json = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     files["prediction.json"] = f"{as_json}\n"
@@ -144,6 +138,17 @@ def _write(content: dict, pictures: dict[str, bytes], out: Path) -> None:
             (out / name).unlink(missing_ok=True)
         else:
             write_atomically(out / name, written)
+
+
+def windows_table(content: dict) -> str:
+    """Returns `windows.csv`, a row for each window, from the content of `prediction.json`."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    lead = ["start", "end", "first_frame", "last_frame", "prediction"]
+    writer.writerow([*lead, *(f"p_{name}" for name in content["classes"])])
+    for row in content["windows"]:
+        writer.writerow([*(row[name] for name in lead), *row["probabilities"].values()])
+    return table.getvalue()
 
 
 def _summary(content: dict, out: Path) -> Iterator[str]:

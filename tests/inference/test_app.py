@@ -1,5 +1,6 @@
 """`python -m fdp_jax.app` without a browser: its options, and what it answers."""
 
+import base64
 import dataclasses
 import html
 import os
@@ -9,7 +10,10 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from datasets.errors import UserError
@@ -50,18 +54,27 @@ def upload(videos, tmp_path):
     return lambda name: shutil.copy(videos / name, tmp_path / name)
 
 
-def test_the_answer_is_the_page_of_predict_and_the_video_is_removed(
-    answer, workdir, upload, tmp_path
-):
+def test_the_answer_is_the_page_and_the_table_of_predict(answer, workdir, upload, tmp_path):
     video = upload("smile.mp4")
     predict([str(video), f"--checkpoint={workdir}", f"--out={tmp_path / 'out'}"])
-    (framed,) = re.findall(r'srcdoc="([^"]*)"', answer(str(video)))
-    assert not video.exists()
+    shown = answer(Path(video))
+    (framed,) = re.findall(r'srcdoc="([^"]*)"', shown)
     assert html.unescape(framed) == (tmp_path / "out" / "prediction.html").read_text()
+    ((name, table),) = re.findall(r'download="([^"]*)" href="data:text/csv;base64,([^"]*)"', shown)
+    assert name == "smile_windows.csv"
+    assert base64.b64decode(table) == (tmp_path / "out" / "windows.csv").read_bytes()
+    # The video is still there for another interval.
+    assert "0.20 to 0.60 s, frames 7 to 19" in answer(Path(video), "0.2", " 0.6 ")
 
 
-def test_an_interval_is_used(answer, upload):
-    assert "0.20 to 0.60 s, frames 7 to 19" in answer(str(upload("smile.mp4")), "0.2", " 0.6 ")
+def test_the_first_frame_is_shown_before_a_prediction(upload):
+    shown = app.preview(Options(Path("runs")), Path(upload("smile.mp4")))
+    (encoded,) = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', shown)
+    frame = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_COLOR)
+    assert frame.shape[0] == 240 and np.ptp(frame) > 50
+    assert "smile.mp4: " in shown and "30 frames per second" in shown
+    mistake = app.preview(Options(Path("runs")), Path(upload("<b>.mp4")))
+    assert 'role="alert"' in mistake and "&lt;b&gt;.mp4 is not a readable video" in mistake
 
 
 @pytest.mark.parametrize(
@@ -78,38 +91,43 @@ def test_an_interval_is_used(answer, upload):
     ],
 )
 def test_mistakes_are_answered_in_a_sentence(answer, upload, tmp_path, name, times, message):
-    page = answer(str(upload(name)), *times)
-    assert 'role="alert"' in page and message in page
-    assert str(tmp_path) not in page and list(tmp_path.iterdir()) == []
+    page = answer(Path(upload(name)), *times)
+    assert 'role="alert"' in page and message in page and str(tmp_path) not in page
 
 
-def test_a_video_can_be_answered_once(answer, upload, tmp_path):
-    video = upload("nobody.mp4")
-    assert "no face was found" in answer(str(video))
-    again = answer(str(video))  # of another visitor, who uploaded the same
-    assert 'role="alert"' in again and "nobody.mp4 was removed" in again
+def test_a_page_keeps_one_video_until_it_is_closed(upload, tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    uploads = app.Uploads(kept)
+    first = uploads.keep("../one page", Path(upload("smile.mp4")))
+    other = uploads.keep("another", Path(upload("smile.mp4")))  # the same video
+    assert first != other and first.read_bytes() == other.read_bytes()
+    second = uploads.keep("../one page", Path(upload("nobody.mp4")))
+    assert sorted(kept.rglob("*.mp4")) == sorted([second, other])
+    with pytest.raises(UserError, match=r"nobody.mp4 was not received; upload it again"):
+        uploads.keep("a third", tmp_path / "nobody.mp4")
+    uploads.drop("../one page")
+    uploads.drop("never opened")
+    assert list(kept.rglob("*.mp4")) == [other]
+
+
+def test_a_video_is_removed_ten_minutes_after_its_last_use(answer, upload, tmp_path):
+    old, used = Path(upload("nobody.mp4")), Path(upload("smile.mp4"))
+    for path in (old, used):
+        os.utime(path, (0, time.time() - app.MAX_AGE - 5))
+    assert "srcdoc" in answer(used, "0", "0.3")
+    remove_old_uploads(tmp_path)
+    assert used.exists() and not old.exists()
+    again = answer(old)
+    assert 'role="alert"' in again and "nobody.mp4 was removed 10 minutes after its last" in again
     assert "upload it again" in again and str(tmp_path) not in again
     assert "upload a video first" in answer(None)
-
-
-def test_old_uploads_are_removed(tmp_path):
-    old, new, asked = tmp_path / "a" / "old", tmp_path / "tmpnew", tmp_path / "a" / "asked"
-    old.parent.mkdir()
-    for path in (old, new, asked):
-        path.write_bytes(b"a video")
-    for path in (old, asked):
-        os.utime(path, (0, time.time() - app.MAX_AGE - 5))
-    with app._taken(asked) as video:
-        remove_old_uploads(tmp_path)
-        assert not old.exists() and new.exists() and video.read_bytes() == b"a video"
-    remove_old_uploads(tmp_path, max_age=-1)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_limits_of_length_and_size_apply(answer, upload):
     def limited(**limits):
         predictor, options = answer.args
-        video = str(upload("smile.mp4"))
+        video = Path(upload("smile.mp4"))
         return app.answer(predictor, dataclasses.replace(options, **limits), video, "0", "0.3")
 
     assert "srcdoc" in limited(max_seconds=0.84)  # 25 frames at 30 per second
@@ -151,8 +169,8 @@ def test_a_folder_without_a_network_is_refused_before_a_page_is_served(tmp_path,
 
 def test_options_are_checked_without_jax():
     checks = (
-        "import sys, importlib.util; importlib.util.find_spec = lambda name: object()"
-        "; from fdp_jax.app import options_from; options_from(['--checkpoint=tests'])"
+        "import sys, importlib.util; from fdp_jax.app import options_from"
+        "; importlib.util.find_spec = lambda name: object(); options_from(['--checkpoint=tests'])"
         "; assert not {'jax', 'flax', 'cv2', 'numpy', 'gradio'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", checks], cwd=ROOT, check=True)
