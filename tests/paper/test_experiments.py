@@ -228,6 +228,31 @@ def test_the_trainer_gets_the_options_of_each_run(tmp_path, capsys, without_comp
     assert folders[2] == "samm_5class_paper" and len(set(folders)) == 7
 
 
+@pytest.mark.parametrize(
+    ("arguments", "plan"),
+    [
+        (["table9", "--dataset=samm"],
+         "table9: 6 runs (FDP, FDP w/o DIC, FDP w/o rank, FDP w/o L, FDP w/o G, FDP w/o L&G), "
+         "together 162 trainings of 2,000 steps, about 225.0 h on a CPU of two cores "
+         "(--preset=small computes a step 21 times faster); finished ones are reused"),
+        # Two rounds of trainings for each of two seeds, on drawn faces of unknown number.
+        (["table9", "--dataset=synthetic", "--group_folds=3", "--preset=small", "--select=all",
+          "--seeds=0,1", "--steps=100"],
+         "together 72 trainings of 100 steps, about 14 min on a CPU of two cores; finished"),
+        (["table9", "--dataset=synthetic", "--steps=100"], " of 100 steps per fold and seed"),
+        (["table8", "--model.stem_channels=8"], "together 2 trainings of 2,000 steps; finished"),
+    ],
+)  # fmt: skip
+def test_the_plan_comes_before_the_first_run(tmp_path, capsys, arguments, plan):
+    def train(options, protocol, command):
+        raise MissingCorpusError("nothing is built")
+
+    with pytest.raises(UserError, match="nothing can be trained"):
+        experiments.main([*arguments, f"--workdir={tmp_path}/run"], train=train)
+    assert plan in capsys.readouterr().err.splitlines()[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- runs
 
 
