@@ -31,12 +31,12 @@ $(MADE):
 	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/runtime: requirements.txt $(MADE)
-	$(RUN) -m pip install -q -r requirements.txt
+$(VENV)/runtime: requirements.txt pyproject.toml $(MADE)
+	$(RUN) -m pip install -q -e .
 	touch $@
 
 $(VENV)/dev: requirements/dev.txt requirements/launch.txt requirements.txt $(MADE)
-	$(RUN) -m pip install -q -r requirements/dev.txt
+	$(RUN) -m pip install -q -e . -r requirements/dev.txt
 	touch $@ $(VENV)/runtime
 
 $(VENV)/parity: requirements/parity.txt $(VENV)/dev
@@ -44,7 +44,7 @@ $(VENV)/parity: requirements/parity.txt $(VENV)/dev
 	touch $@
 
 $(VENV)/app: requirements/app.txt requirements.txt $(MADE)
-	$(RUN) -m pip install -q -r requirements/app.txt
+	$(RUN) -m pip install -q -e . -r requirements/app.txt
 	touch $@ $(VENV)/runtime
 
 $(VENV)/browser: requirements/browser.txt requirements/app.txt $(VENV)/dev

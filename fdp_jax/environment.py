@@ -108,42 +108,43 @@ def clear_out_of_memory_error() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exit_on_interrupt(farewell: Callable[[], str]) -> Iterator[None]:
-    """Within the context, Ctrl-C prints a sentence and ends the process with status 130.
+    """Within the context, Ctrl-C or SIGTERM prints a sentence and ends the process.
 
     A thread does so, since Python's own handler waits until XLA has compiled or computed, for
-    minutes; what is on disk must be valid at any moment. The second Ctrl-C does not wait for the
-    sentence. Without effect where Ctrl-C is ignored or handled otherwise, as under nohup.
+    minutes; what is on disk must be valid at any moment. The second signal does not wait for the
+    sentence. Signals that are ignored or handled otherwise stay so, as Ctrl-C under nohup.
 
     Args:
       farewell: returns the sentence.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    taken = {n: handler for n, handler in usual.items() if signal.getsignal(n) == handler}
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 
-    def leave() -> None:
+    def leave(number: int) -> None:
         print(f"\n{farewell()}", file=sys.stderr, flush=True)
-        os._exit(130)
+        os._exit(128 + number)
 
     def watch() -> None:
         asked = False
-        while number := os.read(reader, 1):
-            if number[0] != signal.SIGINT:
-                continue
-            if asked:
-                os._exit(130)
-            asked = True
-            threading.Thread(target=leave, daemon=True).start()
+        while data := os.read(reader, 1):
+            number = data[0]
+            if asked and number in taken:
+                os._exit(128 + number)
+            if number in taken:
+                asked = True
+                threading.Thread(target=leave, args=(number,), daemon=True).start()
         os.close(reader)
 
     former = signal.set_wakeup_fd(writer)
-    signal.signal(signal.SIGINT, lambda *_: None)
+    for number in taken:
+        signal.signal(number, lambda *_: None)
     threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in taken.items():
+            signal.signal(number, handler)
         signal.set_wakeup_fd(former)
         os.close(writer)

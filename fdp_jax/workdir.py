@@ -193,7 +193,7 @@ def check_writable(workdir: Path, what: str = "work directory", option: str = "w
     """
     try:
         folder = workdir.absolute()
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:

@@ -38,11 +38,13 @@ def start(*arguments: object, handler=signal.default_int_handler) -> subprocess.
     )  # fmt: skip
 
 
-def interrupt(process: subprocess.Popen, times: int = 1) -> tuple[str, str]:
-    """Sends Ctrl-C; returns what it prints, and fails if it does not end soon."""
+def interrupt(
+    process: subprocess.Popen, times: int = 1, number: int = signal.SIGINT
+) -> tuple[str, str]:
+    """Sends Ctrl-C or SIGTERM; returns what it prints, and fails if it does not end soon."""
     begin = time.monotonic()
     for _ in range(times):
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         time.sleep(0.5)
     printed = process.communicate(timeout=HANGS)
     assert time.monotonic() - begin < PROMPT
@@ -50,13 +52,16 @@ def interrupt(process: subprocess.Popen, times: int = 1) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("wait", "times", "sentence"), [(0, 1, "\nfarewell\n"), (HANGS, 2, "")], ids=["one", "two"]
-)
-def test_it_ends_what_computes_and_the_second_waits_for_nothing(wait, times, sentence):
+    ("wait", "times", "number", "sentence"),
+    [(0, 1, signal.SIGINT, "\nfarewell\n"), (HANGS, 2, signal.SIGINT, ""),
+     (0, 1, signal.SIGTERM, "\nfarewell\n")],  # the end of a queue's time
+    ids=["one", "two", "queue"],
+)  # fmt: skip
+def test_it_ends_what_computes_and_the_second_waits_for_nothing(wait, times, number, sentence):
     process = start("-c", BUSY, wait, 2**31 - 1)
     assert process.stdout.readline() == "ready\n"
-    assert interrupt(process, times) == ("", sentence)
-    assert process.returncode == 130
+    assert interrupt(process, times, number) == ("", sentence)
+    assert process.returncode == 128 + number
 
 
 def test_it_is_ignored_where_the_shell_says_so():  # as under nohup

@@ -52,7 +52,7 @@ def environment_without(folder: Path, names: set[str]) -> dict[str, str]:
 
 def _not_needed() -> set[str]:
     """Importable names of installed packages that neither are there nor are needed by those."""
-    needed = _with_their_needs(THERE)
+    needed = _with_their_needs(THERE) | {"fdp-jax"}  # installed or not
     return {
         name
         for name, packages in metadata.packages_distributions().items()
