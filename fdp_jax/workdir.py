@@ -192,8 +192,9 @@ def check_writable(workdir: Path, what: str = "work directory", option: str = "w
       UserError: the folder cannot be created or written.
     """
     try:
-        folder = workdir.absolute()
-        existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        existing = workdir.absolute()
+        while _is_missing(existing):
+            existing = existing.parent
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
@@ -201,6 +202,15 @@ def check_writable(workdir: Path, what: str = "work directory", option: str = "w
             f"the {what} {workdir} cannot be written to ({error.strerror}); "
             f"name another with --{option}=DIR"
         ) from error
+
+
+def _is_missing(path: Path) -> bool:
+    """Returns whether nothing is there, not even a link; raises OSError for impossible names."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def check_or_create_config(workdir: Path, identity: dict) -> None:

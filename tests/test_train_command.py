@@ -117,12 +117,17 @@ def test_torn_checkpoint_is_one_sentence(data_dir, tmp_path):
     assert "checkpoints/3 cannot be read" in sentence
 
 
-def test_work_directory_that_cannot_be_written_is_one_sentence(data_dir, tmp_path):
+@pytest.mark.parametrize("name", ["file/run", "link", "link/run", "x" * 300])
+def test_work_directory_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, name):
     (tmp_path / "file").write_text("not a folder")
-    sentence = refused(
-        "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}/file/run"
-    )
-    assert "cannot be written to" in sentence and "--workdir" in sentence
+    (tmp_path / "link").symlink_to("a disk that is not mounted")
+    arguments = ["--dataset=synthetic", f"--data_dir={tmp_path}", f"--workdir={tmp_path}/{name}"]
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    with pytest.raises(
+        UserError, match=r"cannot be written to \(.*\); name another with --workdir"
+    ):
+        main()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
 
 
 @pytest.mark.parametrize(
