@@ -123,9 +123,7 @@ def test_work_directory_that_cannot_be_written_is_one_sentence(tmp_path, monkeyp
     (tmp_path / "link").symlink_to("a disk that is not mounted")
     arguments = ["--dataset=synthetic", f"--data_dir={tmp_path}", f"--workdir={tmp_path}/{name}"]
     monkeypatch.setattr(sys, "argv", ["train", *arguments])
-    with pytest.raises(
-        UserError, match=r"cannot be written to \(.*\); name another with --workdir"
-    ):
+    with pytest.raises(UserError, match=r"cannot be written to \(.*\); name another with"):
         main()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
 
