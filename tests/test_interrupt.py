@@ -30,11 +30,17 @@ print("done")
 """
 
 
-def start(*arguments: object, handler=signal.default_int_handler) -> subprocess.Popen:
+WITH_HANDLER = """
+import os, signal, sys
+signal.signal(signal.SIGINT, getattr(signal, sys.argv[1]))  # a process inherits what the shell set
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
+def start(*arguments: object, handler: str = "SIG_DFL") -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, *map(str, arguments)], cwd=ROOT, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, handler),
+        [sys.executable, "-c", WITH_HANDLER, handler, *map(str, arguments)], cwd=ROOT, text=True,
+        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
@@ -65,7 +71,7 @@ def test_it_ends_what_computes_and_the_second_waits_for_nothing(wait, times, num
 
 
 def test_it_is_ignored_where_the_shell_says_so():  # as under nohup
-    process = start("-c", BUSY, 0, 2_000_000, handler=signal.SIG_IGN)
+    process = start("-c", BUSY, 0, 2_000_000, handler="SIG_IGN")
     assert process.stdout.readline() == "ready\n"
     assert interrupt(process) == ("done\n", "")
     assert process.returncode == 0
