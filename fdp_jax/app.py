@@ -88,10 +88,11 @@ def options_from(arguments: Sequence[str]) -> Options:
 def run(arguments: Sequence[str]) -> None:
     """Runs the command: serves the page until it is interrupted. Raises UserError."""
     options = options_from(arguments)
-    from fdp_jax.environment import keep_compiled_programs
+    from fdp_jax.environment import start_jax
+
+    start_jax(options.compilation_cache.expanduser())
     from fdp_jax.inference.predictor import Predictor
 
-    keep_compiled_programs(options.compilation_cache.expanduser())
     predictor = Predictor.load(options.checkpoint.expanduser(), False, options.face_models)
     for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal closes
         number = getattr(signal, name, None)

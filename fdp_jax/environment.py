@@ -1,4 +1,4 @@
-"""The machine a command runs on: device, versions, memory, cache of compiled programs.
+"""The machine a command runs on: settings of jax, device, versions, memory.
 
 Importing this module does not import jax.
 """
@@ -6,6 +6,7 @@ Importing this module does not import jax.
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import signal
 import sys
@@ -14,9 +15,14 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+from datasets.command_line import cache_folder
 from datasets.errors import UserError
 
 LARGE_PAGES = "glibc.malloc.hugetlb=1"
+# Variables of jax that change no number: devices, caches, logs. All others are ignored.
+_HARMLESS = re.compile(
+    "JAX_(PLATFORM|CUDA_|ROCM_|COMPILATION_CACHE|PERSISTENT_CACHE|LOG|DUMP|TRACEBACK|DEBUG_LOG|EXPLAIN)"
+)
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python-headless")
 
 
@@ -44,17 +50,64 @@ def give_back_freed_memory() -> None:
             trim(0)
 
 
-def keep_compiled_programs(directory: Path) -> None:
-    """Caches compiled programs between runs; a directory that is not writable is ignored."""
+def ignore_settings_of_jax() -> None:
+    """Removes the JAX_... variables that numbers depend on, and silences the log of XLA.
+
+    jax reads them when it is imported. A run must not depend on what the shell sets: it can be
+    resumed from another one. XLA's alarm about slow compilation would break the progress bar;
+    errors reach Python as exceptions.
+    """
+    ignored = [name for name in os.environ if name.startswith("JAX_") and not _HARMLESS.match(name)]
+    for name in ignored:
+        del os.environ[name]
+    if ignored and "jax" not in sys.modules:
+        print(
+            f"note: {', '.join(ignored)} ignored: numbers must not depend on the environment",
+            file=sys.stderr,
+        )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def start_jax(compiled_programs: Path | None = None) -> None:
+    """Imports jax with the settings of this program; every command that computes calls it first.
+
+    Args:
+      compiled_programs: keeps compiled programs between runs; a temporary folder takes its place if
+        it cannot be written. None leaves that to jax.
+
+    Raises:
+      UserError: there is no device as asked for.
+    """
+    ignore_settings_of_jax()
     import jax
 
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
+        jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # the latter where no plugin is installed
+        raise UserError(_no_device(error)) from error
+    if compiled_programs is None:
         return
-    if os.access(directory, os.W_OK):
-        jax.config.update("jax_compilation_cache_dir", str(directory))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    for directory in (compiled_programs, cache_folder("compiled")):
+        with contextlib.suppress(OSError):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if os.access(directory, os.W_OK):
+                jax.config.update("jax_compilation_cache_dir", str(directory))
+                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+                return
+
+
+def _no_device(error: Exception) -> str:
+    """Says why jax has no device, and the way out."""
+    first_line = (str(error).splitlines() or [""])[0]
+    reason = first_line.partition(" (set ")[0]  # jax's own advice is wrong for most users
+    reason = f" ({reason})" if reason else ""
+    for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME"):
+        if value := os.environ.get(name):
+            return (
+                f"{name}={value} in the environment names a device that jax cannot use "
+                f"here{reason}; unset it, or set {name}=cpu"
+            )
+    return f"jax can use no device{reason}; set JAX_PLATFORMS=cpu to compute on the CPU"
 
 
 def device_name() -> str:

@@ -51,6 +51,9 @@ def run(arguments: Sequence[str]) -> None:
         raise UserError(f"--out={out} is a folder; give a file, as --out={out / 'network.fdp'}")
     if find_spec("flatbuffers") is None:
         raise UserError("jax.export needs flatbuffers: pip install -r requirements.txt")
+    from fdp_jax.environment import start_jax
+
+    start_jax()
     from fdp_jax.inference.export_model import export_model
     from fdp_jax.inference.trained_fold import find_folds, load_fold
 
@@ -78,7 +81,6 @@ def run(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """The command line."""
-    sys.stdout.reconfigure(errors="replace")  # names may have letters the terminal cannot show
     run(sys.argv[1:])
 
 

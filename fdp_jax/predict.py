@@ -99,11 +99,12 @@ def run(arguments: Sequence[str]) -> dict:
     try:
         from tqdm import tqdm
 
-        from fdp_jax.environment import keep_compiled_programs
+        from fdp_jax.environment import start_jax
+
+        start_jax(options.compilation_cache.expanduser())
         from fdp_jax.inference.predictor import Predictor
         from fdp_jax.inference.windows import count_windows
 
-        keep_compiled_programs(options.compilation_cache.expanduser())
         predictor = Predictor.load(checkpoint, options.ensemble, options.face_models)
         seconds = video.stated_frames / video.stated_rate if video.stated_rate else 0.0
         bar = {"total": count_windows(seconds) or None, "unit": "window", "dynamic_ncols": True}
@@ -177,9 +178,6 @@ def _summary(content: dict, out: Path) -> Iterator[str]:
 
 def main() -> None:
     """The command line."""
-    # File names may have letters that the terminal cannot show.
-    sys.stdout.reconfigure(errors="replace")
-    sys.stderr.reconfigure(errors="replace")
     run(sys.argv[1:])
 
 

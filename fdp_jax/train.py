@@ -23,7 +23,7 @@ from datasets.protocols import Protocol
 from fdp_jax.environment import (
     clear_out_of_memory_error,
     exit_on_interrupt,
-    keep_compiled_programs,
+    start_jax,
     use_large_pages,
 )
 from fdp_jax.options import TrainOptions, parse_train_options
@@ -83,6 +83,7 @@ def train(
 
 def _train_pending_folds(plan: "Plan", groups: "list[FoldGroup]") -> None:
     """Trains; fills the list with the groups, for a sentence on how they resume."""
+    start_jax(plan.options.compilation_cache)  # without a device, nothing is written
     import jax
 
     from fdp_jax.evaluate import pack_clips
@@ -91,10 +92,8 @@ def _train_pending_folds(plan: "Plan", groups: "list[FoldGroup]") -> None:
 
     options = plan.options
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's pages of tracebacks
-    keep_compiled_programs(options.compilation_cache)
-    environment = describe_environment(plan)  # without a device, nothing is written
     plan.claim_workdir()
-    plan.write_run_files(environment)
+    plan.write_run_files(describe_environment(plan))
     plan.remove_training_states_of_finished_folds()
     pending = plan.pending()
     if finished := len(plan.tasks) - len(pending):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from datasets.errors import UserError
 from datasets.protocols import Protocol
-from fdp_jax.environment import clear_out_of_memory_error, keep_compiled_programs
+from fdp_jax.environment import clear_out_of_memory_error, start_jax
 from fdp_jax.options import TrainOptions
 from fdp_jax.plan import Environment, FoldGroup, make_plan
 
@@ -59,11 +59,11 @@ class Worker:
                     f"the work directory {options.workdir.absolute()} is not there; it and the "
                     "data must be on a disk that every machine sees under the same name"
                 )
+            start_jax(options.compilation_cache)
             from fdp_jax.evaluate import pack_clips
             from fdp_jax.train_loop import choose_folds_at_once, describe_environment
 
             logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's pages of tracebacks
-            keep_compiled_programs(options.compilation_cache)
             options = dataclasses.replace(options, manual_dir=None)  # all corpora are built
             self._plan = make_plan(options, protocol, command="")
             self._plan.claim_workdir()  # refuses clips that differ from the launcher's

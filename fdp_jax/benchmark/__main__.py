@@ -17,7 +17,7 @@ from datasets.errors import UserError
 from fdp_jax.benchmark.parts import GPU_OPTIONS, Options, as_json, measure
 from fdp_jax.benchmark.table import print_table, summary
 from fdp_jax.config import TrainConfig, preset, validate
-from fdp_jax.environment import use_large_pages
+from fdp_jax.environment import ignore_settings_of_jax, use_large_pages
 
 PROGRAM = "python -m fdp_jax.benchmark"
 
@@ -62,4 +62,5 @@ def config_of(options: Options) -> TrainConfig:
 
 if __name__ == "__main__":
     use_large_pages()
+    ignore_settings_of_jax()
     run_command(main)

@@ -10,6 +10,7 @@ from datasets.errors import UserError
 from datasets.protocols import Protocol
 from fdp_jax.clips import load_clips
 from fdp_jax.corpora import MissingCorpusError, ensure_built
+from fdp_jax.environment import start_jax
 from fdp_jax.options import TrainOptions
 from fdp_jax.paper.registry import RunResult
 from fdp_jax.reporting.figures import INK, RED, choose_clips, render
@@ -58,6 +59,7 @@ def _some_frames(frames: np.ndarray) -> dict[str, np.ndarray]:
 
 def dynamic_images(options: TrainOptions, protocol: Protocol) -> list[Panel]:
     """Returns Figure 1: clips of all classes in turn, with their dynamic images."""
+    start_jax()
     import jax
 
     from fdp_jax.evaluate import pack_clips

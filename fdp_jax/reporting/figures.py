@@ -51,7 +51,9 @@ def render(draw: Callable[..., Figure], *arguments) -> bytes:
     installed = set(font_manager.get_font_names())
     style = _STYLE | {"font.family": [name for name in _FAMILIES if name in installed]}
     buffer = io.BytesIO()
-    with matplotlib.rc_context(style), warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()  # a user's own style must not change the figures
+        matplotlib.rcParams.update(style)
         # Letters that no installed font has are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = draw(*arguments)

