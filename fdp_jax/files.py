@@ -14,8 +14,9 @@ def write_atomically(
 ) -> None:
     """Writes `content` to `path`, through a temporary file in the same folder.
 
-    Missing folders are created. `content` is text (written as UTF-8, line ends as they are),
-    bytes, or a function that is called with the open binary file.
+    Missing folders are created. `content` is text (written as UTF-8, line ends as they are; bytes
+    of file names that are no UTF-8 as `\\udc80`, which JSON reads back), bytes, or a function that
+    is called with the open binary file.
 
     Raises:
       UserError: the path cannot be written (read-only, disk full, a folder of that name, ...).
@@ -53,8 +54,10 @@ def check_name(path: Path) -> None:
 def _fill(file: BinaryIO, content: str | bytes | Callable[[BinaryIO], object]) -> None:
     if callable(content):
         content(file)
-    else:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+        return
+    if isinstance(content, str):
+        content = content.encode("utf-8", errors="backslashreplace")
+    file.write(content)
 
 
 def _sync_folder(folder: Path) -> None:
