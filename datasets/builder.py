@@ -141,6 +141,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 )
         options, subjects, frames, stored = self.build_options, set(), 0, 0
         partial, skipped = [], collections.defaultdict(list)  # sentences; reason -> clips
+        deep = collections.Counter()  # grey value taken for white -> clips
         built = build_clips(tasks, models, options.crop, options.workers, self._landmark_file)
         with contextlib.closing(built) as clips:
             for clip in tqdm(clips, f"building {self.name}", len(tasks), unit="clip"):
@@ -154,6 +155,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 annotation = {name: getattr(clip.annotation, name) for name in _ANNOTATION}
                 annotation |= {"label_version": plan.label_version}
                 yield stored, {"frames": clip.frames, **annotation}
+                deep[clip.white] += clip.white is not None
                 subjects.add(clip.annotation.subject)
                 frames, stored = frames + len(clip.frames), stored + 1
         if not stored:
@@ -164,12 +166,18 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             f"{len(names)} of {len(tasks)} clips were skipped, since {why}: {', '.join(names)}."
             for why, names in skipped.items()
         ]
+        depths = [
+            f"{count} of {len(tasks)} clips have grey values of more than 8 bits; all frames of a "
+            f"clip were scaled alike, with {white:g} as white."
+            for white, count in deep.items()
+            if count
+        ]
         # Complete only now; TFDS writes it after the examples.
         self.info.metadata.update(
             label_version=plan.label_version,
             earlier_label_version=plan.earlier_label_version,
             corrections=list(plan.corrections),
-            warnings=[*plan.warnings, *partial, *skips],
+            warnings=[*plan.warnings, *partial, *skips, *depths],
             options=options.identity(),
             source=plan.source,
             counts={"clips": stored, "subjects": len(subjects), "frames": frames},

@@ -20,6 +20,7 @@ from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import FaceModels
 from datasets.faces import FaceLandmarker
+from datasets.frames import EightBitFrames
 from datasets.landmark_cache import CachedLandmarker, LandmarkFile, Landmarks, read_landmarks
 from datasets.processes import map_in_processes
 
@@ -62,9 +63,9 @@ class ClipTask(Protocol):
         """Returns what is known of the clip."""
 
     def frames(self) -> Iterator[np.ndarray | None]:
-        """Yields frames from onset to offset, uint8 [h, w] grey or [h, w, 3] blue-green-red.
+        """Yields frames from onset to offset, [h, w] grey or [h, w, 3] blue-green-red.
 
-        May be called more than once. None stands for an unreadable frame of a corpus that is known
+        They are uint8, or of more bits as `datasets.frames.EightBitFrames` takes them. May be called more than once. None stands for an unreadable frame of a corpus that is known
         to hold some; it is left out and counted. Any other unreadable frame raises UserError.
         """
 
@@ -78,6 +79,7 @@ class BuiltClip:
       frames: uint8 [n, side, side, 3] red-green-blue; None if no frame shows a face.
       readable: number of frames that were read.
       unreadable: number of frames that could not be read and were left out.
+      white: grey value that became 255, of a clip of more than 8 bits.
     """
 
     annotation: Annotation
@@ -85,6 +87,7 @@ class BuiltClip:
     frames: np.ndarray | None
     readable: int
     unreadable: int
+    white: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +111,10 @@ def build_clip(
       UserError: a frame cannot be read, or differs in size from the frame whose landmarks it would
         take. (With `per_frame`, frames with faces of their own may differ in size.)
     """
+    clip = EightBitFrames(task.frames)
     first = face = None
     aligned, leading, unreadable = [], 0, 0
-    for number, frame in enumerate(task.frames(), start=1):
+    for number, frame in enumerate(clip, start=1):
         if frame is None:
             unreadable += 1
             continue
@@ -123,14 +127,14 @@ def build_clip(
         else:
             aligned.append(_align(task, crop, number, frame, face))
     if first is not None and leading:  # rare, so those frames are read again instead of kept
-        readable = (pair for pair in enumerate(task.frames(), start=1) if pair[1] is not None)
+        readable = (pair for pair in enumerate(clip, start=1) if pair[1] is not None)
         aligned[:0] = [
             _align(task, crop, number, frame, first)
             for number, frame in itertools.islice(readable, leading)
         ]
     frames = np.stack(aligned) if aligned else None
     read = len(aligned) or leading
-    return BuiltClip(task.annotation(), task.where, frames, read, unreadable)
+    return BuiltClip(task.annotation(), task.where, frames, read, unreadable, clip.white)
 
 
 def _align(task: ClipTask, crop: Crop, number: int, frame: np.ndarray, face: _Face) -> np.ndarray:

@@ -27,7 +27,7 @@ from datasets.errors import UserError
 from datasets.face_models import FaceModels, get_face_models
 from datasets.faces import FaceLandmarker
 from datasets.folder_search import FolderTree, relative
-from datasets.frames import read_frame
+from datasets.frames import EightBitFrames, read_frame
 from datasets.image_corpus import ImageCorpus, get_image_corpus
 from datasets.options import BuildOptions, corpus_command
 from datasets.processes import map_in_processes
@@ -183,7 +183,8 @@ class _ClipChecker:
         return unreadable, faceless, faults
 
     def _shows_face(self, frame: np.ndarray) -> bool:
-        return similarity_of_face(self._landmarker.find(frame), self._crop) is not None
+        (pixels,) = EightBitFrames(lambda: [frame])
+        return similarity_of_face(self._landmarker.find(pixels), self._crop) is not None
 
 
 def screen(found: Diagnosis, options: BuildOptions) -> Iterator[str]:

@@ -6,7 +6,7 @@ or, where that does not tell the files apart (`clip_0001_1080p.png`), another on
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,8 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 _OTHER_SUFFIXES = {".jfif", ".jpe", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}  # of converted frames
+_AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+_DEPTHS = (8, 10, 12, 14, 16)  # bits of cameras
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
@@ -89,7 +91,9 @@ def _place_of_number(numbers: Sequence[Sequence[int]]) -> int:
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """Returns a picture file as uint8, [h, w] grey or [h, w, 3] blue-green-red.
+    """Returns a picture file, [h, w] grey or [h, w, 3] blue-green-red, as deep as it is stored.
+
+    Frames of more than 8 bits become uint8 by `EightBitFrames`.
 
     Raises:
       UserError: the file is missing, truncated, or not a picture.
@@ -102,7 +106,7 @@ def read_frame(path: Path) -> np.ndarray:
         ) from error
     frame = None
     if content and not (path.suffix.lower() in {".jpg", ".jpeg"} and _is_truncated(content)):
-        frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR)
+        frame = cv2.imdecode(np.frombuffer(content, np.uint8), _AS_STORED)
     if frame is None:
         raise UserError(
             f"the frame {path} is corrupt or not a picture ({len(content)} bytes); copy it from "
@@ -115,3 +119,43 @@ def _is_truncated(content: bytes) -> bool:
     # OpenCV silently fills the rest of a truncated JPEG with grey. A whole one has its
     # end-of-image marker after its last scan (a thumbnail in the header has one before).
     return content.rfind(_END_OF_IMAGE) < content.rfind(_START_OF_SCAN)
+
+
+class EightBitFrames:
+    """Frames of one clip as uint8, all with one scale of grey values.
+
+    Cameras store 10 or 12 bits in pictures of 16; the upper 8 bits of those would be almost black.
+
+    Attributes:
+      white: value that became 255; None while no frame had more than 8 bits.
+    """
+
+    def __init__(self, frames: Callable[[], Iterable[np.ndarray | None]]):
+        """`frames` returns the frames as `read_frame` does, each time anew; None is kept."""
+        self._frames = frames
+        self.white: float | None = None
+
+    def __iter__(self) -> Iterator[np.ndarray | None]:
+        for frame in self._frames():
+            if frame is None or frame.dtype == np.uint8:
+                yield frame
+                continue
+            if self.white is None:  # a second pass, since the brightest frame may be the last one
+                self.white = _white_of(self._frames())
+            scaled = np.nan_to_num(frame) * np.float32(255 / self.white)
+            yield np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def _white_of(frames: Iterable[np.ndarray | None]) -> float:
+    """Returns the largest value of the range that frames of more than 8 bits use."""
+    deep = (frame for frame in frames if frame is not None and frame.dtype != np.uint8)
+    largest, steps = 0.0, {257, 256}  # of pictures of 8 bits that were stored as 16
+    for frame in deep:
+        steps = {step for step in steps if not (frame % step).any()}
+        largest = max(largest, float(np.nan_to_num(frame).max()))
+        is_fraction = frame.dtype.kind == "f"
+    if steps:
+        return 255.0 * max(steps)
+    if is_fraction and largest <= 1:
+        return 1.0
+    return next((2.0**bits - 1 for bits in _DEPTHS if largest < 2**bits), largest)

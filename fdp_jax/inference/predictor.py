@@ -238,6 +238,11 @@ def _notices(windows: VideoWindows, rows: list[dict], best: WindowPrediction) ->
         )
     if video.rotation:
         yield f"The frames are rotated by {video.rotation} degrees, as the file asks."
+    if video.white is not None:
+        yield (
+            "The pictures have grey values of more than 8 bits; all were scaled alike, with "
+            f"{video.white:g} as white."
+        )
     if video.is_complete and video.frames_read < video.stated_frames:
         yield f"The file states {video.stated_frames} frames; {video.frames_read} could be read."
     if faces > 1:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from datasets.errors import UserError
-from datasets.frames import index_frames, read_frame
+from datasets.frames import EightBitFrames, index_frames, read_frame
 from fdp_jax.files import check_name
 
 # OpenCV reads these when it opens its first video. Only local files in these formats are opened,
@@ -51,6 +51,7 @@ class Video:
       frames_read, size, last, gaps: by the latest `read`: number of frames, (width, height), time
         of the last frame, shortest and longest time between two frames in seconds.
       is_complete: whether it read the last frame.
+      white: grey value that became 255, in a folder of pictures of more than 8 bits.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class Video:
     last: float = 0.0
     gaps: tuple[float, float] = (math.inf, 0.0)
     is_complete: bool = False
+    white: float | None = None
 
     @property
     def has_times(self) -> bool:
@@ -139,12 +141,17 @@ class Video:
             capture.release()
 
     def _read_pictures(self) -> Iterator[Frame]:
-        for index, (number, path) in enumerate(self.pictures.items()):
-            try:
-                pixels = read_frame(path)
-            except UserError as error:
-                raise UserError(f"{path} is damaged or not a picture; replace it") from error
+        pictures = EightBitFrames(lambda: map(_read_picture, self.pictures.values()))
+        for index, (number, pixels) in enumerate(zip(self.pictures, pictures, strict=True)):
+            self.white = pictures.white
             yield Frame(number, index / self.stated_rate if self.stated_rate else None, pixels)
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    try:
+        return read_frame(path)
+    except UserError as error:
+        raise UserError(f"{path} is damaged or not a picture; replace it") from error
 
 
 def open_video(path: Path, fps: float | None = None, max_seconds: float = math.inf) -> Video:
