@@ -3,6 +3,7 @@
     python -m fdp_jax.predict clip.mp4 --checkpoint=runs/demo --out=prediction
     python -m fdp_jax.predict clip.mp4 --checkpoint=WORKDIR --out=DIR --onset=1.2 --offset=1.6
     python -m fdp_jax.predict frames/ --fps=200 --checkpoint=WORKDIR --out=DIR --ensemble
+    python -m fdp_jax.predict slow_motion.mp4 --fps=240 --checkpoint=WORKDIR --out=DIR
 
 Without --onset and --offset, a window of half a second slides over the video in steps of a tenth.
 Writes prediction.html, prediction.json, windows.csv and pictures; nothing leaves the machine. The
@@ -47,7 +48,8 @@ class Options:
     offset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """End of the clip, in seconds from the first frame; with --onset alone, the last frame."""
     fps: Annotated[float | None, tyro.conf.arg(metavar="RATE")] = None
-    """Frames per second of a folder; without it, the whole folder is one clip."""
+    """Frames per second of a folder, which is one clip without it, or of a video whose file states
+    another rate than that of the camera, as slow motion does."""
     ensemble: bool = False
     """Average the probabilities of all finished folds of the work directory."""
     json: bool = False

@@ -238,6 +238,15 @@ def _notices(windows: VideoWindows, rows: list[dict], best: WindowPrediction) ->
         )
     if video.rotation:
         yield f"The frames are rotated by {video.rotation} degrees, as the file asks."
+    if video.pixel_aspect != 1:
+        width, height = video.size
+        yield (
+            f"The pixels of the file are {video.pixel_aspect:.3g} times as wide as high; frames "
+            f"are stretched to {width}x{height} pixels."
+        )
+    if video.file_rate is not None:
+        stated = f"{video.file_rate:.4g} frames per second" if video.file_rate else "no frame rate"
+        yield f"The file states {stated}; times are those of --fps={video.stated_rate:g}."
     if video.white is not None:
         yield (
             "The pictures have grey values of more than 8 bits; all were scaled alike, with "

@@ -1,6 +1,7 @@
 """Video files and folders of pictures, read one frame at a time with OpenCV."""
 
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"protocol_whitelist;file|format_whitelist;{_FORMATS}"
 
 _MAX_RATE = 10_000.0  # frames per second; a file that states more is wrong
+_MAX_ASPECT = 5.0  # of a pixel; likewise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,9 +45,11 @@ class Video:
 
     Attributes:
       path: of the file or folder.
-      stated_rate: frames per second by the file, or by the user for a folder; None where unknown.
+      stated_rate: frames per second by the user, or else by the file; None where unknown.
       stated_frames: frame count by the file or of the folder; 0 where unknown.
       rotation: degrees by which OpenCV rotates the frames, as the file asks.
+      pixel_aspect: width over height of a stored pixel; frames are stretched until it is 1.
+      file_rate: frames per second by a file whose frame times the user overrides; else None.
       pictures: frame number -> file, of a folder; None for a video file.
       max_seconds: limit on the time of a frame.
       frames_read, size, last, gaps: by the latest `read`: number of frames, (width, height), time
@@ -58,6 +62,8 @@ class Video:
     stated_rate: float | None
     stated_frames: int
     rotation: int = 0
+    pixel_aspect: float = 1.0
+    file_rate: float | None = None
     pictures: Mapping[int, Path] | None = None
     max_seconds: float = math.inf
     frames_read: int = 0
@@ -119,12 +125,14 @@ class Video:
         capture = _open_capture(self.path)
         try:
             number, start, seconds = 0, 0.0, 0.0
-            while capture.grab():
+            for grabbed in itertools.takewhile(lambda _: capture.grab(), itertools.count()):
                 timestamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 is_decoded, pixels = capture.retrieve()
                 if not is_decoded or pixels is None or not pixels.size:
                     continue
                 number += 1
+                if self.file_rate is not None:
+                    timestamp = grabbed / self.stated_rate
                 if number == 1:
                     start = timestamp
                 elif math.isfinite(timestamp) and timestamp - start > seconds:
@@ -136,9 +144,16 @@ class Video:
                         f"{self.path} states neither a frame rate nor frame times; convert it, for "
                         "example to .mp4, or give its frames as a folder with --fps=RATE"
                     )
-                yield Frame(number, seconds, pixels)
+                yield Frame(number, seconds, self._with_square_pixels(pixels))
         finally:
             capture.release()
+
+    def _with_square_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        height, width = pixels.shape[:2]
+        is_turned = self.rotation % 180 == 90
+        aspect = 1 / self.pixel_aspect if is_turned else self.pixel_aspect
+        size = round(width * max(aspect, 1)), round(height * max(1 / aspect, 1))
+        return pixels if size == (width, height) else cv2.resize(pixels, size)
 
     def _read_pictures(self) -> Iterator[Frame]:
         pictures = EightBitFrames(lambda: map(_read_picture, self.pictures.values()))
@@ -155,7 +170,9 @@ def _read_picture(path: Path) -> np.ndarray:
 
 
 def open_video(path: Path, fps: float | None = None, max_seconds: float = math.inf) -> Video:
-    """Opens a video file, or a folder of pictures with `fps` frames per second if given.
+    """Opens a video file or a folder of pictures.
+
+    `fps` are the frames per second of a folder, unknown if None, and override those of a file.
 
     Raises:
       UserError: the path does not exist, is not a video, has no frames, is too long, or its name is
@@ -171,17 +188,24 @@ def open_video(path: Path, fps: float | None = None, max_seconds: float = math.i
         return Video(path, fps, len(pictures), pictures=pictures, max_seconds=max_seconds)
     if not path.is_file():
         raise UserError(f"there is no video or folder {path}")
-    if fps is not None:
-        raise UserError(f"--fps is for a folder of frames; the video {path} states its own rate")
     capture = _open_capture(path)
     rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     rotation = int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
+    aspect = _pixel_aspect(capture)
     capture.release()
     rate = rate if math.isfinite(rate) and 0 < rate <= _MAX_RATE else None
     count = int(count) if math.isfinite(count) and 0 < count < 1e9 else 0
+    file_rate = None if fps is None else rate or 0.0
+    rate = fps or rate
     if rate and count > rate * max_seconds + 1:
         raise _too_long(path, max_seconds)
-    return Video(path, rate, count, rotation, max_seconds=max_seconds)
+    return Video(path, rate, count, rotation, aspect, file_rate, max_seconds=max_seconds)
+
+
+def _pixel_aspect(capture: cv2.VideoCapture) -> float:
+    across, down = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+    is_plausible = across > 0 and down > 0 and 1 / _MAX_ASPECT < across / down < _MAX_ASPECT
+    return across / down if is_plausible else 1.0
 
 
 def _open_capture(path: Path) -> cv2.VideoCapture:
