@@ -88,7 +88,7 @@ def options_from(arguments: Sequence[str]) -> Options:
 def run(arguments: Sequence[str]) -> None:
     """Runs the command: serves the page until it is interrupted. Raises UserError."""
     options = options_from(arguments)
-    from fdp_jax.environment import start_jax
+    from fdp_jax.environment import start_jax, without_proxies
 
     start_jax(options.compilation_cache.expanduser())
     from fdp_jax.inference.predictor import Predictor
@@ -100,7 +100,8 @@ def run(arguments: Sequence[str]) -> None:
             signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="fdp_app_") as uploads:
         try:
-            _serve(predictor, options, uploads)
+            with without_proxies():  # Gradio checks over HTTP that it runs
+                _serve(predictor, options, uploads)
         except KeyboardInterrupt:
             print("stopped")
 
@@ -246,8 +247,6 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     os.environ["GRADIO_TEMP_DIR"] = uploads
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    # Gradio checks over HTTP that it runs, which must not go through a proxy.
-    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), ADDRESS]))
     import gradio
     from starlette.middleware import Middleware
     from starlette.middleware.base import BaseHTTPMiddleware

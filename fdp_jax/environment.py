@@ -110,6 +110,22 @@ def _no_device(error: Exception) -> str:
     return f"jax can use no device{reason}; set JAX_PLATFORMS=cpu to compute on the CPU"
 
 
+@contextlib.contextmanager
+def without_proxies() -> Iterator[None]:
+    """Removes all proxy settings within the context, for a program that asks only itself."""
+    before = dict(os.environ)
+    for name in before:
+        if name.lower().endswith("_proxy"):
+            del os.environ[name]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # also over settings of the system
+    try:
+        yield
+    finally:
+        for name in ("NO_PROXY", "no_proxy"):
+            os.environ.pop(name, None)
+        os.environ.update((name, before[name]) for name in before.keys() - os.environ.keys())
+
+
 def device_name() -> str:
     """Returns kind and platform of the device that trains."""
     import jax

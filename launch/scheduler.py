@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from datasets.errors import UserError
-from fdp_jax.environment import LARGE_PAGES
+from fdp_jax.environment import LARGE_PAGES, without_proxies
 from fdp_jax.options import TrainOptions
 from fdp_jax.plan import FoldGroup, FoldTask, Plan
 from launch.worker import Worker, first_line
@@ -29,6 +30,7 @@ from launch.worker import Worker, first_line
 ROOT = Path(__file__).parents[1]
 USABLE_MEMORY = 0.9  # of a worker's share of a GPU; the driver needs the rest
 OBJECT_STORE_BYTES = 100 * 2**20  # almost nothing travels through Ray
+LONGEST_TEMPORARY_FOLDER = 32  # bytes; Ray adds about 70, and a socket's path has at most 104
 GIVE_UP_SECONDS = 60.0  # without any machine
 PAUSE_SECONDS = 3.0  # after a worker that did not start: a cluster may still be starting
 REASONS = {  # part of Ray's message -> why a worker was lost
@@ -112,7 +114,11 @@ def connect(address: str) -> Iterator[ModuleType]:
         "include_dashboard": False,
     }
     settings = {"address": address} if address else {"address": "local", **local}
-    with contextlib.redirect_stdout(io.StringIO()):  # Ray's own messages
+    with (
+        contextlib.redirect_stdout(io.StringIO()),  # Ray's own messages
+        without_proxies(),
+        contextlib.nullcontext() if address else _short_temporary_folder(),
+    ):
         try:
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **settings)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -132,6 +138,31 @@ def connect(address: str) -> Iterator[ModuleType]:
         finally:
             signal.signal(signal.SIGTERM, former)
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _short_temporary_folder() -> Iterator[None]:
+    """Lets Ray use another folder where its sockets' paths would be too long for the system.
+
+    Raises:
+      UserError: there is no other.
+    """
+    ours = tempfile.gettempdir()
+    if "RAY_TMPDIR" in os.environ or len(os.fsencode(ours)) <= LONGEST_TEMPORARY_FOLDER:
+        yield
+        return
+    short = next((place for place in ("/tmp", "/var/tmp") if os.access(place, os.W_OK)), None)
+    if short is None:
+        raise UserError(
+            f"the path of the temporary folder, {ours}, is too long for the sockets of Ray; name a "
+            "shorter one with RAY_TMPDIR=DIR in the environment"
+        )
+    with tempfile.TemporaryDirectory(prefix="fdp_", dir=short, ignore_cleanup_errors=True) as path:
+        os.environ["RAY_TMPDIR"] = path
+        try:
+            yield
+        finally:
+            del os.environ["RAY_TMPDIR"]
 
 
 def check_address(address: str) -> None:
