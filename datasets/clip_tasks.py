@@ -65,8 +65,9 @@ class ClipTask(Protocol):
     def frames(self) -> Iterator[np.ndarray | None]:
         """Yields frames from onset to offset, [h, w] grey or [h, w, 3] blue-green-red.
 
-        They are uint8, or of more bits as `datasets.frames.EightBitFrames` takes them. May be called more than once. None stands for an unreadable frame of a corpus that is known
-        to hold some; it is left out and counted. Any other unreadable frame raises UserError.
+        They are uint8, or of more bits as `datasets.frames.EightBitFrames` takes them. May be
+        called more than once. None stands for an unreadable frame of a corpus that is known to hold
+        some; it is left out and counted. Any other unreadable frame raises UserError.
         """
 
 

@@ -10,7 +10,7 @@ fdp_jax/exported_model.py:
 
     import exported_model
     network = exported_model.load("samm.fdp")
-    outputs = network.predict(network.sample(clip)[None])     # clip: uint8 [n, side, side, c]
+    outputs = network.predict(network.sample(clip)[None])     # clip: uint8 [n, side, side, 3]
     dict(zip(network.classes, outputs["probabilities"][0]))
 
 `python exported_model.py samm.fdp` prints the description.

@@ -4,7 +4,7 @@ This module needs only jax, numpy and flatbuffers, and may be copied elsewhere.
 
     import exported_model                            # or: from fdp_jax import exported_model
     network = exported_model.load("samm.fdp")
-    faces = network.sample(clip)                     # clip: uint8 [n, side, side, c], aligned faces
+    faces = network.sample(clip)      # clip: aligned faces, uint8 [n, side, side, 3], or 1 for grey
     outputs = network.predict(faces[None])           # any number of clips at once
     dict(zip(network.classes, outputs["probabilities"][0]))
 
@@ -22,6 +22,7 @@ import argparse
 import hashlib
 import io
 import json
+import os
 import sys
 import zipfile
 from collections.abc import Callable
@@ -55,10 +56,30 @@ class Network:
         return tuple(self.header["classes"])
 
     def sample(self, clip: np.ndarray) -> np.ndarray:
-        """Returns [t, ...], the frames that the network takes, of a clip [n, ...] with n > 0."""
-        if not len(clip):
-            raise ExportedModelError("a clip needs at least one frame")
-        return clip[sample_indices(len(clip), self.header["input"]["frames"])]
+        """Returns the frames that the network takes, uint8 [t, side, side, c].
+
+        Args:
+          clip: aligned faces, uint8 [n, side, side, 1 or 3] or [n, side, side], n > 0. RGB becomes
+            grey for a network that takes grey frames, and the reverse.
+
+        Raises:
+          ExportedModelError: shape or dtype differ.
+        """
+        taken = self.header["input"]
+        clip = np.asarray(clip)
+        frames = clip[..., None] if clip.ndim == 3 else clip
+        side, channels = taken["side"], taken["channels"]
+        shapes = [(side, side, 1), (side, side, 3)]
+        if frames.dtype != np.uint8 or not frames.size or frames.shape[1:] not in shapes:
+            raise ExportedModelError(
+                f"a clip must be uint8 [n, {side}, {side}, {channels}], n aligned faces in "
+                f"{taken['colour']}, not {clip.dtype} {list(clip.shape)}"
+            )
+        frames = frames[sample_indices(len(frames), taken["frames"])]
+        if frames.shape[-1] > channels:
+            grey = frames @ np.array(taken["grey_of_rgb"])
+            return np.rint(grey).astype(np.uint8)[..., None]
+        return np.repeat(frames, channels // frames.shape[-1], axis=-1)
 
     def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs for aligned faces uint8 [b, t, side, side, c]; compiles once per b.
@@ -110,10 +131,24 @@ def load(path: str | Path) -> Network:
         raise ExportedModelError(
             f"{path} was written with jax {header['exported_with']['jax']} for "
             f"{' and '.join(header['platforms'])}, and jax {jax.__version__} cannot run it on this "
-            f"{jax.default_backend()}; install that version, or export the network again"
+            f"{_device()}; install that version, or export the network again"
         ) from error
     weights = jax.device_put(weights)
     return Network(header, lambda faces: compiled(weights, faces))
+
+
+def _device() -> str:
+    """Returns the kind of device; raises ExportedModelError if there is none."""
+    import jax
+
+    try:
+        return jax.default_backend()
+    except (RuntimeError, AssertionError) as error:  # the latter where a plugin is missing
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise ExportedModelError(
+            f"jax can use no device with JAX_PLATFORMS={asked} in the environment; unset it, or "
+            "set JAX_PLATFORMS=cpu"
+        ) from error
 
 
 def _read(path: Path) -> tuple[dict, bytes, dict[str, np.ndarray]]:
@@ -152,24 +187,24 @@ def _read(path: Path) -> tuple[dict, bytes, dict[str, np.ndarray]]:
 
 
 def _read_clip(network: Network, path: str) -> np.ndarray:
+    """Returns the frames that the network takes of a clip."""
     try:
         clip = np.load(path, allow_pickle=False)
     except OSError as error:
         raise ExportedModelError(f"{path} cannot be read ({error.strerror or error})") from error
     except (EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ExportedModelError(f"{path} is not an array written by numpy.save") from error
-    shape = tuple(network.header["input"]["shape"][2:])
-    if not isinstance(clip, np.ndarray) or clip.dtype != np.uint8 or clip.shape[1:] != shape:
-        what = f"{clip.dtype} {list(clip.shape)}" if isinstance(clip, np.ndarray) else "an archive"
-        raise ExportedModelError(
-            f"{path} must be one clip, uint8 [n, {', '.join(map(str, shape))}], not {what}"
-        )
-    return clip
+    if not isinstance(clip, np.ndarray):
+        raise ExportedModelError(f"{path} is an archive; give one clip, written by numpy.save")
+    try:
+        return network.sample(clip)
+    except ExportedModelError as error:
+        raise ExportedModelError(f"{path}: {error}") from error
 
 
 def _predict_clip(network: Network, path: str) -> dict:
     """Returns the outputs for a clip as plain values."""
-    outputs = network.predict(network.sample(_read_clip(network, path))[None])
+    outputs = network.predict(_read_clip(network, path)[None])
     values = {"clip": path}
     if "probabilities" in outputs:
         probabilities = outputs["probabilities"][0].tolist()

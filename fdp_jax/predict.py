@@ -168,7 +168,10 @@ def _summary(content: dict, out: Path) -> Iterator[str]:
     rows = content["windows"]
     best = sorted(rows, key=lambda row: -max(row["probabilities"].values()))[:_MAX_PRINTED]
     if len(rows) > 1:
-        yield f"The {len(best)} most confident of {len(rows)} windows; the page shows the first:"
+        yield (
+            f"The {len(best)} most confident of {len(rows)} windows, in order of confidence; the "
+            "page shows the first:"
+        )
     for row in best:
         ordered = sorted(row["probabilities"].items(), key=lambda pair: -pair[1])
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ordered)

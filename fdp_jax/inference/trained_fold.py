@@ -20,6 +20,7 @@ from fdp_jax.checkpoints import load_final_weights
 from fdp_jax.config import TrainConfig, config_from_dict
 from fdp_jax.evaluate import predict_clips
 from fdp_jax.input_pipeline import PackedClips
+from fdp_jax.metrics.predictions import PredictionTable, pool
 from fdp_jax.models.fdp import Outputs
 from fdp_jax.rng import fold_key
 from fdp_jax.train_step import create_train_state, eval_step
@@ -70,6 +71,27 @@ class TrainedFold:
     def path_in_workdir(self) -> str:
         """The folder of the fold, relative to the work directory."""
         return f"seed_{self.seed}/folds/{self.name}"
+
+    def accuracy(self) -> str:
+        """Returns a sentence on how often it was right for people left out of its training."""
+        siblings = map(FoldDirectory, sorted(self.directory.path.resolve().parent.iterdir()))
+        try:
+            tables = [PredictionTable.read(d.predictions) for d in siblings if d.is_finished()]
+            table = pool(tables)
+        except UserError as error:
+            return f"The accuracy of the network is unknown ({error})."
+        # Other rules chose other weights than those after the last step.
+        last = np.array([rule == "last" for rule in table.select], bool)
+        own = last & np.array([fold == self.name for fold in table.fold], bool)
+        if not own.any():
+            return "The accuracy of the network after the last step was not measured."
+        text = (
+            f"The network of fold {self.name} was right for {_share(table.correct[own])} of people "
+            "left out of its training"
+        )
+        if len(tables) > 1:
+            text += f", and all {len(tables)} folds together for {_share(table.correct[last])}"
+        return f"{text}; guessing is right for {100 / len(self.classes):.0f} %."
 
     def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs for aligned faces uint8 [b, t, s, s, c], as `predict_clips` does."""
@@ -138,6 +160,11 @@ def _pack(faces: jax.Array | np.ndarray) -> PackedClips:
     starts, lengths = jnp.arange(b) * t, jnp.full((b,), t, jnp.int32)
     frames = faces.reshape(b * t, *faces.shape[2:])
     return PackedClips(frames, starts, lengths, jnp.zeros((b,), jnp.int32))
+
+
+def _share(correct: np.ndarray) -> str:
+    """How many of bool [n] are true, in words."""
+    return f"{correct.sum()} of {len(correct)} clips ({100 * correct.mean():.0f} %)"
 
 
 def _seed_of(folder: Path) -> int:

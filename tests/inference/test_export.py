@@ -10,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import cv2
 import jax
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from fdp_jax.exported_model import ExportedModelError
 from fdp_jax.inference import export_model as module
 from fdp_jax.inference.export_model import export_model
 from fdp_jax.inference.trained_fold import find_folds, load_fold
-from fdp_jax.input_pipeline import frame_numbers
+from fdp_jax.input_pipeline import GREY_WEIGHTS, frame_numbers
 from tests.conftest import HANGS, ROOT, run_module
 from tests.helpers.networks import random_fold, sampled_faces
 from tests.helpers.tiny import random_clips, train_tiny
@@ -138,8 +139,10 @@ def test_the_same_frames_are_sampled_as_in_evaluation():
     half = np.full(len(lengths), 0.5, np.float32)
     as_evaluated = jax.jit(frame_numbers, static_argnums=2)
     for frames in range(2, 17):
-        network = exported_model.Network({"input": {"frames": frames}}, call=None)
-        chosen = np.stack([network.sample(np.arange(n)) for n in lengths])
+        taken = {"frames": frames, "side": 1, "channels": 1}
+        network = exported_model.Network({"input": taken}, call=None)
+        counts = np.arange(lengths[-1], dtype=np.uint8)[:, None, None, None]
+        chosen = np.stack([network.sample(counts[:n]).squeeze() for n in lengths])
         np.testing.assert_array_equal(chosen, as_evaluated(lengths, half, frames))
 
 
@@ -266,8 +269,28 @@ def test_clips_of_another_shape_are_refused(file):
     for other in (faces[0], faces[:0], faces[:, :3], np.repeat(faces, 3, -1), faces / 255.0):
         with pytest.raises(ExportedModelError, match=r"must be uint8 \[b, 4, 72, 72, 1\]"):
             network.predict(other)
-    with pytest.raises(ExportedModelError, match="at least one frame"):
-        network.sample(faces[0][:0])
+    for other in (faces[0][:0], faces[0, :, :60], faces[0] / 255.0, faces):
+        with pytest.raises(
+            ExportedModelError, match=r"must be uint8 \[n, 72, 72, 1\], n aligned fac"
+        ):
+            network.sample(other)
+
+
+@pytest.mark.parametrize("is_grey", [True, False])
+def test_a_network_takes_colour_and_grey_clips(is_grey):
+    """The example of the README works whichever the corpus has."""
+    taken = {"frames": 4, "side": 2, "channels": 1 if is_grey else 3, "grey_of_rgb": GREY_WEIGHTS}
+    network = exported_model.Network({"input": taken | {"colour": "grey"}}, call=None)
+    colour = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 3), np.uint8)
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in colour])
+    of_colour, of_grey = network.sample(colour), network.sample(grey)
+    assert of_colour.dtype == of_grey.dtype == np.uint8
+    if is_grey:
+        assert np.abs(of_colour[..., 0].astype(int) - grey).max() <= 1
+    else:
+        np.testing.assert_array_equal(of_colour, colour)
+    np.testing.assert_array_equal(of_grey, np.broadcast_to(grey[..., None], of_grey.shape))
+    np.testing.assert_array_equal(network.sample(grey[..., None]), of_grey)
 
 
 def test_the_copied_file_is_a_command(elsewhere, tmp_path, file, clips):
@@ -298,8 +321,11 @@ def test_mistakes_end_the_copied_command_with_one_sentence(elsewhere, tmp_path, 
         ((file, "text.npy"), "is not an array"),
         ((file, "empty.npy"), "is not an array"),
         ((file, "zip.npy"), "is not an array"),
-        ((file, "flat.npy"), "flat.npy must be one clip, uint8 [n, 72, 72, 1], not uint8 [3]"),
-        ((file, "low.npy"), "low.npy must be one clip, uint8 [n, 72, 72, 1], not uint8 [5, "),
+        (
+            (file, "flat.npy"),
+            "flat.npy: a clip must be uint8 [n, 72, 72, 1], n aligned faces in grey, ",
+        ),
+        ((file, "low.npy"), "in grey, not uint8 [5, 50, 72, 1]"),
         ((file, "nowhere.npy"), "No such file"),
     ]:
         done = elsewhere("exported_model.py", *(tmp_path / name for name in arguments))
