@@ -17,6 +17,19 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 
+# As `sitecustomize`: in containers and batch jobs the user's number may have no entry.
+USER_WITHOUT_ENTRY = """
+import pwd
+
+
+def getpwuid(number):
+    raise KeyError(number)
+
+
+pwd.getpwuid = getpwuid
+"""
+
+
 def run_module(module: str, *arguments: str, check: bool = True, **options):
     """`python -m module arguments` as a user runs it; output as text."""
     done = subprocess.run(

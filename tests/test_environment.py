@@ -1,4 +1,4 @@
-"""A command starts again with large pages, once, and only where nobody chose otherwise."""
+"""The settings of the process and of jax that a command starts with."""
 
 import os
 import subprocess
@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from fdp_jax.environment import without_proxies
 from tests.conftest import ROOT
 
 PROGRAM = """
@@ -61,3 +62,52 @@ def test_freed_memory_goes_back_to_the_system():
         [sys.executable, "-c", FREEING], cwd=ROOT, text=True, capture_output=True, check=True
     )
     assert int(done.stdout) > 150  # MiB, of the 275 freed
+
+
+STARTED = """
+from pathlib import Path
+import sys
+from fdp_jax.environment import start_jax
+start_jax(Path("/proc/cannot/be/made"))
+import jax, jax.numpy as jnp
+print(jnp.ones(2).astype(float).dtype, jax.random.key_impl(jax.random.key(0)))
+print(jax.random.uniform(jax.random.key(0)), (jnp.ones((2, 3)) + jnp.ones(3) + 1).sum())
+print(jax.config.jax_compilation_cache_dir)
+# XLA's alarm at constants that take a second, like the one at slow compilation.
+size = (15, 15), (1, 1), "SAME"
+jax.jit(lambda: jax.lax.reduce_window(jnp.ones((150, 150)), 0.0, jax.lax.add, *size))()
+"""
+OF_JAX = {
+    "JAX_ENABLE_X64": "1",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_DEFAULT_PRNG_IMPL": "rbg",
+    "JAX_THREEFRY_PARTITIONABLE": "0",
+    "JAX_DEBUG_NANS": "perhaps",
+}
+
+
+def test_what_decides_numbers_is_not_taken_from_the_environment(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED], cwd=ROOT, text=True, capture_output=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), **OF_JAX},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cache = tmp_path / "fdp_jax" / "compiled"
+    assert done.stdout.splitlines() == ["float32 threefry2x32", "0.947667 18.0", str(cache)]
+    (note,) = done.stderr.splitlines()  # no line of XLA breaks a progress bar
+    assert note.startswith(f"note: {', '.join(OF_JAX)} ignored")
+
+
+def test_proxies_are_gone_within_and_back_after(monkeypatch):
+    ours = {"http_proxy": "http://a", "ALL_PROXY": "socks://b", "NO_PROXY": "[::1]"}
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in ours.items():
+        monkeypatch.setenv(name, value)
+    with without_proxies():
+        inside = {name: os.environ[name] for name in os.environ if "proxy" in name.lower()}
+        os.environ["KEPT"] = "as set within"
+    assert inside == {"NO_PROXY": "*", "no_proxy": "*"}
+    assert {name: os.environ[name] for name in os.environ if "proxy" in name.lower()} == ours
+    assert os.environ.pop("KEPT")

@@ -3,8 +3,10 @@
 import dataclasses
 import errno
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +14,7 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
+from datasets import command_line
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 from tests.conftest import ROOT
@@ -219,3 +222,68 @@ def test_a_reader_that_stops_reading_is_no_traceback():
     command = f"{sys.executable} -c '{code.replace(chr(39), chr(34))}' | head -1"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("line\n", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("gs://bucket/data", "--out=gs://bucket/data is an address, but must be a file or folder"),
+        ("S3://bucket", "is an address"),
+        ("file:///tmp/a", "is an address"),
+        ("/data/b\udcd6\udcd0", r"the name '/data/b\\udcd6\\udcd0' of --out is no UTF-8 text"),
+    ],
+)
+def test_a_path_that_cannot_be_one_here_is_refused(value, message):
+    with pytest.raises(UserError, match=message):
+        parse_options(Options, ["a.mp4", f"--out={value}"], "program")
+
+
+def test_a_path_with_a_colon_is_one():
+    assert parse_options(Options, ["a:b//c", "--out=c:/d"], "program").out == Path("c:/d")
+
+
+PRINTS = """
+from datasets.command_line import run_command
+from datasets.errors import UserError
+
+def main():
+    print("sub\\udcd601 größe")
+    raise UserError("no folder b\\udcd6 größe")
+
+run_command(main)
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "gbk:strict"])
+def test_a_name_that_the_terminal_cannot_show_ends_no_command(encoding):
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTS], cwd=ROOT, capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    assert done.returncode == 1 and b"Traceback" not in done.stderr
+    assert done.stdout.startswith(b"sub?01 gr") and done.stderr.startswith(b"error: no folder b")
+
+
+def test_caches_without_a_home_are_private_and_temporary(tmp_path, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "home", no_home)
+    ours = tmp_path / f"fdp_jax_{os.getuid()}"
+    assert command_line.cache_folder("models") == ours / "models"
+    assert stat.S_IMODE(ours.stat().st_mode) == 0o700
+    ours.chmod(0o777)  # as of a stranger, who could put programs there
+    assert command_line.cache_folder("models").parent != ours
+
+
+def test_a_cache_that_cannot_be_written_is_read_if_it_is_filled(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    folder = tmp_path / "cache" / "fdp_jax" / "models"
+    folder.mkdir(parents=True)
+    assert command_line.cache_folder("models") == tmp_path / f"fdp_jax_{os.getuid()}" / "models"
+    (folder / "a.tflite").touch()
+    assert command_line.cache_folder("models") == folder

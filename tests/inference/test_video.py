@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,10 +11,10 @@ from datasets.errors import UserError
 from fdp_jax.inference import video as module
 from fdp_jax.inference.video import Video, open_video
 from tests.helpers.face_videos import (
-    empty_frames,
     face_frames,
     hurry_after,
     turn_by_a_quarter,
+    widen_pixels,
     write_folder,
     write_video,
 )
@@ -59,6 +60,62 @@ def test_a_video_that_a_phone_marks_as_rotated_is_rotated(tmp_path):
     assert video.rotation == 90
     assert frames[0].pixels.shape == (208, 192, 3)
     assert np.abs(frames[0].pixels.astype(int) - upright[0]).mean() < 5
+
+
+def test_pixels_that_are_not_square_are_stretched(tmp_path):
+    upright = [frame[:192] for frame in face_frames(3)]
+    squeezed = [cv2.resize(frame, (132, 192)) for frame in upright]
+    path = write_video(tmp_path / "camcorder.mp4", squeezed)
+    widen_pixels(path)
+    video, frames = read(path)
+    assert (video.pixel_aspect, video.size) == (pytest.approx(16 / 11), (192, 192))
+    assert np.abs(frames[0].pixels.astype(int) - upright[0]).mean() < 5
+    # A quarter turn later the stored width is the height.
+    lying = [cv2.resize(np.rot90(frame), (132, 192)) for frame in upright]
+    path = write_video(tmp_path / "turned.mp4", lying)
+    widen_pixels(path)
+    turn_by_a_quarter(path, width=192)
+    video, frames = read(path)
+    assert (video.rotation, video.size) == (90, (192, 192))
+    assert np.abs(frames[0].pixels.astype(int) - upright[0]).mean() < 5
+
+
+def test_an_impossible_shape_of_pixels_is_ignored(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4", face_frames(2))
+    monkeypatch.setattr(module, "_MAX_ASPECT", 1.2)
+    widen_pixels(path)
+    assert read(path)[0].size == (192, 208)
+
+
+@pytest.mark.parametrize(
+    ("deepen", "white"),
+    [
+        (lambda frame: frame * 257, 65535),
+        (lambda frame: frame * 256, 65280),
+        (lambda frame: frame * 1, 255),
+        (lambda frame: frame * 4095 / 255, 4095),
+        (lambda frame: frame * 1023 / 255, 1023),
+        (lambda frame: np.rint(frame * 4095 / 255) * 16, 65535),
+    ],
+)
+def test_pictures_of_more_than_8_bits_are_scaled_by_their_range(tmp_path, deepen, white):
+    shallow = [frame // 8 for frame in face_frames(3)] + face_frames(1)  # first three are dark
+    deep = [np.rint(deepen(frame.astype(np.int64))).astype(np.uint16) for frame in shallow]
+    video, frames = read(write_folder(tmp_path / "deep", deep))
+    assert video.white == white
+    for frame, expected in zip(frames, shallow, strict=True):
+        assert frame.pixels.dtype == np.uint8
+        np.testing.assert_array_equal(frame.pixels, expected)
+
+
+def test_pictures_of_floats_are_scaled(tmp_path):
+    (tmp_path / "floats").mkdir()
+    for number, frame in enumerate(shallow := face_frames(2)):
+        picture = cv2.imencode(".tiff", (frame / 255).astype(np.float32))[1]
+        (tmp_path / "floats" / f"img{number}.png").write_bytes(picture)
+    video, frames = read(tmp_path / "floats")
+    assert video.white == 1
+    np.testing.assert_array_equal(frames[0].pixels, shallow[0])
 
 
 def test_times_of_a_variable_rate_are_those_of_the_file(tmp_path):
@@ -193,5 +250,13 @@ def test_a_folder_that_is_not_a_clip_is_refused(tmp_path):
     (folder / "img2.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"img2\.png is damaged or not a picture"):
         read(folder)
-    with pytest.raises(UserError, match="--fps is for a folder"):
-        open_video(write_video(tmp_path / "a.mp4", empty_frames(2)), 25.0)
+
+
+def test_the_rate_of_the_user_overrides_that_of_a_file(tmp_path):
+    path = write_video(tmp_path / "slow_motion.mp4", face_frames(4), fps=30)
+    hurry_after(path, first=2, times=3)
+    video, frames = read(path, fps=240)
+    assert (video.stated_rate, video.file_rate) == (240, pytest.approx(45, abs=10))
+    assert [frame.seconds for frame in frames] == pytest.approx([k / 240 for k in range(4)])
+    with pytest.raises(UserError, match="longer than 1 s"):
+        open_video(path, fps=0.5, max_seconds=1)
