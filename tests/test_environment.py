@@ -75,7 +75,7 @@ print(jax.random.uniform(jax.random.key(0)), (jnp.ones((2, 3)) + jnp.ones(3) + 1
 print(jax.config.jax_compilation_cache_dir)
 # XLA's alarm at constants that take a second, like the one at slow compilation.
 size = (15, 15), (1, 1), "SAME"
-jax.jit(lambda: jax.lax.reduce_window(jnp.ones((150, 150)), 0.0, jax.lax.add, *size))()
+jax.jit(lambda: jax.lax.reduce_window(jnp.ones((110, 110)), 0.0, jax.lax.add, *size))()
 """
 OF_JAX = {
     "JAX_ENABLE_X64": "1",

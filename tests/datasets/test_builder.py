@@ -79,6 +79,22 @@ def test_unreadable_frames_are_left_out_and_reported(tmp_path, monkeypatch):
     ]
 
 
+def test_clips_of_12_bits_are_stored_as_those_of_8_and_reported(tmp_path, monkeypatch):
+    class Deep(_Clip):
+        def frames(self):
+            for frame in super().frames():
+                yield None if frame is None else np.rint(frame * (4095 / 255)).astype(np.uint16)
+
+    clips = Deep("s01", "a"), _Clip("s02", "a"), Deep("s03", "a", (None, True, True))
+    deep, shallow, torn = corpus = _build_planned(monkeypatch, tmp_path, *clips)
+    np.testing.assert_array_equal(deep["frames"], shallow["frames"])
+    assert len(torn["frames"]) == 2
+    assert corpus.warnings[-1] == (
+        "2 of 3 clips have grey values of more than 8 bits; all frames of a clip were scaled "
+        "alike, with 4095 as white."
+    )
+
+
 def test_a_clip_without_a_readable_frame_is_one_without_a_face(tmp_path, monkeypatch):
     clips = _Clip("s01", "a"), _Clip("s02", "b", (None, None))
     with pytest.raises(

@@ -6,6 +6,8 @@ import html
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -182,3 +184,24 @@ def test_make_app_trains_nothing(tmp_path):
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
     assert done.returncode == 2 and done.stdout == ""
     assert f"there is no trained network in {tmp_path}; run make demo first" in done.stderr
+
+
+def test_no_proxy_matters_to_the_page(workdir):
+    """The page asks only itself, which a proxy elsewhere could not reach."""
+    pytest.importorskip("gradio")
+    proxies = {
+        "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9",
+        "ALL_PROXY": "socks://127.0.0.1:9", "NO_PROXY": "[::1]", "no_proxy": "example.org",
+    }  # fmt: skip
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fdp_jax.app", f"--checkpoint={workdir}", f"--port={port}"],
+        cwd=ROOT, env=os.environ | proxies, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline().startswith(f"Page: http://127.0.0.1:{port} ")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)

@@ -70,7 +70,9 @@ def test_a_fold_that_fails_is_named_and_the_rest_has_the_bits_of_one_core(data_d
     before = (fold_of(spread, "s01") / "done.json").read_bytes()
 
     broken.unlink()
-    imports = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+    imports = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1", "http_proxy": "http://127.0.0.1:9"}
+    imports["TMPDIR"] = str(tmp_path / ("of_a_batch_job_" * 6))  # too long for a socket in it
+    Path(imports["TMPDIR"]).mkdir()
     again = run_module("launch.loso", *arguments, env=imports)
     imported = {line.rpartition("|")[2].strip() for line in again.stderr.splitlines()}
     assert "ray" in imported and not imported & {"jax", "flax", "orbax"}  # nor any of theirs

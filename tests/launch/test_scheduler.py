@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import sys
+import tempfile
 from types import SimpleNamespace
 
 import pytest
@@ -307,6 +308,18 @@ def test_an_error_of_the_launcher_ends_it(tmp_path):
 )
 def test_how_many_workers_fit_on_a_machine(resources, machine, workers):
     assert resources.workers_on(machine) == workers
+
+
+def test_without_a_short_temporary_folder_one_sentence_says_so(monkeypatch):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", "/scratch/jobs/0123456789/of_one_user_on_a_cluster")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    too_long = pytest.raises(UserError, match=r"/of_one_user_on_a_cluster, is too long .* RAY_TMP")
+    with too_long, scheduler._short_temporary_folder():
+        pass
+    monkeypatch.setenv("RAY_TMPDIR", "/chosen")
+    with scheduler._short_temporary_folder():
+        assert os.environ["RAY_TMPDIR"] == "/chosen"
 
 
 def test_the_environment_of_a_worker(monkeypatch):

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from tempfile import TemporaryFile
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -314,3 +315,22 @@ def test_run_json_that_does_not_list_its_folds_is_one_sentence(tmp_path, folds):
     path.write_text(json.dumps({**json.loads(path.read_text()), "folds": folds}))
     with pytest.raises(UserError, match=r"run\.json is missing or damaged"):
         write_report(tmp_path)
+
+
+def test_no_setting_of_matplotlib_changes_a_figure(made, tmp_path, monkeypatch):
+    """Notebooks hand down a backend that may be missing here; users have a style of their own."""
+    expected = {path.name: path.read_bytes() for path in (made[0] / "figures").glob("*.png")}
+    workdir = shutil.copytree(made[0], tmp_path / "copy")
+    (tmp_path / "matplotlibrc").write_text(
+        "lines.linewidth: 9\nfigure.facecolor: red\nfont.size: 3"
+    )
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    done = run_module(workdir)
+    assert (done.returncode, done.stderr) == (0, "")
+    drawn = {path.name: path.read_bytes() for path in (workdir / "figures").glob("*.png")}
+    assert drawn == expected
+    with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 3}):
+        write_report(workdir)
+    drawn = {path.name: path.read_bytes() for path in (workdir / "figures").glob("*.png")}
+    assert drawn == expected and len(drawn) > 3
