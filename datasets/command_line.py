@@ -40,7 +40,7 @@ def parse_options(
     kind: type[Options],
     arguments: Sequence[str],
     program: str,
-    description: str = "",
+    description: str | None = "",
     default: Options | None = None,
     synonyms: Mapping[str, str] = types.MappingProxyType({}),
 ) -> Options:
@@ -50,7 +50,7 @@ def parse_options(
       kind: a frozen dataclass whose fields have docstrings.
       arguments: the command line without the program's name.
       program: as the user types it.
-      description: shown by --help.
+      description: shown by --help; None as Python's -OO leaves it.
       default: replaces the fields' own defaults.
       synonyms: hints for names that users expect; a hint that begins with `--` is a suggestion.
 
@@ -59,7 +59,7 @@ def parse_options(
     """
     before_words = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if {"-h", "--help"} & set(before_words):
-        _print_help(kind, program, description, default)
+        _print_help(kind, program, description or "", default)
         sys.exit()
     options = list(_walk(kind))
     named = {option.name: option for option in options if not option.is_positional}
@@ -103,15 +103,17 @@ def run_command(main: Callable[[], None], resumable: bool = False) -> None:
 
 def _prepare_process() -> None:
     """Makes this process and its children independent of terminal, notebook and home."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by some schedulers
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # stderr never fails
         sys.stdout.reconfigure(errors="replace")  # names may have letters that it cannot show
     os.environ["MPLBACKEND"] = "agg"  # a notebook hands down its own, which may be missing here
     os.environ["MATPLOTLIBRC"] = os.devnull
-    try:
-        Path.home()
-    except RuntimeError:  # a container or batch job: a user number without an entry
-        os.environ["HOME"] = str(_temporary_home())
-    home = Path.home()
+    home = _home()
+    if home is None:  # a container or batch job: a user number without an entry
+        home = _temporary_home()
+        os.environ["HOME"] = str(home)
     if "MPLCONFIGDIR" not in os.environ and not (home.is_dir() and os.access(home, os.W_OK)):
         os.environ["MPLCONFIGDIR"] = str(cache_folder("matplotlib"))
 
@@ -122,15 +124,27 @@ def cache_folder(name: str) -> Path:
     It is below `$XDG_CACHE_HOME` or `~/.cache`, or below the temporary folder where there is no
     home, or where its folder is empty and cannot be written.
     """
-    with contextlib.suppress(OSError, RuntimeError):
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home, base = _home(), Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if home is not None and not base.is_absolute():
+        base = home / ".cache"
+    with contextlib.suppress(OSError):
         folder = base / "fdp_jax" / name
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.access(folder, os.W_OK) or any(folder.iterdir()):
-            return folder
+        if base.is_absolute():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if os.access(folder, os.W_OK) or any(folder.iterdir()):
+                return folder
     folder = _temporary_home() / name
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def _home() -> Path | None:
+    """Returns the user's home; None if it is unknown or no absolute path."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home if home.is_absolute() else None
 
 
 def _temporary_home() -> Path:
@@ -353,6 +367,8 @@ def _print_help(kind: type, program: str, description: str, default: Any) -> Non
             fields.append(StructFieldSpec(field.name, hint, value, docstrings.get(field.name)))
         return StructConstructorSpec(info.type, tuple(fields))
 
+    # tyro never ends in a terminal of a few columns.
+    os.environ["COLUMNS"] = str(max(shutil.get_terminal_size().columns, 40))
     width = min(shutil.get_terminal_size().columns, 100)
     for paragraph in description.strip().split("\n\n"):
         is_example = any(line.startswith(" ") for line in paragraph.splitlines())

@@ -147,7 +147,7 @@ def _short_temporary_folder() -> Iterator[None]:
     Raises:
       UserError: there is no other.
     """
-    ours = tempfile.gettempdir()
+    ours = os.environ.get("TMPDIR") or tempfile.gettempdir()  # as Ray chooses
     if "RAY_TMPDIR" in os.environ or len(os.fsencode(ours)) <= LONGEST_TEMPORARY_FOLDER:
         yield
         return

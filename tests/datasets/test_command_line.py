@@ -287,3 +287,21 @@ def test_a_cache_that_cannot_be_written_is_read_if_it_is_filled(tmp_path, monkey
     assert command_line.cache_folder("models") == tmp_path / f"fdp_jax_{os.getuid()}" / "models"
     (folder / "a.tflite").touch()
     assert command_line.cache_folder("models") == folder
+
+
+def test_help_without_docstrings_in_a_tiny_terminal_with_closed_output():
+    command = f"{sys.executable} -OO -m datasets.example --help"
+    for redirection, lines in (("2>&-", 20), (">&- 2>&-", 0)):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {redirection}"], cwd=ROOT, capture_output=True, timeout=60,
+            env={**os.environ, "COLUMNS": "3"},
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert len(done.stdout.splitlines()) >= lines
+
+
+def test_a_home_that_is_no_absolute_path_is_none(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("HOME", ".")
+    assert command_line.cache_folder("models").is_relative_to(tmp_path)

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import sys
-import tempfile
 from types import SimpleNamespace
 
 import pytest
@@ -312,7 +311,7 @@ def test_how_many_workers_fit_on_a_machine(resources, machine, workers):
 
 def test_without_a_short_temporary_folder_one_sentence_says_so(monkeypatch):
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    monkeypatch.setattr(tempfile, "tempdir", "/scratch/jobs/0123456789/of_one_user_on_a_cluster")
+    monkeypatch.setenv("TMPDIR", "/scratch/jobs/0123456789/of_one_user_on_a_cluster")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     too_long = pytest.raises(UserError, match=r"/of_one_user_on_a_cluster, is too long .* RAY_TMP")
     with too_long, scheduler._short_temporary_folder():
