@@ -1,5 +1,7 @@
 """Building SAMM from four clips: corrections, frames that are not there or unfit, faces."""
 
+import os
+
 import cv2
 import numpy as np
 import openpyxl
@@ -8,7 +10,9 @@ import pytest
 from datasets import faces
 from datasets.build import BuildOptions, build_corpus
 from datasets.errors import UserError
+from datasets.frames import read_frame
 from datasets.reading import open_corpus
+from tests.conftest import run_module
 from tests.helpers.samm_corpus import CLIPS, FRAMES, SHEET, change_rows, write
 
 ONE_PROCESS = BuildOptions(workers=1)
@@ -197,3 +201,19 @@ def test_colour_frames_are_stored_red_green_blue(tmp_path):
         cv2.imwrite(str(path), cv2.merge([grey // 2, grey, grey]))  # little blue
     red, _, blue = np.moveaxis(_build(tmp_path, folder)[0]["frames"].astype(int), -1, 0)
     assert (red - blue)[:, 20:50, 20:50].mean() > 20
+
+
+def test_frames_of_12_bits_in_a_folder_named_in_another_encoding(official, tmp_path):
+    """An archive packed on a Chinese Windows names folders in GBK."""
+    folder = write(tmp_path / os.fsdecode("语料库".encode("gbk")))
+    for path in folder.glob("SAMM/*/*/*.jpg"):
+        frame = read_frame(path)
+        path.unlink()
+        deep = np.rint(frame * (4095 / 255)).astype(np.uint16)
+        path.with_suffix(".png").write_bytes(cv2.imencode(".png", deep)[1])
+    done = run_module(
+        "datasets.build", "samm", f"--manual_dir={folder}", f"--data_dir={tmp_path / 'data'}",
+        "--workers=1",
+    )  # fmt: skip
+    assert "4 of 4 clips have grey values of more than 8 bits" in done.stderr
+    _assert_same(list(open_corpus("samm", tmp_path / "data")), list(official))

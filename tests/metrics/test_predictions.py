@@ -1,5 +1,8 @@
 """The prediction table: to disk and back to the bit, pooling, and files cut short or edited."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 
@@ -184,3 +187,9 @@ def test_writing_makes_folders_and_takes_bytes_text_and_functions(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         write_atomically(tmp_path / "file" / "below", "x")
+
+
+def test_bytes_of_a_name_that_are_no_text_are_written_as_json_escapes(tmp_path):
+    content = {"command": os.fsdecode(b"--manual_dir=/data/\xd6\xd0")}
+    write_atomically(tmp_path / "a.json", json.dumps(content, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == content
