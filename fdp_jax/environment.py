@@ -85,15 +85,23 @@ def start_jax(compiled_programs: Path | None = None) -> None:
         jax.local_devices()
     except (RuntimeError, AssertionError) as error:  # the latter where no plugin is installed
         raise UserError(_no_device(error)) from error
-    if compiled_programs is None:
-        return
-    for directory in (compiled_programs, cache_folder("compiled")):
-        with contextlib.suppress(OSError):
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if os.access(directory, os.W_OK):
-                jax.config.update("jax_compilation_cache_dir", str(directory))
-                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-                return
+    if compiled_programs is not None and not _keep_compiled_programs(compiled_programs):
+        _keep_compiled_programs(cache_folder("compiled"))
+
+
+def _keep_compiled_programs(directory: Path) -> bool:
+    """Returns whether the folder can be written, and if so caches compiled programs there."""
+    import jax
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return False
+    if not os.access(directory, os.W_OK):
+        return False
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    return True
 
 
 def _no_device(error: Exception) -> str:
