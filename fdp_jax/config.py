@@ -206,6 +206,13 @@ def preset(name: str) -> TrainConfig:
     return PRESETS[name]
 
 
+def fine_tuned(config: TrainConfig) -> TrainConfig:
+    """Returns a preset for trainings that start from pretrained weights: a third of both."""
+    rate = config.optimizer.learning_rate / 3
+    optimizer = dataclasses.replace(config.optimizer, learning_rate=rate)
+    return dataclasses.replace(config, steps=config.steps // 3, optimizer=optimizer)
+
+
 def as_dict(config: object) -> dict:
     """Returns a config as nested dictionaries of plain values, for JSON."""
     values = ((f.name, getattr(config, f.name)) for f in dataclasses.fields(config))

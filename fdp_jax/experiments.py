@@ -28,7 +28,12 @@ from datasets.protocols import Protocol
 from fdp_jax.config import preset
 from fdp_jax.corpora import MissingCorpusError, folder_of
 from fdp_jax.environment import use_large_pages
-from fdp_jax.options import TrainOptions, parse_unresolved_options, resolve_options
+from fdp_jax.options import (
+    TrainOptions,
+    init_suffix,
+    parse_unresolved_options,
+    resolve_options,
+)
 from fdp_jax.paper import registry
 from fdp_jax.paper.registry import Experiment, RunResult
 from fdp_jax.train import train_until_interrupted
@@ -149,7 +154,7 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Re
                 dataset=run.dataset,
                 protocol=run.protocol,
                 manual_dir=folders[run.dataset] if run.dataset else parent,
-                workdir=options.workdir / run.folder(options.preset),
+                workdir=options.workdir / f"{run.folder(options.preset)}{init_suffix(options)}",
                 config=run.config(options.config),
             )
         )

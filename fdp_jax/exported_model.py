@@ -153,37 +153,58 @@ def _device() -> str:
 
 def _read(path: Path) -> tuple[dict, bytes, dict[str, np.ndarray]]:
     """Returns header, program and weights of an intact file."""
+    entries, _ = read_archive(path, HEADER, "a network written by python -m fdp_jax.export")
+    try:
+        header = json.loads(entries[HEADER])
+        if header["version"] != VERSION:
+            raise ExportedModelError(
+                f"{path} has version {header['version']} of the format, but this module reads "
+                f"version {VERSION}; export it again, or use that version's exported_model.py"
+            )
+        weights = {}
+        for entry, content in entries.items():
+            if entry.startswith(WEIGHTS):
+                array = np.load(io.BytesIO(content), allow_pickle=False)
+                weights[entry.removeprefix(WEIGHTS).removesuffix(".npy")] = array
+        return header, entries[PROGRAM], weights
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportedModelError(
+            f"{path} is damaged: it lacks a part of a network ({error}); export it again"
+        ) from error
+
+
+def read_archive(path: Path, header: str, what: str) -> tuple[dict[str, bytes], str]:
+    """Reads a zip archive that ends in its own SHA-256.
+
+    Args:
+      path: of the file.
+      header: name of its first entry.
+      what: the file should be, for messages.
+
+    Returns:
+      Name -> content of every entry, and the digest.
+
+    Raises:
+      ExportedModelError: the file is missing, cut, altered, or something else.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ExportedModelError(f"{path} cannot be read ({error.strerror})") from error
-    name = content[_NAME_OFFSET : _NAME_OFFSET + len(HEADER)]
-    if name != HEADER.encode():
-        what = "not a network written by python -m fdp_jax.export" if content else "empty"
-        raise ExportedModelError(f"{path} is {what}; export it again")
-    if hashlib.sha256(content[:-DIGEST_LENGTH]).hexdigest().encode() != content[-DIGEST_LENGTH:]:
+    if content[_NAME_OFFSET : _NAME_OFFSET + len(header)] != header.encode():
+        found = f"not {what}" if content else "empty"
+        raise ExportedModelError(f"{path} is {found}; write it again")
+    digest = hashlib.sha256(content[:-DIGEST_LENGTH]).hexdigest()
+    if digest.encode() != content[-DIGEST_LENGTH:]:
         raise ExportedModelError(
-            f"the checksum of {path} does not match, so the file was cut or altered; copy or "
-            "export it again"
+            f"the checksum of {path} does not match, so the file was cut or altered; copy it or "
+            "write it again"
         )
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            header = json.loads(archive.read(HEADER))
-            if header["version"] != VERSION:
-                raise ExportedModelError(
-                    f"{path} has version {header['version']} of the format, but this module reads "
-                    f"version {VERSION}; export it again, or use that version's exported_model.py"
-                )
-            weights = {}
-            for entry in archive.namelist():
-                if entry.startswith(WEIGHTS):
-                    array = np.load(io.BytesIO(archive.read(entry)), allow_pickle=False)
-                    weights[entry.removeprefix(WEIGHTS).removesuffix(".npy")] = array
-            return header, archive.read(PROGRAM), weights
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ExportedModelError(
-            f"{path} is damaged: it lacks a part of a network ({error}); export it again"
-        ) from error
+            return {name: archive.read(name) for name in archive.namelist()}, digest
+    except zipfile.BadZipFile as error:
+        raise ExportedModelError(f"{path} is damaged ({error}); write it again") from error
 
 
 def _read_clip(network: Network, path: str) -> np.ndarray:

@@ -1,8 +1,11 @@
 """Atomic file writing: a reader sees the old file or the complete new one."""
 
+import hashlib
+import io
 import os
 import secrets
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +44,21 @@ def write_atomically(
             f"{path} cannot be written ({error.strerror or error}): make room or give write"
             " permission there, or name another folder."
         ) from error
+
+
+def write_checked_archive(path: Path, entries: Mapping[str, bytes]) -> None:
+    """Writes an uncompressed zip archive whose comment is the SHA-256 of all bytes before it.
+
+    The same entries give the same bytes. Raises UserError as `write_atomically` does.
+    """
+    file, length = io.BytesIO(), 2 * hashlib.sha256().digest_size
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), content)  # a ZipInfo without the current time
+        # The digest takes the place of this comment, whose length is part of what it covers.
+        archive.comment = b"0" * length
+    body = file.getvalue()[:-length]
+    write_atomically(path, body + hashlib.sha256(body).hexdigest().encode())
 
 
 def check_name(path: Path) -> None:

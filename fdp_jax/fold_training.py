@@ -17,7 +17,7 @@ from fdp_jax.metrics.predictions import pool
 from fdp_jax.model_selection import BestStepTracker
 from fdp_jax.plan import FoldTask, Plan
 from fdp_jax.rng import batch_indices, fold_key
-from fdp_jax.train_step import TrainState, create_train_state
+from fdp_jax.train_step import TrainState, create_train_state, with_weights
 from fdp_jax.training_log import TrainingLog, read_log
 from fdp_jax.workdir import write_json
 
@@ -81,7 +81,8 @@ class FoldTraining:
         self._resume_at(step)
         create = partial(create_train_state, self._config, self._plan.classes)
         if step == 0:
-            return create(self.key)
+            state, init = create(self.key), self._plan.init
+            return with_weights(state, init.arrays) if init else state
         shapes = jax.eval_shape(create, self.key)
         state, stored = self._checkpoints.restore(shapes, step, self.tracker is not None)
         self._set_tracker(stored)

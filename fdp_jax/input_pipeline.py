@@ -33,6 +33,10 @@ class PackedClips:
     lengths: jax.Array
     labels: jax.Array
 
+    def training_batch(self, indices: jax.Array, key: jax.Array, config: ClipConfig) -> "Batch":
+        """Returns the clips `indices` [b] as the next step trains on them."""
+        return training_batch(self, indices, key, config)
+
 
 @flax.struct.dataclass
 class Batch:

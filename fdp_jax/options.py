@@ -16,6 +16,7 @@ from fdp_jax.config import (
     Names,
     TrainConfig,
     check_groups,
+    fine_tuned,
     preset,
     validate,
 )
@@ -74,6 +75,9 @@ class TrainOptions:
     protocol: Annotated[str, arg(help=_PROTOCOL_HELP)] = ""
     preset: str = "paper"
     """Defaults of the options below: paper, or small for a laptop."""
+    init: Annotated[str, arg(metavar="FILE|bundled")] = ""
+    """Weights to start from, of python -m fdp_jax.pretrain, or `bundled`, which fit --preset=small;
+    with a third of the steps and of the learning rate by default."""
     folds: Names = ()
     """Folds to train now, as 006,007 or casme2_to_samm; all by default."""
     seed: int = 0
@@ -133,8 +137,11 @@ def parse_unresolved_options(
     arguments: list[str], program: str, description: str, kind: type[AnyOptions]
 ) -> AnyOptions:
     """As `parse_train_options`, without `resolve_options`."""
-    name = _preset_name(arguments)
-    default = kind(preset=name, config=preset(name))
+    name = preset_name(arguments)
+    config = preset(name)
+    if any(argument.partition("=")[0] == "--init" for argument in arguments):
+        config = fine_tuned(config)
+    default = kind(preset=name, config=config)
     options = parse_options(
         kind,
         arguments,
@@ -175,12 +182,17 @@ def resolve_options(options: AnyOptions) -> tuple[AnyOptions, Protocol]:
     if options.workdir is None:
         datasets = () if protocol.is_composite else protocol.datasets
         name = "_".join((*datasets, protocol.name, options.preset))
-        expanded["workdir"] = Path("runs") / name
+        expanded["workdir"] = Path("runs") / f"{name}{init_suffix(options)}"
     return dataclasses.replace(options, **expanded), protocol
 
 
-def _preset_name(arguments: list[str]) -> str:
-    """The preset gives the other options' defaults, so it is read before them."""
+def init_suffix(options: TrainOptions) -> str:
+    """Returns what a folder's name adds for the initial weights."""
+    return f"_from_{Path(options.init).stem}" if options.init else ""
+
+
+def preset_name(arguments: list[str]) -> str:
+    """Returns the preset on a command line, which gives the other options' defaults."""
     chosen = next(iter(PRESETS))
     for argument, following in itertools.pairwise([*arguments, ""]):
         name, given, value = argument.partition("=")

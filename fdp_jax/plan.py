@@ -14,6 +14,7 @@ from fdp_jax.corpora import ensure_built
 from fdp_jax.model_selection import Training, plan_trainings
 from fdp_jax.options import TrainOptions
 from fdp_jax.splits import Fold, choose_folds, make_folds
+from fdp_jax.weights import read_weights
 from fdp_jax.workdir import (
     FINAL_WEIGHTS,
     FoldDirectory,
@@ -86,14 +87,21 @@ class Plan:
       command: as the user typed it.
       folds: all folds of the protocol.
       tasks: the folds to train now, for each seed in turn.
+      init: weights that the trainings start from; None for random ones.
     """
 
-    def __init__(self, options: TrainOptions, clips: Clips, command: str):
-        """Plans; writes nothing.
+    def __init__(
+        self,
+        options: TrainOptions,
+        clips: Clips,
+        command: str,
+        folds: Sequence[Fold] | None = None,
+    ):
+        """Plans; writes nothing. `folds` replaces those of the protocol.
 
         Raises:
-          UserError: a crop larger than the frames, or a fold that does not exist or has nobody to
-            hold out.
+          UserError: a crop larger than the frames, initial weights that cannot be read or do not
+            fit, or a fold that does not exist or has nobody to hold out.
         """
         crop, side = options.config.clip.crop, clips.side
         if crop > side:
@@ -104,7 +112,10 @@ class Plan:
             )
         self.options, self.clips, self.command = options, clips, command
         config = options.config
-        self.folds = make_folds(
+        self.init = read_weights(options.init) if options.init else None
+        if self.init:
+            self.init.check_fits(config)
+        self.folds = folds or make_folds(
             clips.datasets, clips.subjects, clips.protocol.split, config.group_folds
         )
         self.tasks = [
@@ -204,6 +215,8 @@ class Plan:
             "label_version": self.clips.label_version,
             "clips": self.clips.digest(),
         }
+        if self.init:
+            identity["init"] = self.init.digest
         check_or_create_config(self.workdir, identity)
 
     def write_run_files(self, environment: Environment) -> None:
@@ -243,6 +256,7 @@ class Plan:
             "versions": environment.versions,
             "rank_slope": config.loss.rank_slope,
             "command": self.command,
+            "init": self.init.description if self.init else None,
         }
 
 

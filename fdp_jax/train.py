@@ -15,7 +15,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from datasets.command_line import run_command
@@ -31,6 +31,7 @@ from fdp_jax.options import TrainOptions, parse_train_options
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from fdp_jax.input_pipeline import PackedClips
     from fdp_jax.plan import FoldGroup, FoldTask, Plan
 
 PROGRAM = "python -m fdp_jax.train"
@@ -68,20 +69,36 @@ def train(
     """
     # Imported late: --help and mistakes must not wait for scikit-learn, or for jax.
     from fdp_jax.plan import make_plan
+
+    return train_plan(make_plan(options, protocol, command), is_command)
+
+
+def train_plan(
+    plan: "Plan", is_command: bool = False, pack: "Callable[[], PackedClips] | None" = None
+) -> dict:
+    """Trains all pending folds of a plan and writes the report; see `train`.
+
+    Args:
+      plan: of the run.
+      is_command: as of `train`.
+      pack: moves the clips to the device; by default those of the plan.
+    """
     from fdp_jax.report import print_summary, write_report
 
-    plan, groups = make_plan(options, protocol, command), []
+    groups: list[FoldGroup] = []
     with contextlib.ExitStack() as stack:
         if is_command:
             farewell = lambda: f"interrupted; {plan.describe_resume(groups)}"  # noqa: E731
             stack.enter_context(exit_on_interrupt(farewell))
-        _train_pending_folds(plan, groups)
+        _train_pending_folds(plan, groups, pack)
     report = write_report(plan.workdir)
     print_summary(report, plan.workdir)
     return report
 
 
-def _train_pending_folds(plan: "Plan", groups: "list[FoldGroup]") -> None:
+def _train_pending_folds(
+    plan: "Plan", groups: "list[FoldGroup]", pack: "Callable[[], PackedClips] | None"
+) -> None:
     """Trains; fills the list with the groups, for a sentence on how they resume."""
     start_jax(plan.options.compilation_cache)  # without a device, nothing is written
     import jax
@@ -104,7 +121,7 @@ def _train_pending_folds(plan: "Plan", groups: "list[FoldGroup]") -> None:
     trainings = sum(len(task.trainings) for task in pending)
     work = describe_work(options, trainings, on_cpu)
     print(f"To train in {plan.workdir}: {work}", flush=True)
-    corpus = pack_clips(plan.clips)
+    corpus = pack() if pack else pack_clips(plan.clips)
     with clear_out_of_memory_error(), _Progress.shown(plan, trainings) as progress:
         groups += plan.groups(choose_folds_at_once(plan, corpus))
         for group in groups:

@@ -108,7 +108,7 @@ def _train_loop(
         return
     schedule = LogAndCheckpointSchedule.of(plan.options)
     learning_rate = learning_rate_schedule(config.optimizer, config.steps)
-    compile_train_step(config, classes, size, corpus.frames.shape, len(plan.clips.labels))
+    compile_train_step(config, classes, size, corpus)
     filled = [*folds, *[folds[-1]] * (size - len(folds))]
     state = stack_states(_restored_states(folds, start, size), size)
     keys = jnp.stack([fold.key for fold in filled])
@@ -236,8 +236,7 @@ def choose_folds_at_once(plan: Plan, corpus: PackedClips) -> int:
     if jax.default_backend() == "cpu" or most == 1 or "bytes_limit" not in statistics:
         return 1
     config, classes = plan.options.config, plan.classes
-    clips = len(plan.clips.labels)
-    program = compile_train_step(config, classes, most, corpus.frames.shape, clips)
+    program = compile_train_step(config, classes, most, corpus)
     needs = program.memory_analysis()
     packed = sum(leaf.nbytes for leaf in jax.tree.leaves(corpus))  # in use already
     needed = needs.temp_size_in_bytes + needs.argument_size_in_bytes - packed
@@ -247,9 +246,8 @@ def choose_folds_at_once(plan: Plan, corpus: PackedClips) -> int:
     return min(max(fitting, 1), MAX_FOLDS_AT_ONCE)
 
 
-@cache
 def compile_train_step(
-    config: TrainConfig, classes: int, folds: int, frames: tuple[int, ...], clips: int
+    config: TrainConfig, classes: int, folds: int, corpus: PackedClips
 ) -> jax.stages.Compiled:
     """Compiles the step of K folds, once per process; `train_step` does not compile it again.
 
@@ -257,13 +255,24 @@ def compile_train_step(
       config: options of the training.
       classes: m.
       folds: K.
-      frames: shape of the packed frames, (N, h, w, c).
-      clips: number of clips.
+      corpus: all clips, of which only the shapes matter.
     """
+    leaves, structure = jax.tree.flatten(corpus)
+    shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+    return _compile_train_step(config, classes, folds, structure, shapes)
+
+
+@cache
+def _compile_train_step(
+    config: TrainConfig,
+    classes: int,
+    folds: int,
+    structure: jax.tree_util.PyTreeDef,
+    shapes: tuple[jax.ShapeDtypeStruct, ...],
+) -> jax.stages.Compiled:
     keys = jax.random.split(jax.random.key(0), folds)
     state = jax.eval_shape(jax.vmap(partial(create_train_state, config, classes)), keys)
-    of_clip = jax.ShapeDtypeStruct((clips,), jnp.int32)
-    corpus = PackedClips(jax.ShapeDtypeStruct(frames, jnp.uint8), of_clip, of_clip, of_clip)
+    corpus = structure.unflatten(shapes)
     indices = jax.ShapeDtypeStruct((folds, config.batch_size), jnp.int32)
     lowered = train_step.lower(state, corpus, indices, keys, config=config, classes=classes)
     return lowered.compile()

@@ -3,22 +3,26 @@
 Axes: K = folds trained as one program, b = clips of a batch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fdp_jax.config import TrainConfig
-from fdp_jax.input_pipeline import Batch, PackedClips, evaluation_batch, training_batch
+from fdp_jax.input_pipeline import Batch, PackedClips, evaluation_batch
 from fdp_jax.losses import clip_losses, total_loss
 from fdp_jax.models.fdp import FDP, Outputs, make_model
 from fdp_jax.optimizer import make_optimizer
 from fdp_jax.rng import Purpose, derive_key
 
 Metrics = dict[str, jax.Array]
+
+NEW_LAYER = "params/RecognitionHead/Output/"  # depends on the categories
 
 
 @flax.struct.dataclass
@@ -56,6 +60,21 @@ def create_train_state(config: TrainConfig, classes: int, key: jax.Array) -> Tra
     opt_state = make_optimizer(config.optimizer, config.steps).init(params)
     # ViT-Base without the dynamic image head has no running statistics.
     return TrainState(jnp.int32(0), params, variables.get("batch_stats", {}), opt_state)
+
+
+def with_weights(state: TrainState, weights: Mapping[str, np.ndarray]) -> TrainState:
+    """Returns an initial state with pretrained weights, all but the last layer of recognition.
+
+    Args:
+      state: of one fold, before its first step.
+      weights: `params/...` and `batch_stats/...` -> array; others than the state's are ignored.
+    """
+    variables = flatten_dict(state.variables, sep="/")
+    for name in variables.keys() & weights.keys():
+        if not name.startswith(NEW_LAYER):
+            variables[name] = jnp.asarray(weights[name])
+    variables = {"batch_stats": {}, **unflatten_dict(variables, sep="/")}
+    return state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
 
 
 @partial(jax.jit, static_argnames=("config", "classes"), donate_argnames="state")
@@ -104,7 +123,7 @@ def _sample_and_update(
         "drop_path": derive_key(key, Purpose.DROP_PATH, state.step),
         "dropout": derive_key(key, Purpose.DROPOUT, state.step),
     }
-    batch = training_batch(corpus, indices, batch_key, config.clip)
+    batch = corpus.training_batch(indices, batch_key, config.clip)
     return update(state, batch, rngs, config, model)
 
 

@@ -217,7 +217,7 @@ def test_the_seconds_of_all_folds_are_those_of_the_run(tmp_path, monkeypatch):
 def test_auto_is_one_on_a_cpu_and_what_the_memory_of_a_gpu_holds(tmp_path, monkeypatch):
     plan, corpus = plan_of(tmp_path, "auto"), pack_clips(clips())
     assert choose_folds_at_once(plan, corpus) == 1
-    program = compile_train_step(CONFIG, 2, 4, corpus.frames.shape, 8)
+    program = compile_train_step(CONFIG, 2, 4, corpus)
     # Temporary memory, and the states; indices, keys and metrics are small.
     four = program.memory_analysis().temp_size_in_bytes
     state = create_train_state(CONFIG, 2, jax.random.key(0))

@@ -75,9 +75,9 @@ class TrainSteps:
         """Compiles, and moves the corpus to the device."""
         self.config, self.folds, self.state = config, folds, None
         self.corpus = pack_clips(random_clips())
-        frames, clips = self.corpus.frames.shape, len(self.corpus.labels)
+        clips = len(self.corpus.labels)
         start = time.perf_counter()
-        self.program = compile_train_step(config, CLASSES, folds, frames, clips)
+        self.program = compile_train_step(config, CLASSES, folds, self.corpus)
         self.compile_seconds = time.perf_counter() - start
         indices = np.arange(folds * config.batch_size, dtype=np.int32) % clips
         self.indices = jax.device_put(indices.reshape(folds, config.batch_size))

@@ -1,10 +1,8 @@
 """Writes a trained network to the single file that `fdp_jax.exported_model` runs."""
 
 import contextlib
-import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from jax import export
 from fdp_jax import exported_model
 from fdp_jax.config import as_dict
 from fdp_jax.environment import installed_versions
-from fdp_jax.files import write_atomically
+from fdp_jax.files import write_checked_archive
 from fdp_jax.inference.trained_fold import TrainedFold
 from fdp_jax.input_pipeline import GREY_WEIGHTS
 
@@ -37,14 +35,7 @@ def export_model(path: Path, fold: TrainedFold) -> None:
         file = io.BytesIO()
         np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
         entries[f"{exported_model.WEIGHTS}{name}.npy"] = file.getvalue()
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in entries.items():
-            archive.writestr(zipfile.ZipInfo(name), content)  # a ZipInfo without the current time
-        # The digest takes the place of this comment, whose length is part of what it covers.
-        archive.comment = b"0" * exported_model.DIGEST_LENGTH
-    body = file.getvalue()[: -exported_model.DIGEST_LENGTH]
-    write_atomically(path, body + hashlib.sha256(body).hexdigest().encode())
+    write_checked_archive(path, entries)
 
 
 def _export_program(fold: TrainedFold, weights: dict[str, np.ndarray]) -> export.Exported:

@@ -150,6 +150,7 @@ def about(report: dict) -> str:
         f" {report['folds_finished']} of {report['folds_expected']} folds, {seeds_text(report)}"
         + (f", backbone {backbone}" if backbone not in (None, "fdp") else "")
         + (f", ablated: {ablated}" if ablated else "")
+        + (f", started from {report['init']}" if report["init"] else "")
         + f". Selection rule {rule_name(report['select'])}{': ' if rule else ''}{rule}."
     )
 
@@ -396,6 +397,7 @@ def configuration(report: dict) -> dict[str, str]:
         "Seeds": ", ".join(map(str, report["seeds"])),
         "Folds": f"{report['n_folds']}, {folds}",
         "Steps per fold": report["steps"],
+        "Initial weights": report["init"],
         "Parameters": "; ".join(f"{count:,} ({name})" for name, count in parameters),
         "Time, all folds": timedelta(seconds=round(report["seconds"])),
         "Peak memory": f"{peak / 1e9:.2f} GB" if peak else None,

@@ -29,6 +29,7 @@ _RUN = {
     "evaluations?": {"*": int}, "parameters?": {"*": int}, "split?": str, "steps?": int,
     "group_folds?": int, "label_version?": str, "corrections?": [str], "warnings?": [str],
     "device?": str, "versions?": dict, "rank_slope?": float, "command?": str,
+    "init?": str,
 }  # fmt: skip
 _DONE = {
     "seconds?": float, "peak_memory_bytes?": int, "final_losses?": dict, "train_set_metrics?": dict

@@ -24,7 +24,7 @@ from fdp_jax.reporting.results import Run, headline_runs
 # Of run.json.
 _COPIED = (
     "dataset", "protocol", "classes", "parameters", "group_folds", "label_version", "device",
-    "rank_slope", "command",
+    "rank_slope", "command", "init",
 )  # fmt: skip
 _BY_CLASS = ("per_class_recall", "per_class_f1")
 _LOSSES = ("total", "cross_entropy", "dynamic_image", "rank")
