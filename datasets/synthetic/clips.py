@@ -179,11 +179,8 @@ def prepare_clip(spec: ClipSpec) -> Clip:
         curves.append(strength)
     ones, zeros = np.ones_like(x), np.zeros_like(x)
     fields += [np.stack(f, axis=-1) for f in ((ones, zeros), (zeros, ones), (_HEAD_CENTRE - y, x))]
-    curves += [motion.drift(count, size, rng) for size in (_DRIFT, _DRIFT, _ROLL)]
-    flicker = 1 + _FLICKER * (
-        rng.uniform(0, 1) * np.sin(rng.uniform(0.2, 2.0) * np.arange(count) + rng.uniform(0, 6.28))
-        + rng.normal(0, 0.4, count)
-    )
+    curves += drift_curves(count, rng)
+    brightness = flicker(count, rng)
     return Clip(
         spec=spec,
         onset=onset,
@@ -195,10 +192,22 @@ def prepare_clip(spec: ClipSpec) -> Clip:
         rigid=rigid.astype(np.float32),
         fields=(drawing.EYE_DISTANCE * np.stack(fields)).astype(np.float32),
         strengths=np.stack(curves, axis=1).astype(np.float32),
-        brightness=flicker.astype(np.float32),
+        brightness=brightness,
         light=_light(x, y, rng),
         noise=rng.uniform(*_NOISE),
     )
+
+
+def drift_curves(frames: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Returns the path of the head, sideways, up and down, and roll, [frames] each."""
+    return [motion.drift(frames, size, rng) for size in (_DRIFT, _DRIFT, _ROLL)]
+
+
+def flicker(frames: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns the brightness of each frame, [frames] float32 factors: a wave and noise."""
+    size, speed, phase = rng.uniform(0, 1), rng.uniform(0.2, 2.0), rng.uniform(0, 6.28)
+    wave = size * np.sin(speed * np.arange(frames) + phase)
+    return (1 + _FLICKER * (wave + rng.normal(0, 0.4, frames))).astype(np.float32)
 
 
 def _light(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
