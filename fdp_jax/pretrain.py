@@ -91,6 +91,7 @@ def pretrain(options: Options, command: str) -> Path:
 
     from fdp_jax.animation.clips import DATASET, animated_clips
     from fdp_jax.plan import Plan
+    from fdp_jax.reporting.formatting import table
     from fdp_jax.splits import make_folds
     from fdp_jax.train import train_plan
 
@@ -108,11 +109,36 @@ def pretrain(options: Options, command: str) -> Path:
     held_out = dataclasses.replace(groups[0], name=HELD_OUT)
     plan = Plan(train_options, clips, command, [held_out])
     report = train_plan(plan, is_command, lambda: corpus)
-    _write(out, plan, faces.source, report)
+    scores = held_out_scores(report, plan)
+    rows = [("Held-out people", "", "Without learning")]
+    rows += [(name, f"{value:.4g}", f"{trivial:.4g}") for name, value, trivial in scores]
+    print(f"\n{table(rows)}\n\nWeights: {out}")
+    _write(out, plan, faces.source, {name: value for name, value, _ in scores})
     return out
 
 
-def _write(out: Path, plan: "Plan", trained_on: str, report: dict) -> None:
+def held_out_scores(report: dict, plan: "Plan") -> list[tuple[str, float, float]]:
+    """Returns (name, value, value without learning) of every task, on the people held out."""
+    from fdp_jax.animation.action_units import NEUTRAL
+    from fdp_jax.metrics.predictions import PredictionTable
+    from fdp_jax.metrics.spotting import detection_auc
+
+    predictions = PredictionTable.read(plan.tasks[0].directory.predictions)
+    neutral = predictions.probabilities[:, predictions.classes.index(NEUTRAL)]
+    is_there = [label != NEUTRAL for label in predictions.label]
+    image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
+    scores = [("accuracy", report["acc"], report["chance"])]
+    if len(set(is_there)) == 2:  # not so with a handful of people
+        scores.append(("detection AUC", detection_auc(1 - neutral, is_there), 0.5))
+    return [
+        *scores,
+        ("rank loss", rank["loss"], rank["best_constant"]),
+        ("Kendall's tau", rank["kendall_tau"], 0.0),
+        ("dynamic image MSE", image["mse"], image["best_constant_image"]),
+    ]
+
+
+def _write(out: Path, plan: "Plan", trained_on: str, scores: dict[str, float]) -> None:
     import jax
     from flax.traverse_util import flatten_dict
 
@@ -129,7 +155,7 @@ def _write(out: Path, plan: "Plan", trained_on: str, report: dict) -> None:
         trained_on=trained_on,
         command=plan.command,
         device=device_name(),
-        scores={name: report[name] for name in ("acc", "uf1", "uar", "dic_mse")},
+        scores=scores,
         crop=fold.crop,
         is_grey=fold.is_grey,
         arrays=flatten_dict(jax.device_get(fold.variables), sep="/"),
@@ -151,7 +177,7 @@ def _faces(options: Options):
 def main() -> None:
     """The command line."""
     arguments = sys.argv[1:]
-    print(pretrain(parse(arguments), f"{PROGRAM} {shlex.join(arguments)}"))
+    pretrain(parse(arguments), f"{PROGRAM} {shlex.join(arguments)}")
 
 
 if __name__ == "__main__":
