@@ -55,7 +55,7 @@ def run(arguments: Sequence[str]) -> None:
 
     start_jax()
     from fdp_jax.inference.export_model import export_model
-    from fdp_jax.inference.trained_fold import find_folds, load_fold
+    from fdp_jax.inference.trained_network import find_folds, load_fold
 
     found = {(fold.path.parents[1].name, fold.path.name): fold for fold in find_folds(folder)}
     chosen = [

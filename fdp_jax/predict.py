@@ -1,11 +1,14 @@
 """Predicts the category of a micro-expression in a video or a folder of frames.
 
+    python -m fdp_jax.predict clip.mp4 --out=prediction
     python -m fdp_jax.predict clip.mp4 --checkpoint=runs/demo --out=prediction
     python -m fdp_jax.predict clip.mp4 --checkpoint=WORKDIR --out=DIR --onset=1.2 --offset=1.6
     python -m fdp_jax.predict frames/ --fps=200 --checkpoint=WORKDIR --out=DIR --ensemble
     python -m fdp_jax.predict slow_motion.mp4 --fps=240 --checkpoint=WORKDIR --out=DIR
 
 Without --onset and --offset, a window of half a second slides over the video in steps of a tenth.
+The bundled network also tells windows with an expression from those without one, and the command
+reports the intervals that it finds: onset, apex, offset and category.
 Writes prediction.html, prediction.json, windows.csv and pictures; nothing leaves the machine. The
 prediction does not detect whether there is a micro-expression, and it is not a lie detector.
 """
@@ -39,10 +42,11 @@ class Options:
 
     video: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="VIDEO_OR_FOLDER")]
     """A video file, or a folder of numbered frames."""
-    checkpoint: Annotated[Path, tyro.conf.arg(metavar="WORKDIR_OR_FOLD")]
-    """The --workdir of a training, whose first finished fold is used, or one fold in it."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for the page, the tables and the pictures."""
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR|FOLD|FILE")] = None
+    """The --workdir of a training, whose first finished fold is used, one fold in it, or a file of
+    weights; by default the bundled network, which was pretrained on animated faces."""
     onset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Start of the clip, in seconds from the first frame; with --offset alone, the first frame."""
     offset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
@@ -84,7 +88,7 @@ def interval_from(onset: float | None, offset: float | None) -> "Interval | None
 def run(arguments: Sequence[str]) -> dict:
     """Runs the command; returns the content of `prediction.json`, or raises UserError."""
     options = options_from(arguments)
-    checkpoint, out = options.checkpoint.expanduser(), options.out.expanduser()
+    checkpoint, out = options.checkpoint, options.out.expanduser()
     from fdp_jax.files import check_name
     from fdp_jax.inference.video import open_video
     from fdp_jax.workdir import check_writable
@@ -93,9 +97,11 @@ def run(arguments: Sequence[str]) -> dict:
     interval = interval_from(options.onset, options.offset)
     if interval is not None and not video.has_times:
         raise UserError("--onset and --offset are seconds; for a folder give --fps=RATE too")
-    check_name(checkpoint)
-    if not checkpoint.is_dir():
-        raise UserError(f"there is no folder {checkpoint}; give the --workdir of a training")
+    if checkpoint is not None:
+        checkpoint = checkpoint.expanduser()
+        check_name(checkpoint)
+        if not checkpoint.exists():
+            raise UserError(f"there is no folder {checkpoint}; give the --workdir of a training")
     is_new = not out.exists()
     check_writable(out, "folder", "out")
     try:
@@ -166,6 +172,8 @@ def _summary(content: dict, out: Path) -> Iterator[str]:
     yield from (f"note: {notice}" for notice in content["notices"])
     yield ""
     rows = content["windows"]
+    if content["intervals"] is not None:
+        yield from _intervals(content["intervals"])
     best = sorted(rows, key=lambda row: -max(row["probabilities"].values()))[:_MAX_PRINTED]
     if len(rows) > 1:
         yield (
@@ -179,6 +187,17 @@ def _summary(content: dict, out: Path) -> Iterator[str]:
     page = out / "prediction.html"
     yield f"\n{content['meaning']} {content['worth']}\n"
     yield f"Page: {page}" if page.exists() else f"Table: {out / 'windows.csv'}"
+
+
+def _intervals(intervals: Sequence[dict]) -> Iterator[str]:
+    """Yields the lines on what was spotted."""
+    yield f"Expressions found: {len(intervals)}" if intervals else "No expression found."
+    for found in intervals:
+        yield (
+            f"  {found['onset']:.2f} to {found['offset']:.2f} s, apex {found['apex']:.2f} s: "
+            f"{found['category']} (an expression with {100 * found['confidence']:.0f} %)"
+        )
+    yield ""
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 from datasets.protocols import CORPORA
 from fdp_jax.config import PRESETS, TrainConfig, preset, validate
-from fdp_jax.environment import use_large_pages
+from fdp_jax.environment import start_jax, use_large_pages
 from fdp_jax.options import SYNONYMS, TrainOptions, arg, preset_name
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ def pretrain(options: Options, command: str) -> Path:
     check_writable(out.parent, "folder", "out")
     faces = _faces(options)
 
-    from fdp_jax.animation.clips import DATASET, animated_clips
+    start_jax(options.compilation_cache.expanduser())
+    from fdp_jax.animation.action_units import DATASET
+    from fdp_jax.animation.clips import animated_clips
     from fdp_jax.plan import Plan
     from fdp_jax.reporting.formatting import table
     from fdp_jax.splits import make_folds
@@ -143,7 +145,7 @@ def _write(out: Path, plan: "Plan", trained_on: str, scores: dict[str, float]) -
     from flax.traverse_util import flatten_dict
 
     from fdp_jax.environment import device_name
-    from fdp_jax.inference.trained_fold import load_fold
+    from fdp_jax.inference.trained_network import load_fold
     from fdp_jax.weights import Weights, write_weights
 
     fold = load_fold(plan.tasks[0].directory)

@@ -52,6 +52,7 @@ class Expression(NamedTuple):
     one_sided: bool = False
 
 
+DATASET = "animated"  # name of the corpus of animated faces
 BLINK = 45
 NEUTRAL = "none"  # a clip without an expression: only its distractors move
 

@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from datasets.protocols import Membership, Protocol
-from fdp_jax.animation.action_units import CATEGORIES
+from fdp_jax.animation.action_units import CATEGORIES, DATASET
 from fdp_jax.animation.animation import AnimatedClips, Stills, animate
 from fdp_jax.animation.stills import CROP, Faces
 from fdp_jax.clips import Clips
 
-DATASET = "animated"
 PROTOCOL = Protocol(
     f"{len(CATEGORIES)}class",
     CATEGORIES,

@@ -16,13 +16,13 @@ from fdp_jax import exported_model
 from fdp_jax.config import as_dict
 from fdp_jax.environment import installed_versions
 from fdp_jax.files import write_checked_archive
-from fdp_jax.inference.trained_fold import TrainedFold
+from fdp_jax.inference.trained_network import TrainedNetwork
 from fdp_jax.input_pipeline import GREY_WEIGHTS
 
 PLATFORMS = ("cpu", "cuda")
 
 
-def export_model(path: Path, fold: TrainedFold) -> None:
+def export_model(path: Path, fold: TrainedNetwork) -> None:
     """Writes the network of a fold; the same network gives the same bytes."""
     # Variables on the host, named params/<module>/.../<weight>.
     weights = flatten_dict(jax.device_get(fold.variables), sep="/")
@@ -38,7 +38,7 @@ def export_model(path: Path, fold: TrainedFold) -> None:
     write_checked_archive(path, entries)
 
 
-def _export_program(fold: TrainedFold, weights: dict[str, np.ndarray]) -> export.Exported:
+def _export_program(fold: TrainedNetwork, weights: dict[str, np.ndarray]) -> export.Exported:
     """Lowers the network for any number of clips; weights are arguments of the program."""
 
     @jax.jit
@@ -71,7 +71,7 @@ def _without_source_paths() -> Iterator[None]:
         jax.config.update(option, before)
 
 
-def _header(fold: TrainedFold, exported: export.Exported) -> dict:
+def _header(fold: TrainedNetwork, exported: export.Exported) -> dict:
     """Describes input, outputs and origin of the network, as plain values."""
     outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
     frames, side, _, channels = _clip_shape(fold)
@@ -109,6 +109,6 @@ def _header(fold: TrainedFold, exported: export.Exported) -> dict:
     }
 
 
-def _clip_shape(fold: TrainedFold) -> tuple[int, int, int, int]:
+def _clip_shape(fold: TrainedNetwork) -> tuple[int, int, int, int]:
     """Frames, height, width and channels of the input."""
     return fold.config.clip.frames, fold.crop.side, fold.crop.side, 1 if fold.is_grey else 3

@@ -34,7 +34,8 @@ PICTURES = {
     ),
     "probabilities.png": (
         "Probabilities over time",
-        "Probabilities of each window. Windows overlap, and most contain no micro-expression.",
+        "Probabilities of each window. Windows overlap, and most contain no micro-expression. "
+        "Spotted intervals are shaded.",
     ),
 }
 
@@ -67,7 +68,9 @@ def describe_window(row: dict) -> str:
     return frames if row["start"] is None else f"{row['start']:.2f} to {row['end']:.2f} s, {frames}"
 
 
-def draw_pictures(best: "WindowPrediction", rows: Sequence[dict]) -> dict[str, bytes]:
+def draw_pictures(
+    best: "WindowPrediction", rows: Sequence[dict], intervals: Sequence[dict] | None = None
+) -> dict[str, bytes]:
     """Draws the most confident window and the probabilities of all; file name -> PNG bytes."""
     outputs = best.outputs
     labels = [f"{seconds:.3f} s" for seconds in best.window.seconds]
@@ -82,7 +85,7 @@ def draw_pictures(best: "WindowPrediction", rows: Sequence[dict]) -> dict[str, b
     if "rank_scores" in outputs:
         pictures["rank_scores.png"] = render(_rank_scores, outputs["rank_scores"], labels)
     if len(rows) > 1:
-        pictures["probabilities.png"] = render(_probabilities, rows)
+        pictures["probabilities.png"] = render(_probabilities, rows, intervals or ())
     return pictures
 
 
@@ -110,8 +113,8 @@ def _rank_scores(scores: np.ndarray, labels: Sequence[str]) -> Figure:
     return figure
 
 
-def _probabilities(rows: Sequence[dict]) -> Figure:
-    """Probability of each category in n windows over time."""
+def _probabilities(rows: Sequence[dict], intervals: Sequence[dict]) -> Figure:
+    """Probability of each category in n windows over time, with the intervals shaded."""
     figure = Figure(figsize=(7.5, 3.4), layout="constrained")
     axes = figure.subplots()
     middles = [(row["start"] + row["end"]) / 2 for row in rows]
@@ -120,6 +123,8 @@ def _probabilities(rows: Sequence[dict]) -> Figure:
         marker = "o" if len(rows) < 40 else None
         color = colormaps["tab10"](k % 10)
         axes.plot(middles, shares, color=color, lw=1.6, label=name, marker=marker, ms=3)
+    for interval in intervals:
+        axes.axvspan(interval["onset"], interval["offset"], color="0.5", alpha=0.25, lw=0)
     axes.set_ylim(0, 1)
     axes.set_xlabel("middle of the window (s)")
     axes.set_ylabel("probability")

@@ -5,7 +5,7 @@ Axes: t frames that a network takes, m categories.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,16 @@ import numpy as np
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
+from fdp_jax.animation.action_units import DATASET as ANIMATED
+from fdp_jax.animation.action_units import NEUTRAL
+from fdp_jax.inference import spotting
 from fdp_jax.inference.page import draw_pictures
-from fdp_jax.inference.trained_fold import TrainedFold, find_folds, load_fold
+from fdp_jax.inference.trained_network import (
+    TrainedNetwork,
+    find_folds,
+    load_fold,
+    load_weights,
+)
 from fdp_jax.inference.video import Video
 from fdp_jax.inference.windows import (
     WINDOW_SECONDS,
@@ -32,6 +40,14 @@ MEANING = (
 _WORTH_OF_DRAWN = (
     "The network was trained on drawn faces (the synthetic corpus). Its prediction for a real face "
     "only shows that the program works, and is no better than a guess."
+)
+_MEANING_OF_SPOTTING = (
+    "An interval is where the network sees an expression, with the category that fits best. The "
+    "network may miss expressions and see some where there are none, and it is not a lie detector."
+)
+_WORTH_OF_ANIMATED = (
+    "The network was pretrained on animated faces: it has never seen a real micro-expression, and "
+    "nobody has measured how often it is right about one."
 )
 _WORTH_OF_FILMED = (
     "The network was trained on {}: few people, filmed in a laboratory. For other people, cameras "
@@ -50,7 +66,7 @@ class WindowPrediction:
       index: number of the window, from 0.
       window: with the t frames that the networks take.
       probabilities: float32 [m], mean over the networks.
-      outputs: of the first network, as of `TrainedFold.predict` without the axis b.
+      outputs: of the first network, as of `TrainedNetwork.predict` without the axis b.
     """
 
     index: int
@@ -79,22 +95,35 @@ class Predictor:
 
     Attributes:
       folds: networks of one work directory, whose probabilities are averaged.
-      checkpoint: their folder, as given by the user.
+      checkpoint: their folder or file, as given by the user; None for the bundled network.
       landmarker: the face detector.
     """
 
-    folds: list[TrainedFold]
-    checkpoint: Path
+    folds: list[TrainedNetwork]
+    checkpoint: Path | None
     landmarker: FaceLandmarker
 
     @classmethod
-    def load(cls, checkpoint: Path, all_folds: bool, face_models: Path | None) -> "Predictor":
-        """Loads the first finished fold of a work directory, or all of them, and the face detector.
+    def load(
+        cls, checkpoint: Path | None, all_folds: bool, face_models: Path | None
+    ) -> "Predictor":
+        """Loads networks and the face detector.
 
-        `checkpoint` may also be one fold; `face_models` None downloads the face models once.
-        Raises UserError if no fold is finished, a file is damaged, or the network predicts no
-        category.
+        Args:
+          checkpoint: a work directory, one fold in it, or a file of weights; None takes the bundled
+            network.
+          all_folds: all finished folds of a work directory, instead of the first.
+          face_models: their folder; None downloads them once.
+
+        Raises:
+          UserError: no fold is finished, a file is damaged, or the network predicts no category.
         """
+        landmarker = FaceLandmarker(get_face_models(face_models))
+        if checkpoint is None or checkpoint.is_file():
+            if all_folds:
+                raise UserError("--ensemble is for a work directory; give one with --checkpoint")
+            weights = BUNDLED_NAME if checkpoint is None else str(checkpoint)
+            return cls([load_weights(weights)], checkpoint, landmarker)
         found = find_folds(checkpoint)
         if all_folds and found[0].path == checkpoint.resolve():
             raise UserError(f"{checkpoint} is one fold; with --ensemble give its work directory")
@@ -109,7 +138,7 @@ class Predictor:
                 f"the network in {checkpoint} was trained without recognition (--ablate=no_mer) "
                 "and predicts no categories; give another work directory"
             )
-        return cls(folds, checkpoint, FaceLandmarker(get_face_models(face_models)))
+        return cls(folds, checkpoint, landmarker)
 
     def predict(
         self,
@@ -137,15 +166,17 @@ class Predictor:
         if best is None:
             raise _no_window_error(windows)
         scores = best.outputs.get("rank_scores")
+        spots = NEUTRAL in first.classes and not windows.is_single
         content = {
             "video": str(video.path),
             "frames_per_second": None if video.rate is None else round(video.rate, 4),
             "width": video.size[0],
             "height": video.size[1],
             "frames_read": video.frames_read,
-            "meaning": MEANING,
+            "meaning": _MEANING_OF_SPOTTING if spots else MEANING,
             **self.description,
             "notices": list(_notices(windows, rows, best)),
+            "intervals": list(self._spot(video, aligner, rows)) if spots else None,
             "windows": rows,
             "shown": {
                 "window": best.index,
@@ -153,14 +184,43 @@ class Predictor:
                 "rank_scores": None if scores is None else [round(float(s), 4) for s in scores],
             },
         }
-        return content, draw_pictures(best, rows)
+        return content, draw_pictures(best, rows, content["intervals"])
+
+    def _spot(self, video: Video, aligner: FaceAligner, rows: list[dict]) -> Iterator[dict]:
+        """Yields the entries of `intervals`: where windows show an expression, and which."""
+        middles = [(row["start"] + row["end"]) / 2 for row in rows]
+        events = spotting.find_events(middles, spotting.expressive(rows))
+        previous = -math.inf
+        for event, window in zip(events, spotting.read_around(video, events, aligner), strict=True):
+            if len(window.frames) < 2:
+                continue
+            seconds = np.array(window.seconds)
+            extent = spotting.find_extent(np.stack(window.frames), seconds, event.centre)
+            if extent.apex <= previous:  # the same movement again
+                continue
+            previous = extent.offset
+            inside = np.flatnonzero((seconds >= extent.onset) & (seconds <= extent.offset))
+            window.frames = [window.frames[k] for k in inside]
+            _, probabilities = self._predict_batch(
+                [window.sample(self.folds[0].config.clip.frames)]
+            )
+            shares = dict(zip(self.folds[0].classes, probabilities[0].tolist(), strict=True))
+            of_expressions = {name: p for name, p in shares.items() if name != NEUTRAL}
+            yield {
+                "onset": round(extent.onset, 4),
+                "apex": round(extent.apex, 4),
+                "offset": round(extent.offset, 4),
+                "category": max(of_expressions, key=of_expressions.get),
+                "confidence": round(event.confidence, 4),
+                "probabilities": {name: round(p, 6) for name, p in shares.items()},
+            }
 
     @property
     def description(self) -> dict:
         """The entries of `prediction.json` that describe the networks."""
-        first, names = self.folds[0], [fold.path_in_workdir for fold in self.folds]
+        first, names = self.folds[0], [fold.source for fold in self.folds]
         where = ", ".join(names)
-        if not self.checkpoint.as_posix().endswith(where):
+        if self.checkpoint is not None and not self.checkpoint.as_posix().endswith(where):
             where += f" of {self.checkpoint}"
         lead = "One network" if len(names) == 1 else f"Mean of {len(names)} networks"
         model = (
@@ -171,11 +231,13 @@ class Predictor:
             model += f" These are the weights of the last step; --select={rule} is for the report."
         if first.dataset == "synthetic":
             worth = _WORTH_OF_DRAWN
+        elif first.dataset == ANIMATED:
+            worth = _WORTH_OF_ANIMATED
         else:
             worth = _WORTH_OF_FILMED.format(first.dataset)
         return {
             "model": model,
-            "worth": f"{first.accuracy()} {worth}",
+            "worth": f"{first.accuracy} {worth}",
             "trained_on": first.dataset,
             "protocol": first.protocol,
             "label_version": first.label_version,
@@ -191,19 +253,30 @@ class Predictor:
         t, rows, best = self.folds[0].config.clip.frames, [], None
         sampled = (window.sample(t) for window in windows)
         while batch := list(itertools.islice(sampled, _BATCH)):
-            faces = np.stack([window.frames for window in batch])
-            faces = np.resize(faces, (_BATCH, *faces.shape[1:]))
-            outputs = [fold.predict(faces) for fold in self.folds]
-            probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)
-            if not np.isfinite(probabilities).all():
-                raise UserError("the network's probabilities are not finite; its training failed")
+            outputs, probabilities = self._predict_batch(batch)
             for k, window in enumerate(batch):
-                of_window = {name: array[k] for name, array in outputs[0].items()}
+                of_window = {name: array[k] for name, array in outputs.items()}
                 prediction = WindowPrediction(len(rows), window, probabilities[k], of_window)
                 rows.append(prediction.row(self.folds[0].classes))
-                if best is None or probabilities[k].max() > best.probabilities.max():
+                confidence = self._confidence(probabilities[k])
+                if best is None or confidence > self._confidence(best.probabilities):
                     best = prediction
         return rows, best
+
+    def _confidence(self, probabilities: np.ndarray) -> float:
+        """Returns the largest probability of an expression."""
+        pairs = zip(self.folds[0].classes, probabilities, strict=True)
+        return max(float(share) for name, share in pairs if name != NEUTRAL)
+
+    def _predict_batch(self, windows: Sequence[Window]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Returns the outputs of the first network, and the mean probabilities [n, m] of all."""
+        faces = np.stack([window.frames for window in windows])
+        faces = np.resize(faces, (_BATCH, *faces.shape[1:]))
+        outputs = [fold.predict(faces) for fold in self.folds]
+        probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)
+        if not np.isfinite(probabilities).all():
+            raise UserError("the network's probabilities are not finite; its training failed")
+        return outputs[0], probabilities[: len(windows)]
 
 
 def _no_window_error(windows: VideoWindows) -> UserError:

@@ -1,7 +1,6 @@
 """Networks with random weights as trained folds, and clips as they take them."""
 
 import dataclasses
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,13 +8,12 @@ import numpy as np
 from datasets.crop import Crop
 from fdp_jax.clips import Clips
 from fdp_jax.exported_model import sample_indices
-from fdp_jax.inference.trained_fold import TrainedFold
+from fdp_jax.inference.trained_network import TrainedNetwork
 from fdp_jax.train_step import create_train_state
-from fdp_jax.workdir import FoldDirectory
 from tests.helpers.tiny import TINY
 
 
-def random_fold(is_grey: bool, **changes) -> TrainedFold:
+def random_fold(is_grey: bool, **changes) -> TrainedNetwork:
     """A network whose modules all have an output that depends on the clip; options as changed."""
     config = dataclasses.replace(TINY, **changes)
     variables = create_train_state(config, 2, jax.random.key(0)).variables
@@ -27,8 +25,8 @@ def random_fold(is_grey: bool, **changes) -> TrainedFold:
         std = np.prod(leaf.shape[:-1]) ** -0.5
         return rng.normal(0, std, leaf.shape).astype(np.float32)
 
-    return TrainedFold(
-        FoldDirectory(Path("p1")), config, ("a", "b"), "noise", "2class", "tiny", "made up", 0,
+    return TrainedNetwork(
+        "p1", "seed_0/folds/p1", "", config, ("a", "b"), "noise", "2class", "tiny", "made up", 0,
         Crop(False, 72, 2.5), is_grey, jax.tree.map(randomised, variables),
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from fdp_jax import export, exported_model
 from fdp_jax.exported_model import ExportedModelError
 from fdp_jax.inference import export_model as module
 from fdp_jax.inference.export_model import export_model
-from fdp_jax.inference.trained_fold import find_folds, load_fold
+from fdp_jax.inference.trained_network import find_folds, load_fold
 from fdp_jax.input_pipeline import GREY_WEIGHTS, frame_numbers
 from tests.conftest import HANGS, ROOT, run_module
 from tests.helpers.networks import random_fold, sampled_faces

@@ -18,7 +18,7 @@ from datasets.faces import FaceLandmarker
 from fdp_jax.inference import predictor
 from fdp_jax.inference.page import describe_window
 from fdp_jax.inference.predictor import Predictor
-from fdp_jax.inference.trained_fold import TrainedFold, find_folds, load_fold
+from fdp_jax.inference.trained_network import TrainedNetwork, find_folds, load_fold
 from fdp_jax.inference.video import open_video
 from fdp_jax.inference.windows import FaceAligner, VideoWindows
 from fdp_jax.predict import options_from, run
@@ -76,14 +76,14 @@ def predict(video, workdir, out, *options):
 
 def change_outputs(monkeypatch, change):
     """Lets `change` edit the outputs of every network."""
-    original = TrainedFold.predict
+    original = TrainedNetwork.predict
 
     def predict(self, faces):
         outputs = original(self, faces)
         change(outputs)
         return outputs
 
-    monkeypatch.setattr(TrainedFold, "predict", predict)
+    monkeypatch.setattr(TrainedNetwork, "predict", predict)
 
 
 def test_the_command_writes_all_files_and_states_what_they_mean(workdir, videos, tmp_path):

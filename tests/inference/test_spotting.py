@@ -31,7 +31,9 @@ def faces(amount: float, noise: float, drift: float = 0.0) -> tuple[np.ndarray, 
     rise = np.clip((seconds - ONSET) / (APEX - ONSET), 0, 1)
     fall = np.clip((OFFSET - seconds) / (OFFSET - APEX), 0, 1)
     rng = np.random.default_rng(0)
-    texture = cv2.GaussianBlur(rng.uniform(0, 255, (72, 72)).astype(np.float32), (0, 0), 2) * 4 - 380
+    texture = (
+        cv2.GaussianBlur(rng.uniform(0, 255, (72, 72)).astype(np.float32), (0, 0), 2) * 4 - 380
+    )
     y, x = np.mgrid[0:72, 0:72].astype(np.float32)
     weight = np.exp(-((x - 30) ** 2 + (y - 50) ** 2) / 50)
     frames = []
@@ -42,7 +44,9 @@ def faces(amount: float, noise: float, drift: float = 0.0) -> tuple[np.ndarray, 
     return np.clip(np.round(frames), 0, 255).astype(np.uint8)[..., None], seconds
 
 
-@pytest.mark.parametrize("amount, noise, drift", [(1.0, 0.0, 0.0), (1.5, 2.0, 0.0), (1.5, 1.0, 0.2)])
+@pytest.mark.parametrize(
+    "amount, noise, drift", [(1.0, 0.0, 0.0), (1.5, 2.0, 0.0), (1.5, 1.0, 0.2)]
+)
 @pytest.mark.parametrize("centre", [0.70, 0.86])
 def test_onset_apex_and_offset_are_found(amount, noise, drift, centre):
     extent = find_extent(*faces(amount, noise, drift), centre)

@@ -10,7 +10,7 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax.config import PRESETS, as_dict, config_from_dict
-from fdp_jax.inference.trained_fold import find_folds, load_fold
+from fdp_jax.inference.trained_network import find_folds, load_fold
 from tests.conftest import run_module
 from tests.helpers.networks import sampled_faces
 from tests.helpers.tiny import CHANGES, TINY, random_clips, train_tiny

@@ -1,4 +1,4 @@
-"""Finished folds of a work directory, loaded for inference.
+"""Trained networks for inference: finished folds of a work directory, and files of weights.
 
 All use of the training code by `inference` is in this module.
 
@@ -12,10 +12,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from datasets.crop import Crop
 from datasets.errors import UserError
 from fdp_jax import json_files
+from fdp_jax.animation.action_units import DATASET as ANIMATED
 from fdp_jax.checkpoints import load_final_weights
 from fdp_jax.config import TrainConfig, config_from_dict
 from fdp_jax.evaluate import predict_clips
@@ -24,6 +26,7 @@ from fdp_jax.metrics.predictions import PredictionTable, pool
 from fdp_jax.models.fdp import Outputs
 from fdp_jax.rng import fold_key
 from fdp_jax.train_step import create_train_state, eval_step
+from fdp_jax.weights import BUNDLED_NAME, read_weights
 from fdp_jax.workdir import FoldDirectory
 
 _RUN_JSON = {
@@ -37,11 +40,13 @@ _RUN_JSON = {
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TrainedFold:
+class TrainedNetwork:
     """A trained network, and the facts about its training.
 
     Attributes:
-      directory: of the fold.
+      name: the subject or group left out of the training.
+      source: its folder in the work directory, or the file of its weights.
+      accuracy: sentences on how often it was right for people left out of its training.
       config: options of the training.
       classes: names of the categories, in the order of the probabilities.
       dataset, protocol, preset, label_version, seed: of the run.
@@ -50,7 +55,9 @@ class TrainedFold:
       variables: `params` and `batch_stats` after the last step.
     """
 
-    directory: FoldDirectory
+    name: str
+    source: str
+    accuracy: str
     config: TrainConfig
     classes: tuple[str, ...]
     dataset: str
@@ -61,37 +68,6 @@ class TrainedFold:
     crop: Crop
     is_grey: bool
     variables: dict
-
-    @property
-    def name(self) -> str:
-        """The subject or group left out of the training."""
-        return self.directory.path.name
-
-    @property
-    def path_in_workdir(self) -> str:
-        """The folder of the fold, relative to the work directory."""
-        return f"seed_{self.seed}/folds/{self.name}"
-
-    def accuracy(self) -> str:
-        """Returns a sentence on how often it was right for people left out of its training."""
-        siblings = map(FoldDirectory, sorted(self.directory.path.resolve().parent.iterdir()))
-        try:
-            tables = [PredictionTable.read(d.predictions) for d in siblings if d.is_finished()]
-            table = pool(tables)
-        except UserError as error:
-            return f"The accuracy of the network is unknown ({error})."
-        # Other rules chose other weights than those after the last step.
-        last = np.array([rule == "last" for rule in table.select], bool)
-        own = last & np.array([fold == self.name for fold in table.fold], bool)
-        if not own.any():
-            return "The accuracy of the network after the last step was not measured."
-        text = (
-            f"The network of fold {self.name} was right for {_share(table.correct[own])} of people "
-            "left out of its training"
-        )
-        if len(tables) > 1:
-            text += f", and all {len(tables)} folds together for {_share(table.correct[last])}"
-        return f"{text}; guessing is right for {100 / len(self.classes):.0f} %."
 
     def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs for aligned faces uint8 [b, t, s, s, c], as `predict_clips` does."""
@@ -127,7 +103,7 @@ def find_folds(path: Path) -> list[FoldDirectory]:
     return folds
 
 
-def load_fold(directory: FoldDirectory) -> TrainedFold:
+def load_fold(directory: FoldDirectory) -> TrainedNetwork:
     """Loads the network of a finished fold after its last step.
 
     Raises UserError where a file is missing, damaged or of another version.
@@ -140,8 +116,11 @@ def load_fold(directory: FoldDirectory) -> TrainedFold:
     create = functools.partial(create_train_state, config, len(classes))
     shapes = jax.eval_shape(create, fold_key(run["seed"], directory.path.name)).variables
     face = run["input"]
-    return TrainedFold(
-        directory,
+    name = directory.path.name
+    return TrainedNetwork(
+        name,
+        f"seed_{run['seed']}/folds/{name}",
+        _accuracy(directory, len(classes)),
         config,
         classes,
         dataset=run["dataset"],
@@ -153,6 +132,51 @@ def load_fold(directory: FoldDirectory) -> TrainedFold:
         is_grey=face["is_grey"],
         variables=load_final_weights(directory.checkpoints, shapes),
     )
+
+
+def load_weights(name: str) -> TrainedNetwork:
+    """Loads the network of a file of weights, or the bundled one; raises UserError as `read_weights`."""
+    weights = read_weights(name)
+    variables = unflatten_dict(weights.arrays, sep="/")
+    scores = ", ".join(f"{score} {value:.3g}" for score, value in weights.scores.items())
+    return TrainedNetwork(
+        "held_out",
+        f"{name} weights" if name == BUNDLED_NAME else name,
+        f"On animated faces of people held out of its training: {scores}.",
+        weights.config,
+        weights.classes,
+        dataset=ANIMATED,
+        protocol=f"{len(weights.classes)}class",
+        preset=weights.preset,
+        label_version="",
+        seed=weights.seed,
+        crop=weights.crop,
+        is_grey=weights.is_grey,
+        variables=jax.device_put({"batch_stats": {}, **variables}),
+    )
+
+
+def _accuracy(directory: FoldDirectory, classes: int) -> str:
+    """Returns a sentence on a fold's accuracy, and on that of all finished folds of its seed."""
+    siblings = map(FoldDirectory, sorted(directory.path.resolve().parent.iterdir()))
+    try:
+        tables = [PredictionTable.read(d.predictions) for d in siblings if d.is_finished()]
+        table = pool(tables)
+    except UserError as error:
+        return f"The accuracy of the network is unknown ({error})."
+    # Other rules chose other weights than those after the last step.
+    name = directory.path.name
+    last = np.array([rule == "last" for rule in table.select], bool)
+    own = last & np.array([fold == name for fold in table.fold], bool)
+    if not own.any():
+        return "The accuracy of the network after the last step was not measured."
+    text = (
+        f"The network of fold {name} was right for {_share(table.correct[own])} of people left out "
+        "of its training"
+    )
+    if len(tables) > 1:
+        text += f", and all {len(tables)} folds together for {_share(table.correct[last])}"
+    return f"{text}; guessing is right for {100 / classes:.0f} %."
 
 
 def _pack(faces: jax.Array | np.ndarray) -> PackedClips:
