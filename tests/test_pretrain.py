@@ -1,4 +1,4 @@
-"""`python -m fdp_jax.pretrain`: from drawn people to a file of weights that a training starts from."""
+"""`python -m fdp_jax.pretrain`: from drawn people to weights that a training starts from."""
 
 import json
 import shutil

@@ -103,7 +103,7 @@ def test_a_run_starts_from_the_weights_and_says_so(file, tmp_path):
 
 def test_weights_of_other_sizes_are_refused_in_one_sentence(file, tmp_path):
     config = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, stem_channels=4))
-    with pytest.raises(UserError, match="--model.stem_channels=8, not 4; use --preset=tiny"):
+    with pytest.raises(UserError, match=r"--model\.stem_channels=8, not 4; use --preset=tiny"):
         make_tiny_plan(tmp_path, random_clips(), config, init=str(file))
 
 

@@ -32,6 +32,7 @@ from fdp_jax.inference.windows import (
     VideoWindows,
     Window,
 )
+from fdp_jax.weights import BUNDLED_NAME
 
 MEANING = (
     "The prediction is the category that best fits a clip containing a micro-expression. It does "

@@ -106,7 +106,7 @@ def find_extent(frames: np.ndarray, seconds: np.ndarray, centre: float) -> Exten
 
 
 def strength_curve(frames: np.ndarray, seconds: np.ndarray, centre: float) -> np.ndarray:
-    """Returns how much of the event's change each frame shows, float [n]; about 0 at rest, 1 at most.
+    """Returns how much of the event's change each frame shows, float [n], from 0 to 1.
 
     The change is the mean of the frames near the apex minus that of those at rest, found in a few
     rounds, from the middle of the event outwards. A slow drift of the head is taken off as a line.

@@ -135,7 +135,10 @@ def load_fold(directory: FoldDirectory) -> TrainedNetwork:
 
 
 def load_weights(name: str) -> TrainedNetwork:
-    """Loads the network of a file of weights, or the bundled one; raises UserError as `read_weights`."""
+    """Loads the network of a file of weights, or the bundled one.
+
+    Raises UserError as `read_weights` does.
+    """
     weights = read_weights(name)
     variables = unflatten_dict(weights.arrays, sep="/")
     scores = ", ".join(f"{score} {value:.3g}" for score, value in weights.scores.items())

@@ -27,15 +27,16 @@ def workdir(tmp_path_factory, clips):
 
 
 def test_it_predicts_what_the_training_predicted_for_the_clips_left_out(workdir, clips):
-    fold, other = map(load_fold, find_folds(workdir))
+    directory, _ = folders = find_folds(workdir)
+    fold, other = map(load_fold, folders)
     assert (fold.name, other.name, fold.seed, fold.preset) == ("p0", "p2", 7, "tiny")
     assert (fold.classes, fold.crop, fold.is_grey) == (clips.protocol.classes, clips.crop, True)
     test = [index for index, person in enumerate(clips.subjects) if person == "p0"]
     outputs = fold.predict(sampled_faces(clips, test))
-    with np.load(fold.directory.outputs, allow_pickle=False) as stored:
+    with np.load(directory.outputs, allow_pickle=False) as stored:
         for name in ("frames", "target", "dynamic_image", "rank_scores"):
             np.testing.assert_allclose(outputs[name], stored[name], atol=1e-5, err_msg=name)
-    with open(fold.directory.predictions, newline="") as file:
+    with open(directory.predictions, newline="") as file:
         rows = list(csv.DictReader(file))
     stored = [[float(row["p_class0"]), float(row["p_class1"])] for row in rows]
     np.testing.assert_allclose(outputs["probabilities"], stored, atol=1e-5)
