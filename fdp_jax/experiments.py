@@ -46,6 +46,7 @@ _FIXED_OPTIONS = ("ablate", "backbone", "folds", "seed")
 # Options that are read without training.
 _READ = {
     "significance": ("workdir", "json"),
+    "spotting": ("workdir", "json", "init", "seed"),
     "inputs": ("workdir", "json", "dataset", "protocol", "manual_dir", "data_dir", "preset",
                "clip.crop", "clip.frames"),
 }  # fmt: skip
@@ -100,7 +101,7 @@ def main(
     results = []
     if experiment.trains:
         results = _train_all(experiment, runs, train, f"{program} {shlex.join(arguments)}")
-    table = _make_table(experiment, runs, results, parameters)
+    table = _make_table(experiment, options, runs, results, parameters)
     files = table.write(options.workdir.expanduser())
     print(table.as_json() if options.json else f"{table.as_text()}\nWritten: {', '.join(files)}")
     if failed := [result for result in results if result.failed]:
@@ -212,6 +213,7 @@ def _describe_plan(experiment: Experiment, runs: Sequence[Resolved]) -> str:
 
 def _make_table(
     experiment: Experiment,
+    options: ExperimentOptions,
     runs: Sequence[Resolved],
     results: Sequence[RunResult],
     parameters: dict[str, int],
@@ -219,6 +221,10 @@ def _make_table(
     from fdp_jax.paper import pictures, result_table  # late, since they need matplotlib
 
     match experiment.kind:
+        case "spotting":
+            from fdp_jax.paper.drawn_videos import spotting_table
+
+            return spotting_table(experiment, options.init, options.seed)
         case "methods":
             return result_table.methods_table(experiment, results)
         case "significance":

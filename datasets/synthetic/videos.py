@@ -32,9 +32,14 @@ class DrawnVideo:
     category: str | None
     interval: tuple[float, float, float] | None
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Yields the frames, uint8 [h, w] grey each, `motion.FPS` per second."""
-        return self.clip.frames()
+    def frames(self, step: int = 1) -> Iterator[np.ndarray]:
+        """Yields each `step`-th frame, uint8 [h, w] grey, of `motion.FPS` per second."""
+        clip = dataclasses.replace(
+            self.clip,
+            strengths=self.clip.strengths[::step],
+            brightness=self.clip.brightness[::step],
+        )
+        return clip.frames()
 
 
 def draw_video(seed: int, person: int, category: str | None, seconds: float) -> DrawnVideo:

@@ -160,6 +160,16 @@ class Predictor:
         Raises:
           UserError: a frame cannot be read, no window shows a face, or there are too few frames.
         """
+        content, best = self.read(video, interval, progress)
+        return content, draw_pictures(best, content["windows"], content["intervals"])
+
+    def read(
+        self,
+        video: Video,
+        interval: Interval | None = None,
+        progress: Callable[[Iterable[Window]], Iterable[Window]] = iter,
+    ) -> tuple[dict, WindowPrediction]:
+        """Returns the content of `prediction.json` and the most confident window; see `predict`."""
         first = self.folds[0]
         aligner = FaceAligner(self.landmarker, first.crop, first.is_grey)
         windows = VideoWindows(video, interval, aligner)
@@ -185,7 +195,7 @@ class Predictor:
                 "rank_scores": None if scores is None else [round(float(s), 4) for s in scores],
             },
         }
-        return content, draw_pictures(best, rows, content["intervals"])
+        return content, best
 
     def _spot(self, video: Video, aligner: FaceAligner, rows: list[dict]) -> Iterator[dict]:
         """Yields the entries of `intervals`: where windows show an expression, and which."""

@@ -1,6 +1,6 @@
 """Scores of spotting: which intervals of a video hold an expression (the protocol of MEGC)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,13 +76,13 @@ def score_spotting(
     )
 
 
-def detection_auc(scores: Sequence[float], is_there: Sequence[bool]) -> float:
+def detection_auc(scores: Iterable[float], is_there: Iterable[bool]) -> float:
     """Returns the area under the ROC curve: how often a video with an expression scores higher.
 
     Raises:
       ValueError: all videos are of one kind.
     """
-    values, there = np.asarray(scores, float), np.asarray(is_there, bool)
+    values, there = np.array(list(scores), float), np.array(list(is_there), bool)
     positive, negative = values[there][:, None], values[~there][None]
     if not positive.size or not negative.size:
         raise ValueError("the area needs videos with and without an expression")

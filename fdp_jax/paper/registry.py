@@ -1,4 +1,4 @@
-"""The paper's tables and figures: the runs that each needs, and how it is shown.
+"""The paper's tables and figures, and our own: the runs that each needs, and how it is shown.
 
 A run that several experiments need has one work directory. Nothing heavy is imported here.
 """
@@ -14,7 +14,7 @@ from datasets.protocols import get_protocol
 from fdp_jax.config import LossConfig, TrainConfig
 from fdp_jax.paper.numbers import paper_table
 
-Kind = Literal["methods", "variants", "images", "clips", "inputs", "significance"]
+Kind = Literal["methods", "variants", "images", "clips", "inputs", "significance", "spotting"]
 
 # Name -> kind, the paper's CORPUS/PROTOCOL (a composite has no corpus), title.
 _EXPERIMENTS: dict[str, tuple[Kind, str, str]] = {
@@ -31,6 +31,7 @@ _EXPERIMENTS: dict[str, tuple[Kind, str, str]] = {
     "table14": ("variants", "samm/5class", "error of the constructed dynamic images by variant"),
     "table15": ("clips", "samm/5class casme2/5class", "correct and wrong clips with their images"),
     "figure1": ("inputs", "samm/5class", "dynamic images of some clips; trains nothing"),
+    "spotting": ("spotting", "", "expressions in drawn videos: found, where, and which"),
     "figure4": ("images", "samm/5class", "dynamic images constructed by FDP and its variants"),
 }
 NAMES = tuple(_EXPERIMENTS)
@@ -110,7 +111,7 @@ class Experiment:
     @property
     def trains(self) -> bool:
         """Whether it needs training."""
-        return self.kind not in ("inputs", "significance")
+        return self.kind not in ("inputs", "significance", "spotting")
 
     @property
     def own_options(self) -> tuple[str, ...]:

@@ -1,0 +1,85 @@
+"""Spotting on drawn videos, whose intervals are known: `python -m fdp_jax.experiments spotting`.
+
+The field's measure: an interval is right if its IoU with an annotated one is at least one half, and
+F1 is over the intervals of all videos (the protocol of MEGC).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from datasets.synthetic import motion
+from datasets.synthetic.videos import DrawnVideo, draw_video
+from fdp_jax.animation.action_units import NEUTRAL
+from fdp_jax.environment import start_jax
+from fdp_jax.inference.video import Frame, Video
+from fdp_jax.metrics.spotting import detection_auc, match, score_spotting
+from fdp_jax.paper.registry import Experiment
+from fdp_jax.paper.result_table import ResultTable
+from fdp_jax.weights import BUNDLED_NAME
+
+VIDEOS, SECONDS, RATE = 60, 4.0, 100.0
+FIRST_SEED = 20_000  # of people whom no training sees
+_KINDS = (*motion.CATEGORIES, None)  # one video in six holds no expression
+
+
+@dataclass
+class _VideoInMemory(Video):
+    """A drawn video in place of a file."""
+
+    drawn: DrawnVideo | None = None
+
+    def frames(self) -> Iterator[Frame]:
+        """Yields all frames."""
+        step = round(motion.FPS / RATE)
+        for number, pixels in enumerate(self.drawn.frames(step)):
+            yield Frame(number, number / RATE, pixels)
+
+
+def spotting_table(experiment: Experiment, weights: str, seed: int) -> ResultTable:
+    """Predicts drawn videos and scores what is found.
+
+    Args:
+      experiment: names the table.
+      weights: file of weights, or `bundled`.
+      seed: of the videos.
+
+    Raises:
+      UserError: the weights cannot be read.
+    """
+    start_jax()
+    from fdp_jax.inference.predictor import Predictor
+
+    checkpoint = None if weights in ("", BUNDLED_NAME) else Path(weights).expanduser()
+    predictor = Predictor.load(checkpoint, False, None)
+    found, truths, scores, is_right = [], [], [], []
+    for number in tqdm(range(VIDEOS), "spotting", unit="video", dynamic_ncols=True):
+        drawn = draw_video(FIRST_SEED + seed, number, _KINDS[number % len(_KINDS)], SECONDS)
+        video = _VideoInMemory(Path(f"drawn {number}"), RATE, round(SECONDS * RATE), drawn=drawn)
+        content, _ = predictor.read(video)
+        spotted = content["intervals"]
+        truth = [drawn.interval[::2]] if drawn.interval else []
+        found.append([(one["onset"], one["offset"]) for one in spotted])
+        truths.append(truth)
+        scores.append(max(1 - row["probabilities"][NEUTRAL] for row in content["windows"]))
+        is_right += [
+            spotted[place]["category"] == drawn.category for place, _ in match(found[-1], truth)
+        ]
+    total = score_spotting(found, truths)
+    category = sum(is_right) / len(is_right) if is_right else None
+    rows = (
+        ("whether a video holds an expression (AUC)", detection_auc(scores, map(bool, truths))),
+        ("intervals at an IoU of one half (F1)", total.f1),
+        ("- precision", total.precision),
+        ("- recall", total.recall),
+        ("category of the right intervals (accuracy)", category),
+    )
+    notes = (
+        f"{VIDEOS} drawn videos of {SECONDS:g} s at {RATE:g} frames per second, each of another "
+        f"person, {total.truths} of them with one expression; {total.found} intervals were found, "
+        f"{total.matched} of them right.",
+        predictor.description["model"],
+    )
+    return ResultTable(experiment.name, experiment.title, ("measure", "value"), rows, notes)
