@@ -94,10 +94,11 @@ class AnimatedClips(PackedClips):
         corners = jax.random.randint(corner_key, (b, 2), 0, margin + 1)
         flip = jax.random.bernoulli(flip_key, config.flip_probability, (b,))
         stills = jax.tree.map(lambda leaf: leaf[indices], self.stills)
-        clips = animate(stills, labels, corners, clip_key, config.frames, config.crop)
-        clips = jnp.where(flip[:, None, None, None, None], clips[:, :, :, ::-1], clips)
-        scaled = clips.astype(jnp.float32) / 255.0
-        return Batch(scaled * 2.0 - 1.0, dynamic_image(scaled @ jnp.array(GREY_WEIGHTS)), labels)
+        frames = animate(stills, labels, corners, flip, clip_key, config.frames, config.crop)
+        clips = frames / jnp.float32(127.5) - 1.0
+        # From `clips`, which are in memory for the network, not by drawing them once more.
+        grey = clips @ (0.5 * jnp.array(GREY_WEIGHTS)) + 0.5
+        return Batch(clips, dynamic_image(grey), labels)
 
 
 @flax.struct.dataclass
@@ -205,6 +206,7 @@ def animate(
     stills: Stills,
     labels: jax.Array,
     corners: jax.Array,
+    flip: jax.Array,
     key: jax.Array,
     frames: int,
     size: int,
@@ -216,26 +218,39 @@ def animate(
       stills: b of them.
       labels: int32 [b], indices into `CATEGORIES`.
       corners: int32 [b, 2], row and column of the crop in the still.
+      flip: bool [b], whether the crop is mirrored.
       key: of the batch; the same key gives the same clips.
       frames: t.
       size: of the crop, pixels.
       config: what is drawn at random.
 
     Returns:
-      uint8 [b, t, size, size, 3].
+      float32 [b, t, size, size, 3], whole grey levels from 0 to 255.
     """
     config = config or AnimationConfig()
 
-    def draw(pixels, places, label, corner, key) -> jax.Array:
-        motion_key, look_key = jax.random.split(key)
+    def draw(pixels, places, label, corner, flip, key) -> jax.Array:
+        motion_key, look_key, noise_key = jax.random.split(key, 3)
         motion = draw_motion(places, label, motion_key, frames, config)
         rows, columns = jnp.mgrid[0:size, 0:size].astype(jnp.float32)
+        columns = jnp.where(flip, size - 1 - columns, columns)
         pixel = jnp.stack([columns + corner[1], rows + corner[0]], axis=-1)  # xy
-        moved = pixel - displacements(motion, pixel)  # small, so backward equals forward
-        return _with_look(_sample(pixels, moved), pixel, motion, look_key, config)
+        fields = skin_fields(motion, pixel)
+        look = _draw_look(pixels, pixel, motion, look_key, frames, config)
+
+        def draw_frame(k: jax.Array) -> jax.Array:
+            moved = pixel - displacement(motion, fields, pixel, k)  # small: backward is forward
+            seen = _sample(look.still, moved) * (look.light * look.flicker[k])[..., None]
+            noise = jax.random.normal(jax.random.fold_in(noise_key, k), (size, size, 1))
+            return seen + look.noise * noise
+
+        # A loop, so that a frame is in memory once. Fused with what follows, noise and sampling
+        # would be computed again for each of their uses.
+        clip = jax.lax.map(draw_frame, jnp.arange(frames))
+        return jnp.clip(jnp.round(clip * look.tint), 0, 255)
 
     keys = jax.random.split(key, labels.shape[0])
-    return jax.vmap(draw)(stills.pixels, stills.places, labels, corners, keys)
+    return jax.vmap(draw)(stills.pixels, stills.places, labels, corners, flip, keys)
 
 
 def draw_motion(
@@ -314,8 +329,8 @@ def _draw_head(draws: _Draws, frames: int, config: AnimationConfig) -> jax.Array
     return sizes * (path - path[0])
 
 
-def displacements(motion: Motion, pixel: jax.Array) -> jax.Array:
-    """Returns by how much each point of the face has moved, float32 [t, h, w, xy] pixels.
+def skin_fields(motion: Motion, pixel: jax.Array) -> jax.Array:
+    """Returns the largest displacement of every layer at each point, [layer, h, w, xy] pixels.
 
     Args:
       motion: of one clip.
@@ -327,53 +342,91 @@ def displacements(motion: Motion, pixel: jax.Array) -> jax.Array:
     fields = jnp.einsum("lqs,qshw,qsd->lhwd", motion.layers, weights, motion.directions)
     longest = jnp.linalg.norm(fields, axis=-1).max(axis=(1, 2))
     scale = motion.peaks * motion.eye_distance / jnp.maximum(longest, 1e-6)
-    scale = jnp.where(longest > 1e-6, scale, 0.0)
-    skin = jnp.einsum("l,lt,lhwd->thwd", scale, motion.strengths, fields)
-    shift, roll, zoom = jnp.split(motion.head[:, None, None], (2, 3), axis=-1)
+    return fields * jnp.where(longest > 1e-6, scale, 0.0)[:, None, None, None]
+
+
+def displacement(
+    motion: Motion, fields: jax.Array, pixel: jax.Array, frame: int | jax.Array
+) -> jax.Array:
+    """Returns by how much each point of the face has moved in a frame, float32 [h, w, xy] pixels.
+
+    Args:
+      motion: of one clip.
+      fields: of `skin_fields`.
+      pixel: float32 [h, w, xy], positions.
+      frame: its number, from 0.
+    """
+    skin = jnp.einsum("l,lhwd->hwd", motion.strengths[:, frame], fields)
+    shift, roll, zoom = jnp.split(motion.head[frame], (2, 3))
     from_eyes = pixel - motion.eyes
     turned = jnp.stack([-from_eyes[..., 1], from_eyes[..., 0]], axis=-1)
     return skin + shift * motion.eye_distance + roll * turned + zoom * from_eyes
 
 
 def _sample(pixels: jax.Array, moved: jax.Array) -> jax.Array:
-    """Reads a still uint8 [h, w, c] at `moved` [t, h', w', xy] linearly: float32 [t, h', w', c]."""
+    """Reads a still float32 [h, w, c] at `moved` [h', w', xy] linearly: float32 [h', w', c]."""
     x, y = moved[..., 0], moved[..., 1]
 
     def read(channel: jax.Array) -> jax.Array:
         return jax.scipy.ndimage.map_coordinates(channel, [y, x], order=1, mode="nearest")
 
-    return jax.vmap(read, in_axes=-1, out_axes=-1)(pixels.astype(jnp.float32))
+    return jax.vmap(read, in_axes=-1, out_axes=-1)(pixels)
 
 
-def _with_look(
-    clip: jax.Array, pixel: jax.Array, motion: Motion, key: jax.Array, config: AnimationConfig
-) -> jax.Array:
-    """Draws light, colour, blur and noise of a clip [t, h, w, c]: uint8 [t, h, w, 3]."""
-    draws, frames = _Draws(key), clip.shape[0]
+class _Look(NamedTuple):
+    """What the camera makes of a clip.
+
+    Attributes:
+      still: float32 [h, w, c], blurred, grey or in colour.
+      light: float32 [h', w'], factor of each pixel of the crop.
+      flicker: float32 [t], factor of each frame.
+      tint: float32 [3], factor of each channel.
+      noise: standard deviation, grey levels.
+    """
+
+    still: jax.Array
+    light: jax.Array
+    flicker: jax.Array
+    tint: jax.Array
+    noise: jax.Array
+
+
+def _draw_look(
+    pixels: jax.Array,
+    pixel: jax.Array,
+    motion: Motion,
+    key: jax.Array,
+    frames: int,
+    config: AnimationConfig,
+) -> _Look:
+    draws, still = _Draws(key), pixels.astype(jnp.float32)
     is_colour = draws.happens(config.colour_share)
-    if clip.shape[-1] == 1:  # a skin-like tint
-        tint = jnp.stack([draws.uniform(1.0, 1.25), jnp.float32(1.0), draws.uniform(0.65, 1.0)])
-        clip = clip * jnp.where(is_colour, tint, 1.0)
+    tint = jnp.ones(3)
+    if still.shape[-1] == 1:  # like skin
+        warm = jnp.stack([draws.uniform(1.0, 1.25), jnp.float32(1.0), draws.uniform(0.65, 1.0)])
+        tint = jnp.where(is_colour, warm, tint)
     else:
-        grey = (clip @ jnp.array(GREY_WEIGHTS))[..., None]
-        clip = jnp.where(is_colour, clip, grey)
+        grey = (still @ jnp.array(GREY_WEIGHTS))[..., None]
+        still = jnp.where(is_colour, still, grey)
+    share = draws.uniform(0.0, config.blur)
     place = (pixel - motion.eyes) / motion.eye_distance  # [h, w, xy]
     slope = jnp.tanh(place @ draws.uniform(-config.slope, config.slope, (2,)))
-    flicker = 1 + config.flicker * draws.uniform(0.0, 1.0) * draws.normal((frames,))
-    light = draws.uniform(*config.contrast) * (1 + slope) * flicker[:, None, None]
-    clip = clip * light[..., None]
-    share = draws.uniform(0.0, config.blur)
-    clip = (1 - share) * clip + share * _blurred(clip)
-    clip = clip + draws.normal((*clip.shape[:-1], 1)) * draws.uniform(*config.noise)
-    return jnp.clip(jnp.round(clip), 0, 255).astype(jnp.uint8)
+    flicker = config.flicker * draws.uniform(0.0, 1.0) * draws.normal((frames,))
+    return _Look(
+        still=(1 - share) * still + share * _blurred(still),
+        light=draws.uniform(*config.contrast) * (1 + slope),
+        flicker=1 + flicker,
+        tint=tint,
+        noise=draws.uniform(*config.noise),
+    )
 
 
-def _blurred(clip: jax.Array) -> jax.Array:
-    """Binomial blur of width 3 in both directions of space; [t, h, w, c]."""
-    for axis in (1, 2):
-        pad = [(1, 1) if place == axis else (0, 0) for place in range(4)]
-        padded = jnp.pad(clip, pad, mode="edge")
-        n = clip.shape[axis]
+def _blurred(still: jax.Array) -> jax.Array:
+    """Binomial blur of width 3 in both directions; [h, w, c]."""
+    for axis in (0, 1):
+        n = still.shape[axis]
+        pad = [(1, 1) if place == axis else (0, 0) for place in range(3)]
+        padded = jnp.pad(still, pad, mode="edge")
         parts = [jax.lax.slice_in_dim(padded, k, k + n, axis=axis) for k in range(3)]
-        clip = 0.25 * parts[0] + 0.5 * parts[1] + 0.25 * parts[2]
-    return clip
+        still = 0.25 * parts[0] + 0.5 * parts[1] + 0.25 * parts[2]
+    return still

@@ -58,13 +58,13 @@ def animated_clips(faces: Faces, frames: int) -> tuple[Clips, AnimatedClips]:
 
 def _fixed_clips(stills: Stills, labels: np.ndarray, frames: int, side: int) -> np.ndarray:
     """Returns one clip of each still, uint8 [n t, side, side, 3]."""
-    draw = jax.jit(animate, static_argnums=(4, 5))
+    draw = jax.jit(animate, static_argnums=(5, 6))
     parts, n = [], len(labels)
     for start in range(0, n, _BATCH):
         some = np.resize(np.arange(start, min(start + _BATCH, n)), _BATCH)
         part = jax.tree.map(lambda leaf, some=some: leaf[some], stills)
         key = jax.random.fold_in(jax.random.key(_FIXED_SEED), start)
-        corners = jnp.zeros((_BATCH, 2), jnp.int32)
-        clips = draw(part, labels[some], corners, key, frames, side)
-        parts.append(np.asarray(clips)[: n - start])
+        corners, flip = jnp.zeros((_BATCH, 2), jnp.int32), jnp.zeros(_BATCH, bool)
+        clips = draw(part, labels[some], corners, flip, key, frames, side)
+        parts.append(np.asarray(clips, np.uint8)[: n - start])
     return np.concatenate(parts).reshape(-1, side, side, 3)
