@@ -21,7 +21,7 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 _OTHER_SUFFIXES = {".jfif", ".jpe", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}  # of converted frames
 _AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of cameras
-_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+_START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 
 
 def is_picture(path: Path) -> bool:
@@ -105,7 +105,7 @@ def read_frame(path: Path) -> np.ndarray:
             f"the frame {path} cannot be read ({error.strerror}); copy it from the corpus again."
         ) from error
     frame = None
-    if content and not (path.suffix.lower() in {".jpg", ".jpeg"} and _is_truncated(content)):
+    if content and not _is_truncated_jpeg(content):
         frame = cv2.imdecode(np.frombuffer(content, np.uint8), _AS_STORED)
     if frame is None:
         raise UserError(
@@ -115,10 +115,11 @@ def read_frame(path: Path) -> np.ndarray:
     return frame
 
 
-def _is_truncated(content: bytes) -> bool:
+def _is_truncated_jpeg(content: bytes) -> bool:
     # OpenCV silently fills the rest of a truncated JPEG with grey. A whole one has its
     # end-of-image marker after its last scan (a thumbnail in the header has one before).
-    return content.rfind(_END_OF_IMAGE) < content.rfind(_START_OF_SCAN)
+    is_jpeg = content.startswith(_START_OF_IMAGE)
+    return is_jpeg and content.rfind(_END_OF_IMAGE) < content.rfind(_START_OF_SCAN)
 
 
 class EightBitFrames:

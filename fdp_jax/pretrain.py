@@ -75,8 +75,10 @@ def parse(arguments: list[str]) -> Options:
     return options
 
 
-def pretrain(options: Options, command: str) -> Path:
+def pretrain(options: Options, command: str, is_command: bool = False) -> Path:
     """Trains, writes the report and the weights, and returns the path of the weights.
+
+    `is_command` as of `train.train`.
 
     Raises:
       UserError: the faces cannot be read, or as of `train.train_plan`.
@@ -179,7 +181,7 @@ def _faces(options: Options):
 def main() -> None:
     """The command line."""
     arguments = sys.argv[1:]
-    pretrain(parse(arguments), f"{PROGRAM} {shlex.join(arguments)}")
+    pretrain(parse(arguments), f"{PROGRAM} {shlex.join(arguments)}", is_command=True)
 
 
 if __name__ == "__main__":

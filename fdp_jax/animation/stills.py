@@ -18,7 +18,7 @@ from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import FaceModels, get_face_models
 from datasets.faces import FaceLandmarker
-from datasets.frames import read_frame
+from datasets.frames import EightBitFrames, is_picture, read_frame
 from datasets.processes import map_in_processes
 from datasets.protocols import CORPORA
 from datasets.reading import open_corpus
@@ -27,7 +27,6 @@ from datasets.synthetic.motion import CATEGORIES
 from fdp_jax.animation.action_units import PLACES
 
 CROP = Crop(per_frame=False, side=72, margin=2.5)  # as corpora are built by default
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,7 +70,8 @@ class _Photograph:
     person: str
 
     def read(self) -> np.ndarray:
-        return read_frame(self.path)
+        (pixels,) = EightBitFrames(lambda: [read_frame(self.path)])
+        return pixels
 
 
 def drawn_faces(people: int, stills_per_person: int, seed: int, workers: int = 0) -> Faces:
@@ -103,11 +103,11 @@ def photographed_faces(folder: Path, workers: int = 0) -> Faces:
         )
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in PICTURES and not path.name.startswith("."):
+        if is_picture(path):
             inner = path.relative_to(folder).parts
             found.append(_Photograph(path, inner[0] if len(inner) > 1 else path.stem))
     if not found:
-        raise UserError(f"the folder {folder} holds no pictures ({', '.join(PICTURES)})")
+        raise UserError(f"the folder {folder} holds no pictures, such as .jpg or .png files")
     return _find_faces(found, f"photographs of {folder.name}", workers)
 
 

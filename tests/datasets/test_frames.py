@@ -1,9 +1,11 @@
-"""The numbers of a clip's pictures by their names."""
+"""The numbers of a clip's pictures by their names, and pictures that are cut short."""
 
+import cv2
+import numpy as np
 import pytest
 
 from datasets.errors import UserError
-from datasets.frames import index_frames
+from datasets.frames import index_frames, read_frame
 
 
 def _numbers(folder, *names):
@@ -44,3 +46,15 @@ def test_no_picture_is_dropped_on_a_guess(tmp_path, names, sentence):
     with pytest.raises(UserError, match=sentence) as raised:
         _numbers(tmp_path, *names)
     assert "delete" not in str(raised.value) and "keep one" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["img1.jpg", "img1.jfif", "img1.png"])
+def test_a_truncated_jpeg_is_refused_whatever_it_is_called(tmp_path, name):
+    path = tmp_path / name
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    content = cv2.imencode(".jpg", picture)[1].tobytes()
+    path.write_bytes(content)
+    assert read_frame(path).shape == (64, 64)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="is corrupt or not a picture"):
+        read_frame(path)
