@@ -3,7 +3,7 @@
 # make test-all  with the slow tests
 # make parity    the network beside the same network in PyTorch
 # make browser   the pages in the system's Chromium
-# make app       a page on this machine for a video of your own, with the network of `make demo`
+# make app       a page on this machine for a video of your own, with the bundled network
 # make lint      style, and the direction of the imports
 
 VENV := .venv
@@ -21,7 +21,7 @@ SAME := import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(VERSION)")
 # Marks an environment made by this version; another version's would keep its own Python.
 MADE := $(VENV)/made-by-python$(VERSION)
 
-.PHONY: demo app demo-is-there test test-all parity browser lint clean
+.PHONY: demo app test test-all parity browser lint clean
 
 $(MADE):
 	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON) here; install Python 3.11 or" \
@@ -54,12 +54,8 @@ $(VENV)/browser: requirements/browser.txt requirements/app.txt $(VENV)/dev
 demo: $(VENV)/runtime
 	$(RUN) -m fdp_jax.train --dataset=synthetic --preset=small --group_folds=2 --workdir=$(DEMO)
 
-demo-is-there:
-	@test -f $(DEMO)/config.json || \
-	  { echo "error: there is no trained network in $(DEMO); run make demo first." >&2; exit 1; }
-
-app: demo-is-there $(VENV)/app
-	$(RUN) -m fdp_jax.app --checkpoint=$(DEMO)
+app: $(VENV)/app
+	$(RUN) -m fdp_jax.app
 
 test: $(VENV)/dev
 	$(RUN) -m pytest tests --ignore=tests/parity --ignore=tests/browser -n auto --dist loadfile

@@ -1,6 +1,6 @@
 """Serves a local page that predicts the category of a micro-expression in an uploaded video.
 
-    python -m fdp_jax.app --checkpoint=runs/demo
+    python -m fdp_jax.app
     python -m fdp_jax.app --checkpoint=WORKDIR --port=8000 --max_seconds=20
 
 The page shows what `python -m fdp_jax.predict` writes. Only this machine can open it, nothing
@@ -10,6 +10,7 @@ use. Needs Gradio: pip install -r requirements/app.txt
 
 import base64
 import contextlib
+import dataclasses
 import hashlib
 import html
 import importlib.util
@@ -52,8 +53,9 @@ _CONTENT_SECURITY_POLICY = (
 class Options:
     """Options of `python -m fdp_jax.app`."""
 
-    checkpoint: Annotated[Path, tyro.conf.arg(metavar="WORKDIR_OR_FOLD")]
-    """The --workdir of a training, whose first finished fold is used, or one fold in it."""
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR|FOLD|FILE")] = None
+    """The --workdir of a training, whose first finished fold is used, one fold in it, or a file of
+    weights; by default the bundled network, which was pretrained on animated faces."""
     port: int = 7860
     """Port of the page on the loopback address."""
     max_megabytes: int = 100
@@ -75,11 +77,13 @@ def options_from(arguments: Sequence[str]) -> Options:
         raise UserError(f"--max_megabytes={options.max_megabytes} must be at least 1")
     if not 0 < options.max_seconds < math.inf:
         raise UserError(f"--max_seconds={options.max_seconds:g} must be more than 0")
-    if not options.checkpoint.expanduser().is_dir():
-        raise UserError(
-            f"there is no folder {options.checkpoint}; give the --workdir of a training "
-            "(make demo trains one in runs/demo)"
-        )
+    if options.checkpoint is not None:
+        options = dataclasses.replace(options, checkpoint=options.checkpoint.expanduser())
+        if not options.checkpoint.exists():
+            raise UserError(
+                f"there is no folder {options.checkpoint}; give the --workdir of a training, or "
+                "leave out --checkpoint"
+            )
     if importlib.util.find_spec("gradio") is None:
         raise UserError("the page needs Gradio; pip install -r requirements/app.txt")
     return options
@@ -93,7 +97,7 @@ def run(arguments: Sequence[str]) -> None:
     start_jax(options.compilation_cache.expanduser())
     from fdp_jax.inference.predictor import Predictor
 
-    predictor = Predictor.load(options.checkpoint.expanduser(), False, options.face_models)
+    predictor = Predictor.load(options.checkpoint, False, options.face_models)
     for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal closes
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup

@@ -140,8 +140,7 @@ def test_limits_of_length_and_size_apply(answer, upload):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "needs --checkpoint"),
-        (("--checkpoint=nowhere",), "make demo trains one in runs/demo"),
+        (("--checkpoint=nowhere",), "leave out --checkpoint"),
         (("--checkpoint=tests", "--port=0"), "between 1 and 65535"),
         (("--checkpoint=tests", "--max_megabytes=0"), "at least 1"),
         (("--checkpoint=tests", "--max_seconds=nan"), "more than 0"),
@@ -176,14 +175,6 @@ def test_options_are_checked_without_jax():
         "; assert not {'jax', 'flax', 'cv2', 'numpy', 'gradio'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", checks], cwd=ROOT, check=True)
-
-
-def test_make_app_trains_nothing(tmp_path):
-    # make prints nothing about folders, even when `make test` runs this.
-    command = ["make", "--no-print-directory", "app", f"DEMO={tmp_path}"]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True)
-    assert done.returncode == 2 and done.stdout == ""
-    assert f"there is no trained network in {tmp_path}; run make demo first" in done.stderr
 
 
 def test_no_proxy_matters_to_the_page(workdir):
