@@ -21,7 +21,7 @@ from fdp_jax.options import parse_train_options
 from fdp_jax.report import summary_text, write_report
 from fdp_jax.reporting.results import read_workdir
 from fdp_jax.splits import make_folds
-from fdp_jax.train import _show_progress
+from fdp_jax.train import _Progress
 from tests.helpers.tiny import make_tiny_plan, random_clips, train_plan
 
 TWO = ("casme2", "samm")
@@ -265,10 +265,11 @@ def test_restored_steps_do_not_count_into_the_rate():
     with tqdm(total=1000, file=io.StringIO(), smoothing=0) as bar:
         bar._time = lambda: now[0]
         bar.start_t = bar.last_print_t = 0.0
-        _show_progress(bar, 900, {})
+        progress = _Progress(bar)
+        progress(900, {})
         now[0] = 2.0
         losses = {"cross_entropy": 1.0, "dynamic_image": 1.0, "rank": 1.0}
-        _show_progress(bar, 10, losses)
+        progress(10, losses)
         shown = bar.format_dict
     assert (shown["n"], shown["initial"]) == (910, 900)
     rate = (shown["n"] - shown["initial"]) / shown["elapsed"]

@@ -364,7 +364,7 @@ def test_a_selection_rule_that_does_not_apply_is_named(workdir, tmp_path, capsys
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "needs WORKDIR_OR_FOLD and --out"),
+        ([], "needs --out"),
         (["{workdir}"], "needs --out"),
         (["{workdir}", "--out={workdir}"], "is a folder; give a file"),
         (["{workdir}", "--out={workdir}/config.json/a.fdp"], "cannot be written"),
