@@ -148,6 +148,9 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Re
     folders = dict.fromkeys(corpora, parent)
     if parent and (len(corpora) > 1 or not parent.is_dir()):
         folders = {name: folder_of(name, parent) for name in corpora}
+    chosen = [
+        dataclasses.replace(options, init=run.init or options.init) for run in experiment.runs
+    ]
     return [
         resolve_options(
             dataclasses.replace(
@@ -159,7 +162,7 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Re
                 config=run.config(options.config),
             )
         )
-        for run in experiment.runs
+        for run, options in zip(experiment.runs, chosen, strict=True)
     ]
 
 
@@ -225,6 +228,10 @@ def _make_table(
             from fdp_jax.paper.drawn_videos import spotting_table
 
             return spotting_table(experiment, options.init, options.seed)
+        case "pretraining":
+            from fdp_jax.paper.pretraining import pretraining_table
+
+            return pretraining_table(experiment, results, *runs[0])
         case "methods":
             return result_table.methods_table(experiment, results)
         case "significance":

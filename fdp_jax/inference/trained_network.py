@@ -71,9 +71,14 @@ class TrainedNetwork:
 
     def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs for aligned faces uint8 [b, t, s, s, c], as `predict_clips` does."""
-        config = dataclasses.replace(self.config, batch_size=len(faces))
-        clips, indices = jax.device_put(_pack(faces)), np.arange(len(faces))
-        return predict_clips(config, len(self.classes), self.variables, clips, indices)
+        network = dataclasses.replace(
+            self, config=dataclasses.replace(self.config, batch_size=len(faces))
+        )
+        return network.predict_packed(jax.device_put(_pack(faces)), np.arange(len(faces)))
+
+    def predict_packed(self, clips: PackedClips, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the outputs for clips of a corpus; see `predict_clips`."""
+        return predict_clips(self.config, len(self.classes), self.variables, clips, indices)
 
     def apply(self, variables: dict, faces: jax.Array) -> Outputs:
         """Returns the outputs with `variables` in place of the fold's own, for use under `jit`."""

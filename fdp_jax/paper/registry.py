@@ -11,10 +11,13 @@ from typing import Literal
 
 from datasets.errors import UserError
 from datasets.protocols import get_protocol
-from fdp_jax.config import LossConfig, TrainConfig
+from fdp_jax.config import LossConfig, TrainConfig, fine_tuned
 from fdp_jax.paper.numbers import paper_table
+from fdp_jax.weights import BUNDLED_NAME
 
-Kind = Literal["methods", "variants", "images", "clips", "inputs", "significance", "spotting"]
+Kind = Literal[
+    "methods", "variants", "images", "clips", "inputs", "significance", "spotting", "pretraining"
+]
 
 # Name -> kind, the paper's CORPUS/PROTOCOL (a composite has no corpus), title.
 _EXPERIMENTS: dict[str, tuple[Kind, str, str]] = {
@@ -31,6 +34,7 @@ _EXPERIMENTS: dict[str, tuple[Kind, str, str]] = {
     "table14": ("variants", "samm/5class", "error of the constructed dynamic images by variant"),
     "table15": ("clips", "samm/5class casme2/5class", "correct and wrong clips with their images"),
     "figure1": ("inputs", "samm/5class", "dynamic images of some clips; trains nothing"),
+    "pretraining": ("pretraining", "synthetic/5class", "from scratch and from bundled weights"),
     "spotting": ("spotting", "", "expressions in drawn videos: found, where, and which"),
     "figure4": ("images", "samm/5class", "dynamic images constructed by FDP and its variants"),
 }
@@ -57,6 +61,16 @@ class RunSpec:
     overrides: Mapping[str, str | float] = field(default_factory=dict)  # option -> value
 
     @property
+    def init(self) -> str:
+        """Weights that it starts from, where the experiment sets them."""
+        return str(self.overrides.get("init", ""))
+
+    @property
+    def options(self) -> dict[str, str | float]:
+        """The overrides of options in `TrainConfig`."""
+        return {name: value for name, value in self.overrides.items() if name != "init"}
+
+    @property
     def corpora(self) -> tuple[str, ...]:
         """The corpora that must be built."""
         return get_protocol(self.dataset or None, self.protocol).datasets
@@ -69,14 +83,16 @@ class RunSpec:
     def folder(self, preset: str) -> str:
         """Returns the name of the work directory."""
         parts = [self.dataset, self.protocol, preset]
-        for option, value in self.overrides.items():
+        for option, value in self.options.items():
             parts.append(str(value) if option == "ablate" else f"{option}={value}")
         return "_".join(filter(None, parts))
 
     def config(self, common: TrainConfig) -> TrainConfig:
         """Returns the options of this run, given those common to all runs."""
         config = common
-        for option, value in self.overrides.items():
+        if self.init:
+            config = fine_tuned(config)
+        for option, value in self.options.items():
             group, _, name = option.rpartition(".")
             if group:
                 inner = dataclasses.replace(getattr(config, group), **{name: float(value)})
@@ -152,6 +168,8 @@ def experiment(name: str, dataset: str = "", protocol: str = "") -> Experiment:
 
 def _variants(name: str) -> dict[str, dict[str, str | float]]:
     """Returns row -> options that differ from FDP's; one nameless row if there are no variants."""
+    if name == "pretraining":
+        return {"from scratch": {}, "fine-tuned": {"init": BUNDLED_NAME}}
     if name in ("table9", "table14", "figure4"):
         ablations = paper_table("table9" if name == "table9" else "table14").column("ablate")
         return {_ABLATIONS[value]: {"ablate": value} if value else {} for value in ablations}

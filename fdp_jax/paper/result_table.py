@@ -178,6 +178,19 @@ def variants_table(
     return _table(experiment, columns, rows, results, below)
 
 
+def starts_table(
+    experiment: Experiment, results: Sequence[RunResult], untrained: Mapping | None
+) -> ResultTable:
+    """Returns the scores by start; `untrained` are those of the bundled network as it is."""
+    rows = [("bundled, without training", *_scores(untrained), 0)] if untrained else []
+    for result in results:
+        steps = result.report["steps"] if result.report else None
+        for rule, scores in _by_rule(result.report).items():
+            rows.append((result.run.name + rule, *_scores(scores), steps))
+    columns = ("start", *_SCORES.values(), "steps")
+    return _table(experiment, columns, rows, results, [notes.SCORES])
+
+
 def significance_table(experiment: Experiment) -> ResultTable:
     """Returns Tables 12 and 13, recomputed from the paper's own scores."""
     found = recompute(experiment.name)
