@@ -148,9 +148,7 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Re
     folders = dict.fromkeys(corpora, parent)
     if parent and (len(corpora) > 1 or not parent.is_dir()):
         folders = {name: folder_of(name, parent) for name in corpora}
-    chosen = [
-        dataclasses.replace(options, init=run.init or options.init) for run in experiment.runs
-    ]
+    inits = [run.init or options.init for run in experiment.runs]
     return [
         resolve_options(
             dataclasses.replace(
@@ -158,11 +156,12 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Re
                 dataset=run.dataset,
                 protocol=run.protocol,
                 manual_dir=folders[run.dataset] if run.dataset else parent,
-                workdir=options.workdir / f"{run.folder(options.preset)}{init_suffix(options)}",
+                workdir=options.workdir / f"{run.folder(options.preset)}{init_suffix(init)}",
+                init=init,
                 config=run.config(options.config),
             )
         )
-        for run, options in zip(experiment.runs, chosen, strict=True)
+        for run, init in zip(experiment.runs, inits, strict=True)
     ]
 
 

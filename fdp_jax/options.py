@@ -182,13 +182,13 @@ def resolve_options(options: AnyOptions) -> tuple[AnyOptions, Protocol]:
     if options.workdir is None:
         datasets = () if protocol.is_composite else protocol.datasets
         name = "_".join((*datasets, protocol.name, options.preset))
-        expanded["workdir"] = Path("runs") / f"{name}{init_suffix(options)}"
+        expanded["workdir"] = Path("runs") / f"{name}{init_suffix(options.init)}"
     return dataclasses.replace(options, **expanded), protocol
 
 
-def init_suffix(options: TrainOptions) -> str:
+def init_suffix(init: str) -> str:
     """Returns what a folder's name adds for the initial weights."""
-    return f"_from_{Path(options.init).stem}" if options.init else ""
+    return f"_from_{Path(init).stem}" if init else ""
 
 
 def preset_name(arguments: list[str]) -> str:
