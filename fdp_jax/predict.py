@@ -162,8 +162,6 @@ def windows_table(content: dict) -> str:
 
 def _summary(content: dict, out: Path) -> Iterator[str]:
     """Yields the lines that the terminal shows."""
-    from fdp_jax.inference.page import describe_window
-
     rate = content["frames_per_second"]
     rate = "frame rate unknown" if rate is None else f"{rate:.4g} frames/s"
     size = f"{content['width']}x{content['height']} pixels"
@@ -171,9 +169,18 @@ def _summary(content: dict, out: Path) -> Iterator[str]:
     yield content["model"]
     yield from (f"note: {notice}" for notice in content["notices"])
     yield ""
-    rows = content["windows"]
-    if content["intervals"] is not None:
-        yield from _intervals(content["intervals"])
+    page = out / "prediction.html"
+    where = f"Page: {page}" if page.exists() else f"Table: {out / 'windows.csv'}"
+    windows = _windows(content["windows"])
+    yield from windows if content["intervals"] is None else _intervals(content["intervals"])
+    yield f"\n{content['meaning']} {content['worth']}\n"
+    yield where
+
+
+def _windows(rows: Sequence[dict]) -> Iterator[str]:
+    """Yields the lines on the most confident windows."""
+    from fdp_jax.inference.page import describe_window
+
     best = sorted(rows, key=lambda row: -max(row["probabilities"].values()))[:_MAX_PRINTED]
     if len(rows) > 1:
         yield (
@@ -184,9 +191,6 @@ def _summary(content: dict, out: Path) -> Iterator[str]:
         ordered = sorted(row["probabilities"].items(), key=lambda pair: -pair[1])
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ordered)
         yield f"  {describe_window(row)}: {shares}"
-    page = out / "prediction.html"
-    yield f"\n{content['meaning']} {content['worth']}\n"
-    yield f"Page: {page}" if page.exists() else f"Table: {out / 'windows.csv'}"
 
 
 def _intervals(intervals: Sequence[dict]) -> Iterator[str]:
@@ -197,7 +201,6 @@ def _intervals(intervals: Sequence[dict]) -> Iterator[str]:
             f"  {found['onset']:.2f} to {found['offset']:.2f} s, apex {found['apex']:.2f} s: "
             f"{found['category']} (an expression with {100 * found['confidence']:.0f} %)"
         )
-    yield ""
 
 
 def main() -> None:

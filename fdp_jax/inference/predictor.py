@@ -5,7 +5,7 @@ Axes: t frames that a network takes, m categories.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,7 +186,7 @@ class Predictor:
             "frames_read": video.frames_read,
             "meaning": _MEANING_OF_SPOTTING if spots else MEANING,
             **self.description,
-            "notices": list(_notices(windows, rows, best)),
+            "notices": list(_notices(windows, rows, best, spots)),
             "intervals": list(self._spot(video, aligner, rows)) if spots else None,
             "windows": rows,
             "shown": {
@@ -199,23 +199,20 @@ class Predictor:
 
     def _spot(self, video: Video, aligner: FaceAligner, rows: list[dict]) -> Iterator[dict]:
         """Yields the entries of `intervals`: where windows show an expression, and which."""
-        middles = [(row["start"] + row["end"]) / 2 for row in rows]
+        first, middles = self.folds[0], [(row["start"] + row["end"]) / 2 for row in rows]
         events = spotting.find_events(middles, spotting.expressive(rows))
         previous = -math.inf
         for event, window in zip(events, spotting.read_around(video, events, aligner), strict=True):
             if len(window.frames) < 2:
                 continue
-            seconds = np.array(window.seconds)
-            extent = spotting.find_extent(np.stack(window.frames), seconds, event.centre)
+            frames, seconds = np.stack(window.frames), np.array(window.seconds)
+            extent = spotting.find_extent(frames, seconds, event.centre)
             if extent.apex <= previous:  # the same movement again
                 continue
             previous = extent.offset
-            inside = np.flatnonzero((seconds >= extent.onset) & (seconds <= extent.offset))
-            window.frames = [window.frames[k] for k in inside]
-            _, probabilities = self._predict_batch(
-                [window.sample(self.folds[0].config.clip.frames)]
-            )
-            shares = dict(zip(self.folds[0].classes, probabilities[0].tolist(), strict=True))
+            clips = spotting.cut(frames, seconds, extent, first.config.clip.frames)
+            probabilities = self._predict_faces(clips)[1].mean(axis=0)
+            shares = dict(zip(first.classes, probabilities.tolist(), strict=True))
             of_expressions = {name: p for name, p in shares.items() if name != NEUTRAL}
             yield {
                 "onset": round(extent.onset, 4),
@@ -264,7 +261,9 @@ class Predictor:
         t, rows, best = self.folds[0].config.clip.frames, [], None
         sampled = (window.sample(t) for window in windows)
         while batch := list(itertools.islice(sampled, _BATCH)):
-            outputs, probabilities = self._predict_batch(batch)
+            outputs, probabilities = self._predict_faces(
+                np.stack([window.frames for window in batch])
+            )
             for k, window in enumerate(batch):
                 of_window = {name: array[k] for name, array in outputs.items()}
                 prediction = WindowPrediction(len(rows), window, probabilities[k], of_window)
@@ -279,15 +278,24 @@ class Predictor:
         pairs = zip(self.folds[0].classes, probabilities, strict=True)
         return max(float(share) for name, share in pairs if name != NEUTRAL)
 
-    def _predict_batch(self, windows: Sequence[Window]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Returns the outputs of the first network, and the mean probabilities [n, m] of all."""
-        faces = np.stack([window.frames for window in windows])
-        faces = np.resize(faces, (_BATCH, *faces.shape[1:]))
-        outputs = [fold.predict(faces) for fold in self.folds]
-        probabilities = np.mean([output["probabilities"] for output in outputs], axis=0)
+    def _predict_faces(self, faces: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Predicts aligned faces uint8 [n, t, s, s, c].
+
+        Returns the outputs of the first network, and the mean probabilities [n, m] of all.
+        """
+        parts = []
+        for start in range(0, len(faces), _BATCH):
+            some = faces[start : start + _BATCH]
+            full = np.resize(some, (_BATCH, *some.shape[1:]))
+            outputs = [fold.predict(full) for fold in self.folds]
+            mean = np.mean([output["probabilities"] for output in outputs], axis=0)
+            part = outputs[0] | {"mean": mean}
+            parts.append({name: array[: len(some)] for name, array in part.items()})
+        together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        probabilities = together.pop("mean")
         if not np.isfinite(probabilities).all():
             raise UserError("the network's probabilities are not finite; its training failed")
-        return outputs[0], probabilities[: len(windows)]
+        return together, probabilities
 
 
 def _no_window_error(windows: VideoWindows) -> UserError:
@@ -304,8 +312,10 @@ def _no_window_error(windows: VideoWindows) -> UserError:
     )
 
 
-def _notices(windows: VideoWindows, rows: list[dict], best: WindowPrediction) -> Iterator[str]:
-    """Yields what a reader of the result should know."""
+def _notices(
+    windows: VideoWindows, rows: list[dict], best: WindowPrediction, spots: bool
+) -> Iterator[str]:
+    """Yields what a reader of the result should know; `spots`: whether intervals are reported."""
     video, faces = windows.video, windows.aligner.max_faces
     shortest, longest = (1000 * gap for gap in video.gaps)
     if not video.has_times:
@@ -346,7 +356,7 @@ def _notices(windows: VideoWindows, rows: list[dict], best: WindowPrediction) ->
             f"{max(starts):.1f} s, where no face is found at once or it does not stay in its place."
         )
     others = sum(row["prediction"] != rows[best.index]["prediction"] for row in rows)
-    if others:
+    if others and not spots:
         yield (
             f"The most confident of {len(rows)} windows; {others} of the {len(rows)} "
             f"predict{'s' * (others == 1)} another category. The highest of many probabilities is "

@@ -7,6 +7,7 @@ the frames: how much each differs from rest in the direction of the event's own 
 Axes: n windows or frames, h w pixels of an aligned face.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 
 from fdp_jax.animation.action_units import NEUTRAL
+from fdp_jax.exported_model import sample_indices
 from fdp_jax.inference.video import Video
 from fdp_jax.inference.windows import FaceAligner, Window
 
@@ -22,6 +24,7 @@ REACH = 0.75  # seconds before and after an event that are compared with it
 LONGEST_SIDE = 0.4  # seconds from onset to apex, and from apex to offset
 _SPLIT = 0.6  # seconds: peaks of the curve further apart are events of their own
 _EDGE = 0.15  # of the apex' strength, at which onset and offset lie
+_MARGINS = (0.05, 0.15, 0.25)  # of the duration, around a clip
 _ROUNDS = 3  # of refining the direction of the change
 
 
@@ -143,6 +146,21 @@ def _smoothed(strength: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     width = int(0.02 * rate) | 1
     padded = np.pad(strength, width // 2, mode="edge")
     return np.convolve(padded, np.full(width, 1 / width), mode="valid")
+
+
+def cut(frames: np.ndarray, seconds: np.ndarray, extent: Extent, t: int) -> np.ndarray:
+    """Returns clips of an event for the network, uint8 [k, t, h, w, c].
+
+    They begin a little before the onset, end a little after the offset, in several ways, and are
+    mirrored or not: the mean of their probabilities is steadier than those of one clip.
+    """
+    clips, duration = [], extent.offset - extent.onset
+    for before, after in itertools.product(_MARGINS, repeat=2):
+        start, end = extent.onset - before * duration, extent.offset + after * duration
+        inside = np.flatnonzero((seconds >= start) & (seconds <= end))
+        clip = frames[inside[sample_indices(len(inside), t)]]
+        clips += [clip, clip[:, :, ::-1]]
+    return np.stack(clips)
 
 
 def expressive(rows: Sequence[dict]) -> np.ndarray:

@@ -4,7 +4,7 @@ The field's measure: an interval is right if its IoU with an annotated one is at
 F1 is over the intervals of all videos (the protocol of MEGC).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from datasets.synthetic import motion
 from datasets.synthetic.videos import DrawnVideo, draw_video
-from fdp_jax.animation.action_units import NEUTRAL
+from fdp_jax.animation.action_units import CATEGORIES, NEUTRAL
 from fdp_jax.environment import start_jax
 from fdp_jax.inference.video import Frame, Video
 from fdp_jax.metrics.spotting import detection_auc, match, score_spotting
@@ -54,7 +54,9 @@ def spotting_table(experiment: Experiment, weights: str, seed: int) -> ResultTab
 
     checkpoint = None if weights in ("", BUNDLED_NAME) else Path(weights).expanduser()
     predictor = Predictor.load(checkpoint, False, None)
-    found, truths, scores, is_right = [], [], [], []
+    found, truths, scores = [], [], []
+    is_right: list[bool] = []
+    is_right_of_drawn: list[bool] = []
     for number in tqdm(range(VIDEOS), "spotting", unit="video", dynamic_ncols=True):
         drawn = draw_video(FIRST_SEED + seed, number, _KINDS[number % len(_KINDS)], SECONDS)
         video = _VideoInMemory(Path(f"drawn {number}"), RATE, round(SECONDS * RATE), drawn=drawn)
@@ -64,17 +66,18 @@ def spotting_table(experiment: Experiment, weights: str, seed: int) -> ResultTab
         found.append([(one["onset"], one["offset"]) for one in spotted])
         truths.append(truth)
         scores.append(max(1 - row["probabilities"][NEUTRAL] for row in content["windows"]))
-        is_right += [
-            spotted[place]["category"] == drawn.category for place, _ in match(found[-1], truth)
-        ]
+        for place, _ in match(found[-1], truth):
+            shares = spotted[place]["probabilities"]
+            is_right.append(spotted[place]["category"] == drawn.category)
+            is_right_of_drawn.append(max(motion.CATEGORIES, key=shares.get) == drawn.category)
     total = score_spotting(found, truths)
-    category = sum(is_right) / len(is_right) if is_right else None
     rows = (
         ("whether a video holds an expression (AUC)", detection_auc(scores, map(bool, truths))),
         ("intervals at an IoU of one half (F1)", total.f1),
         ("- precision", total.precision),
         ("- recall", total.recall),
-        ("category of the right intervals (accuracy)", category),
+        (f"category of the right intervals, of {len(CATEGORIES) - 1} (accuracy)", _mean(is_right)),
+        (f"- of the {len(motion.CATEGORIES)} that are drawn", _mean(is_right_of_drawn)),
     )
     notes = (
         f"{VIDEOS} drawn videos of {SECONDS:g} s at {RATE:g} frames per second, each of another "
@@ -83,3 +86,7 @@ def spotting_table(experiment: Experiment, weights: str, seed: int) -> ResultTab
         predictor.description["model"],
     )
     return ResultTable(experiment.name, experiment.title, ("measure", "value"), rows, notes)
+
+
+def _mean(values: Sequence[bool]) -> float | None:
+    return sum(values) / len(values) if values else None
