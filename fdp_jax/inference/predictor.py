@@ -176,18 +176,24 @@ class Predictor:
         rows, best = self._predict_windows(progress(windows))
         if best is None:
             raise _no_window_error(windows)
+        intervals = None
+        if NEUTRAL in first.classes and not windows.is_single:
+            spotted = list(self._spot(video, aligner, rows))
+            intervals = [entry for entry, _ in spotted]
+            if spotted:  # windows at the edges of an event may be as confident, of the reverse
+                _, best = max(spotted, key=lambda pair: pair[0]["confidence"])
+        notices = list(_notices(windows, rows, best, intervals is not None))
         scores = best.outputs.get("rank_scores")
-        spots = NEUTRAL in first.classes and not windows.is_single
         content = {
             "video": str(video.path),
             "frames_per_second": None if video.rate is None else round(video.rate, 4),
             "width": video.size[0],
             "height": video.size[1],
             "frames_read": video.frames_read,
-            "meaning": _MEANING_OF_SPOTTING if spots else MEANING,
+            "meaning": MEANING if intervals is None else _MEANING_OF_SPOTTING,
             **self.description,
-            "notices": list(_notices(windows, rows, best, spots)),
-            "intervals": list(self._spot(video, aligner, rows)) if spots else None,
+            "notices": notices,
+            "intervals": intervals,
             "windows": rows,
             "shown": {
                 "window": best.index,
@@ -197,8 +203,13 @@ class Predictor:
         }
         return content, best
 
-    def _spot(self, video: Video, aligner: FaceAligner, rows: list[dict]) -> Iterator[dict]:
-        """Yields the entries of `intervals`: where windows show an expression, and which."""
+    def _spot(
+        self, video: Video, aligner: FaceAligner, rows: list[dict]
+    ) -> Iterator[tuple[dict, WindowPrediction]]:
+        """Yields the entries of `intervals`: where windows show an expression, and which.
+
+        With each comes the window whose middle is nearest to its own.
+        """
         first, middles = self.folds[0], [(row["start"] + row["end"]) / 2 for row in rows]
         events = spotting.find_events(middles, spotting.expressive(rows))
         previous = -math.inf
@@ -214,7 +225,13 @@ class Predictor:
             probabilities = self._predict_faces(clips)[1].mean(axis=0)
             shares = dict(zip(first.classes, probabilities.tolist(), strict=True))
             of_expressions = {name: p for name, p in shares.items() if name != NEUTRAL}
-            yield {
+            nearest = int(np.abs(np.array(middles) - (extent.onset + extent.offset) / 2).argmin())
+            part = window.part(rows[nearest]["start"], rows[nearest]["end"])
+            outputs, of_part = self._predict_faces(
+                np.stack(part.sample(first.config.clip.frames).frames)[None]
+            )
+            outputs = {name: array[0] for name, array in outputs.items()}
+            entry = {
                 "onset": round(extent.onset, 4),
                 "apex": round(extent.apex, 4),
                 "offset": round(extent.offset, 4),
@@ -222,6 +239,7 @@ class Predictor:
                 "confidence": round(event.confidence, 4),
                 "probabilities": {name: round(p, 6) for name, p in shares.items()},
             }
+            yield entry, WindowPrediction(nearest, part, of_part[0], outputs)
 
     @property
     def description(self) -> dict:

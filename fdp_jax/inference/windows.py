@@ -118,6 +118,16 @@ class Window:
         face = self._latest_face
         self.frames.append(None if face is None else self._aligner.align(frame.pixels, face))
 
+    def part(self, start: float, end: float) -> "Window":
+        """Returns the frames from `start` to `end` seconds as a window."""
+        part = Window(self._aligner, start, end)
+        for number, seconds, frame in zip(self.numbers, self.seconds, self.frames, strict=True):
+            if start <= seconds <= end:
+                part.numbers.append(number)
+                part.seconds.append(seconds)
+                part.frames.append(frame)
+        return part
+
     def sample(self, t: int) -> "Window":
         """Keeps only the t frames that a network takes in evaluation, and returns the window."""
         chosen = sample_indices(len(self.frames), t)
