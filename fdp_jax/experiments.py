@@ -36,7 +36,7 @@ from fdp_jax.options import (
 )
 from fdp_jax.paper import registry
 from fdp_jax.paper.registry import Experiment, RunResult
-from fdp_jax.train import train_until_interrupted
+from fdp_jax.train import train
 
 if TYPE_CHECKING:
     from fdp_jax.paper.result_table import ResultTable
@@ -68,9 +68,15 @@ class ExperimentOptions(TrainOptions):
     """Print the result as JSON."""
 
 
+def _train_here(options: TrainOptions, protocol: Protocol, command: str) -> dict:
+    from fdp_jax.plan import make_plan  # late, since it loads scikit-learn
+
+    return train(make_plan(options, protocol, command))
+
+
 def main(
     arguments: Sequence[str] | None = None,
-    train: Callable[[TrainOptions, Protocol, str], dict] = train_until_interrupted,
+    train: Callable[[TrainOptions, Protocol, str], dict] = _train_here,
     kind: type[ExperimentOptions] = ExperimentOptions,
     program: str = PROGRAM,
     description: str = __doc__,

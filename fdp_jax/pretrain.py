@@ -81,13 +81,11 @@ def parse(arguments: list[str]) -> Options:
     return options
 
 
-def pretrain(options: Options, command: str, is_command: bool = False) -> Path:
+def pretrain(options: Options, command: str) -> Path:
     """Trains, writes the report and the weights, and returns the path of the weights.
 
-    `is_command` as of `train.train`.
-
     Raises:
-      UserError: the faces cannot be read, or as of `train.train_plan`.
+      UserError: the faces cannot be read, or as of `train.train`.
     """
     from fdp_jax.workdir import check_writable
 
@@ -103,7 +101,7 @@ def pretrain(options: Options, command: str, is_command: bool = False) -> Path:
     from fdp_jax.plan import Plan
     from fdp_jax.reporting.formatting import table
     from fdp_jax.splits import make_folds
-    from fdp_jax.train import train_plan
+    from fdp_jax.train import train
 
     clips, corpus = animated_clips(faces, options.config.clip.frames)
     train_options = TrainOptions(
@@ -118,7 +116,7 @@ def pretrain(options: Options, command: str, is_command: bool = False) -> Path:
     groups = make_folds(clips.datasets, clips.subjects, group_folds=options.config.group_folds)
     held_out = dataclasses.replace(groups[0], name=HELD_OUT)
     plan = Plan(train_options, clips, command, [held_out])
-    report = train_plan(plan, is_command, lambda: corpus)
+    report = train(plan, lambda: corpus)
     scores = held_out_scores(report, plan)
     rows = [("Held-out people", "", "Without learning")]
     rows += [(name, f"{value:.4g}", f"{trivial:.4g}") for name, value, trivial in scores]
@@ -187,7 +185,7 @@ def _faces(options: Options):
 def main() -> None:
     """The command line."""
     arguments = sys.argv[1:]
-    pretrain(parse(arguments), f"{PROGRAM} {shlex.join(arguments)}", is_command=True)
+    pretrain(parse(arguments), f"{PROGRAM} {shlex.join(arguments)}")
 
 
 if __name__ == "__main__":

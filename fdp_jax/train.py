@@ -15,18 +15,17 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from datasets.command_line import run_command
-from datasets.protocols import Protocol
 from fdp_jax.environment import (
     clear_out_of_memory_error,
     exit_on_interrupt,
     start_jax,
     use_large_pages,
 )
-from fdp_jax.options import TrainOptions, parse_train_options
+from fdp_jax.options import parse_train_options
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -41,24 +40,18 @@ def main() -> None:
     """Runs the command line."""
     arguments = sys.argv[1:]
     options, protocol = parse_train_options(arguments, PROGRAM, __doc__)
-    train_until_interrupted(options, protocol, f"{PROGRAM} {shlex.join(arguments)}")
+    # Imported late: --help and mistakes must not wait for scikit-learn, or for jax.
+    from fdp_jax.plan import make_plan
+
+    train(make_plan(options, protocol, f"{PROGRAM} {shlex.join(arguments)}"))
 
 
-def train_until_interrupted(options: TrainOptions, protocol: Protocol, command: str) -> dict:
-    """Does what `train` does, as a command: Ctrl-C ends the process at once."""
-    return train(options, protocol, command, is_command=True)
-
-
-def train(
-    options: TrainOptions, protocol: Protocol, command: str, is_command: bool = False
-) -> dict:
-    """Builds the corpus if needed, trains all pending folds and writes the report.
+def train(plan: "Plan", pack: "Callable[[], PackedClips] | None" = None) -> dict:
+    """Trains all pending folds of a plan and writes the report; Ctrl-C ends the process at once.
 
     Args:
-      options: as `parse_train_options` returns.
-      protocol: its categories and clips.
-      command: as the user typed it, for the report.
-      is_command: whether Ctrl-C may end the process, even while XLA computes.
+      plan: of the run.
+      pack: moves the clips to the device; by default those of the plan.
 
     Returns:
       The content of `report.json`.
@@ -67,66 +60,52 @@ def train(
       UserError: a file cannot be read or written, the work directory holds another run, a loss is
         not finite, or the device has too little memory.
     """
-    # Imported late: --help and mistakes must not wait for scikit-learn, or for jax.
-    from fdp_jax.plan import make_plan
-
-    return train_plan(make_plan(options, protocol, command), is_command)
-
-
-def train_plan(
-    plan: "Plan", is_command: bool = False, pack: "Callable[[], PackedClips] | None" = None
-) -> dict:
-    """Trains all pending folds of a plan and writes the report; see `train`.
-
-    Args:
-      plan: of the run.
-      is_command: as of `train`.
-      pack: moves the clips to the device; by default those of the plan.
-    """
+    start_jax(plan.options.compilation_cache)  # without a device, nothing is written
     from fdp_jax.report import print_summary, write_report
+    from fdp_jax.train_loop import choose_folds_at_once, describe_environment, train_folds
 
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's pages of tracebacks
     groups: list[FoldGroup] = []
-    with contextlib.ExitStack() as stack:
-        if is_command:
-            farewell = lambda: f"interrupted; {plan.describe_resume(groups)}"  # noqa: E731
-            stack.enter_context(exit_on_interrupt(farewell))
-        _train_pending_folds(plan, groups, pack)
+    with exit_on_interrupt(lambda: f"interrupted; {plan.describe_resume(groups)}"):
+        plan.claim_workdir()
+        plan.write_run_files(describe_environment(plan))
+        plan.remove_training_states_of_finished_folds()
+        if pending := _announce(plan):
+            corpus = pack() if pack else _pack_clips(plan)
+            with clear_out_of_memory_error(), _Progress.shown(plan, pending) as progress:
+                groups += plan.groups(choose_folds_at_once(plan, corpus))
+                for group in groups:
+                    progress.begin(_describe(group, pending, plan.options.all_seeds))
+                    train_folds(group, plan, corpus, progress)
     report = write_report(plan.workdir)
     print_summary(report, plan.workdir)
     return report
 
 
-def _train_pending_folds(
-    plan: "Plan", groups: "list[FoldGroup]", pack: "Callable[[], PackedClips] | None"
-) -> None:
-    """Trains; fills the list with the groups, for a sentence on how they resume."""
-    start_jax(plan.options.compilation_cache)  # without a device, nothing is written
+def _announce(plan: "Plan") -> "list[FoldTask]":
+    """Prints what is finished and what is to be trained, and returns the latter."""
     import jax
 
-    from fdp_jax.evaluate import pack_clips
     from fdp_jax.plan import describe_work
-    from fdp_jax.train_loop import choose_folds_at_once, describe_environment, train_folds
 
-    options = plan.options
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's pages of tracebacks
-    plan.claim_workdir()
-    plan.write_run_files(describe_environment(plan))
-    plan.remove_training_states_of_finished_folds()
     pending = plan.pending()
     if finished := len(plan.tasks) - len(pending):
         print(f"{finished} of {len(plan.tasks)} folds are finished already")
-    if not pending:
-        return
-    on_cpu = jax.default_backend() == "cpu"
-    trainings = sum(len(task.trainings) for task in pending)
-    work = describe_work(options, trainings, on_cpu)
-    print(f"To train in {plan.workdir}: {work}", flush=True)
-    corpus = pack() if pack else pack_clips(plan.clips)
-    with clear_out_of_memory_error(), _Progress.shown(plan, trainings) as progress:
-        groups += plan.groups(choose_folds_at_once(plan, corpus))
-        for group in groups:
-            progress.begin(_describe(group, pending, options.all_seeds))
-            train_folds(group, plan, corpus, progress)
+    if pending:
+        on_cpu = jax.default_backend() == "cpu"
+        work = describe_work(plan.options, _count_trainings(pending), on_cpu)
+        print(f"To train in {plan.workdir}: {work}", flush=True)
+    return pending
+
+
+def _count_trainings(tasks: "Sequence[FoldTask]") -> int:
+    return sum(len(task.trainings) for task in tasks)
+
+
+def _pack_clips(plan: "Plan") -> "PackedClips":
+    from fdp_jax.evaluate import pack_clips
+
+    return pack_clips(plan.clips)
 
 
 class _Progress:
@@ -137,11 +116,11 @@ class _Progress:
 
     @classmethod
     @contextlib.contextmanager
-    def shown(cls, plan: "Plan", trainings: int) -> "Iterator[_Progress]":
+    def shown(cls, plan: "Plan", pending: "list[FoldTask]") -> "Iterator[_Progress]":
         """Shows the bar within the context."""
         from tqdm import tqdm
 
-        total = plan.options.config.steps * trainings
+        total = plan.options.config.steps * _count_trainings(pending)
         ended = threading.Event()
         with tqdm(total=total, unit="step", dynamic_ncols=True, smoothing=0) as bar:
             progress = cls(bar)

@@ -24,18 +24,23 @@ REFUSED = {
 
 _SITECUSTOMIZE = """
 import sys
-from importlib.machinery import PathFinder
 
 
-class OnlySome(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
+class Without:
+    # Around every finder: that of an editable installation has paths of its own.
+    def __init__(self, finder):
+        self._finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self._finder, name)
+
+    def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {refused}:
             return None
-        return super().find_spec(name, path, target)
+        return self._finder.find_spec(name, path, target)
 
 
-sys.meta_path[sys.meta_path.index(PathFinder)] = OnlySome
+sys.meta_path[:] = map(Without, sys.meta_path)
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from datasets.crop import Crop
 from datasets.face_models import get_face_models
-from fdp_jax.inference.trained_fold import find_folds
+from fdp_jax.inference.trained_network import find_folds
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.predict import run
 from tests.conftest import USER_WITHOUT_ENTRY, run_module
