@@ -419,6 +419,7 @@ def test_the_command_trains_folds_at_once_and_resumes_at_once(data_dir, tmp_path
     assert done_of(tmp_path, "s04")["folds_at_once"] == 1
 
 
+@pytest.mark.slow
 def test_killed_groups_end_with_the_bits_of_groups_left_alone(data_dir, tmp_path):
     result = compare(data_dir, tmp_path, 1, seed=1, steps=60, select="all", folds_at_once=2)
     assert result.startswith("1 kills"), result

@@ -130,6 +130,7 @@ def test_ctrl_c_stops_cleanly_and_names_the_way_to_resume(data_dir, tmp_path, na
     assert not Path(f"/proc/{worker}").exists()
 
 
+@pytest.mark.slow
 def test_an_experiment_spreads_its_runs(data_dir, tmp_path):
     arguments = [
         "table4", "--dataset=synthetic", f"--data_dir={data_dir}", f"--workdir={tmp_path}",

@@ -67,6 +67,7 @@ def failures_of(number: int):
     ]
 
 
+@pytest.mark.slow
 def test_losing_workers_a_machine_and_the_launcher_changes_no_bit(cluster, data_dir, tmp_path):
     in_turn, spread = tmp_path / "in_turn", tmp_path / "spread"
     run_module("fdp_jax.train", *arguments(data_dir, in_turn))
