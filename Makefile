@@ -59,8 +59,8 @@ app: $(VENV)/app
 
 # The longest files first, so that no worker idles at the end.
 test: $(VENV)/dev
-	$(RUN) -m pytest tests/launch tests --ignore=tests/parity --ignore=tests/browser -n auto \
-	  --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest tests/launch tests/test_train_command.py tests/test_folds_at_once.py tests \
+	  --ignore=tests/parity --ignore=tests/browser -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/dev
 	$(RUN) -m pytest tests --ignore=tests/parity --ignore=tests/browser -n auto --dist worksteal -m ""

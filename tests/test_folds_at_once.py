@@ -114,7 +114,7 @@ def test_ten_steps_in_one_program_are_those_at_once(groups):
     assert len(np.unique(expected)) == 40  # every fold its own
 
 
-@pytest.mark.parametrize("ablate", ["no_mer", "no_dic"])
+@pytest.mark.parametrize("ablate", ["no_mer", pytest.param("no_dic", marks=pytest.mark.slow)])
 def test_an_ablated_network_trains_at_once_too(ablate):
     config = dataclasses.replace(SLOW, ablate=ablate)
     expected = losses(config, (1, 1), number_of_steps=3)

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from fdp_jax.config import LossConfig, OptimizerConfig, preset
 from fdp_jax.input_pipeline import PackedClips, evaluation_batch
@@ -62,6 +63,7 @@ def test_category_and_order_are_fitted_together():
     assert losses["rank"] < 2  # the best constant has 16
 
 
+@pytest.mark.slow
 def test_dynamic_images_are_fitted_alone():
     losses = fit(200, recognition_weight=0.0, rank_weight=0.0)
     assert losses["dynamic_image"] < 1e-4

@@ -33,10 +33,10 @@ def _train(place, workdir, manual_dir, *options) -> dict:
     ("name", "protocol", "clips", "people", "version"),
     [
         ("casme2", "3class", 15, 4, "2019"),
-        ("casme2", "5class_2014", 13, 4, "2014"),
+        pytest.param("casme2", "5class_2014", 13, 4, "2014", marks=pytest.mark.slow),
         ("samm", "5class", 13, 5, "SAMM_Micro_FACS_Codes_v2"),
-        ("casme_sq", "4class", 15, 4, ""),
-        ("casme3", "7class", 18, 6, "v2"),
+        pytest.param("casme_sq", "4class", 15, 4, "", marks=pytest.mark.slow),
+        pytest.param("casme3", "7class", 18, 6, "v2", marks=pytest.mark.slow),
         ("smic", "3class", 14, 4, "SMIC_all"),
     ],
 )

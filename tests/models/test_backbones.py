@@ -297,7 +297,14 @@ def test_class_token_and_positions_are_drawn_like_kernels():
     assert not np.array_equal(weights["class_token"][0, 0], weights["position_embedding"][0])
 
 
-@pytest.mark.parametrize("backbone", [name for name in TABLE_10 if name != "fdp"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        pytest.param(name, marks=() if name == "resnet18" else pytest.mark.slow)
+        for name in TABLE_10
+        if name != "fdp"
+    ],
+)
 def test_training_and_report_with_every_backbone(backbone, tmp_path):
     config = dataclasses.replace(TINY, steps=2, model=MODEL, backbone=backbone)
     report = train_and_report(tmp_path, config)

@@ -144,6 +144,7 @@ def test_table9_has_each_variant_beside_the_papers(trained):
     assert table["rows"][0]["tau seen"] == round(full["train_set_metrics"]["kendall_tau"], 3)
 
 
+@pytest.mark.slow
 def test_other_experiments_reuse_finished_runs(trained):
     workdir, _, options = trained
     before = done_files(workdir)
