@@ -15,6 +15,10 @@ CACHE = Path(tempfile.gettempdir()) / f"fdp_jax_tests_compiled_{os.getuid()}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+# Compiling takes most of the time of the tests, and their networks are tiny.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 
 # As `sitecustomize`: in containers and batch jobs the user's number may have no entry.

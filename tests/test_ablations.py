@@ -120,7 +120,10 @@ def test_without_both_a_stage_is_its_patch_embedding():
     }
 
 
-@pytest.mark.parametrize("name", ["", *ABLATIONS])
+@pytest.mark.parametrize(
+    "name",
+    ["", "no_mer", *(pytest.param(n, marks=pytest.mark.slow) for n in ABLATIONS if n != "no_mer")],
+)
 def test_gradients_reach_everything_that_remains(name):
     model = dataclasses.replace(TINY.model, stochastic_depth=0.0)  # which skips whole branches
     no_decay = dataclasses.replace(TINY.optimizer, weight_decay=0.0)  # which moves every weight

@@ -182,7 +182,10 @@ def test_features_start_without_bias_if_there_is_no_rank_scorer():
 
 
 @pytest.mark.parametrize("train", [True, False])
-@pytest.mark.parametrize("backbone", ["fdp", "conv", "resnet18"])
+@pytest.mark.parametrize(
+    "backbone",
+    ["fdp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("conv", "resnet18"))],
+)
 def test_batched_products_give_the_same_outputs(backbone, train):
     config = dataclasses.replace(TINY, stochastic_depth=0.0, resnet_channels=(8, 16))
     options = (("backbone", backbone),)
