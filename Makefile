@@ -57,10 +57,9 @@ demo: $(VENV)/runtime
 app: $(VENV)/app
 	$(RUN) -m fdp_jax.app
 
-# The longest files first, so that no worker idles at the end.
 test: $(VENV)/dev
-	$(RUN) -m pytest tests/launch tests/test_train_command.py tests/test_folds_at_once.py tests \
-	  --ignore=tests/parity --ignore=tests/browser -n auto --dist loadfile --no-loadscope-reorder
+	$(RUN) -m pytest tests --ignore=tests/parity --ignore=tests/browser -n auto --dist loadfile \
+	  --no-loadscope-reorder
 
 test-all: $(VENV)/dev
 	$(RUN) -m pytest tests --ignore=tests/parity --ignore=tests/browser -n auto --dist worksteal -m ""
