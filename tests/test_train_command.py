@@ -213,9 +213,10 @@ def test_a_crop_larger_than_the_frames_as_built_is_refused(data_dir, tmp_path):
     assert "--clip.crop=96 is larger than the stored frames" in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("select", "kills"),
-    [pytest.param("last", 2, marks=pytest.mark.slow), ("all", 1)],  # `all` has its training, too
+    [("last", 2), ("all", 1)],
 )
 def test_killed_training_ends_with_the_same_bits(select, kills, data_dir, tmp_path):
     output = compare(data_dir, tmp_path, kills=kills, seed=0, steps=80, select=select)

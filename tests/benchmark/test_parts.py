@@ -239,6 +239,7 @@ def report(tmp_path_factory) -> dict:
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_every_part_is_measured_and_the_headline_is_theirs(report):
     assert report.keys() == KEYS | set(PARTS)
     assert "missing" in report["start_up"]  # the command needs TFDS
@@ -251,6 +252,7 @@ def test_every_part_is_measured_and_the_headline_is_theirs(report):
     assert report["versions"].keys() >= {"python", "jax", "flax", "optax", "numpy"}
 
 
+@pytest.mark.slow
 def test_folds_inference_and_trainings_are_those_asked_for(report):
     assert report["folds"].keys() >= {"1", "2"} and report["folds"]["2"]["ratio"] > 0
     assert all(report["inference"][batch]["clips_per_second"] > 0 for batch in ("1", "36"))
@@ -262,6 +264,7 @@ def test_folds_inference_and_trainings_are_those_asked_for(report):
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is for `make parity`")
+@pytest.mark.slow
 def test_pytorch_is_measured_in_both_layouts(report):
     step = report["step"]["float32"]
     torch = [step[f"eager_{layout}"] for layout in parts.LAYOUTS]
@@ -272,6 +275,7 @@ def test_pytorch_is_measured_in_both_layouts(report):
     )
 
 
+@pytest.mark.slow
 def test_the_summary_has_every_part(report):
     lines = summary(report).splitlines()
     assert set(PARTS) < set(lines)

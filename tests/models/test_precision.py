@@ -32,6 +32,7 @@ def shapes_of_a_step(config):
     return state, jax.eval_shape(lambda: pack_clips(CLIPS)), indices, KEY[None]
 
 
+@pytest.mark.slow
 def test_bfloat16_moves_the_losses_a_little_and_keeps_everything_in_float32():
     corpus, losses = pack_clips(CLIPS), {}
     for precision in ("float32", "bfloat16"):

@@ -1,8 +1,12 @@
 """The JAX network and the PyTorch reference with the same weights, created once per session."""
 
 import importlib.util
+import os
 
 import pytest
+
+# These networks are large enough for optimised programs to pay.
+os.environ.pop("XLA_FLAGS", None)
 
 # A test run without requirements/parity.txt leaves this folder out.
 if importlib.util.find_spec("torch") is None:
