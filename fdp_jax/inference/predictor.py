@@ -263,7 +263,7 @@ class Predictor:
             worth = _WORTH_OF_FILMED.format(first.dataset)
         return {
             "model": model,
-            "worth": f"{first.accuracy} {worth}",
+            "worth": f"{first.accuracy()} {worth}",
             "trained_on": first.dataset,
             "protocol": first.protocol,
             "label_version": first.label_version,

@@ -73,7 +73,10 @@ def find_events(middles: Sequence[float], expressive: Sequence[float]) -> list[E
 def read_around(video: Video, events: Sequence[Event], aligner: FaceAligner) -> list[Window]:
     """Reads the video again and returns the aligned frames around every event."""
     windows = [Window(aligner, e.centre - REACH, e.centre + REACH) for e in events]
-    for frame in video.read():
+    # Without the statistics of `read`, which are those of the whole video.
+    for frame in video.frames() if windows else ():
+        if frame.seconds > windows[-1].end:
+            break
         around = [window for window in windows if window.start <= frame.seconds <= window.end]
         face = None
         for window in around:

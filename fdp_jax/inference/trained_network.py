@@ -7,6 +7,7 @@ Axes: b clips, t frames that the network takes, s pixels along the edge of a fac
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -46,7 +47,8 @@ class TrainedNetwork:
     Attributes:
       name: the subject or group left out of the training.
       source: its folder in the work directory, or the file of its weights.
-      accuracy: sentences on how often it was right for people left out of its training.
+      accuracy: returns a sentence on how often it was right for people left out of its training;
+        it reads the predictions of all folds, which few need.
       config: options of the training.
       classes: names of the categories, in the order of the probabilities.
       dataset, protocol, preset, label_version, seed: of the run.
@@ -57,7 +59,7 @@ class TrainedNetwork:
 
     name: str
     source: str
-    accuracy: str
+    accuracy: Callable[[], str]
     config: TrainConfig
     classes: tuple[str, ...]
     dataset: str
@@ -125,7 +127,7 @@ def load_fold(directory: FoldDirectory) -> TrainedNetwork:
     return TrainedNetwork(
         name,
         f"seed_{run['seed']}/folds/{name}",
-        _accuracy(directory, len(classes)),
+        functools.partial(_accuracy, directory, len(classes)),
         config,
         classes,
         dataset=run["dataset"],
@@ -150,7 +152,7 @@ def load_weights(name: str) -> TrainedNetwork:
     return TrainedNetwork(
         "held_out",
         f"{name} weights" if name == BUNDLED_NAME else name,
-        f"On animated faces of people held out of its training: {scores}.",
+        lambda: f"On animated faces of people held out of its training: {scores}.",
         weights.config,
         weights.classes,
         dataset=ANIMATED,

@@ -26,7 +26,7 @@ def random_fold(is_grey: bool, **changes) -> TrainedNetwork:
         return rng.normal(0, std, leaf.shape).astype(np.float32)
 
     return TrainedNetwork(
-        "p1", "seed_0/folds/p1", "", config, ("a", "b"), "noise", "2class", "tiny", "made up", 0,
+        "p1", "seed_0/folds/p1", str, config, ("a", "b"), "noise", "2class", "tiny", "made up", 0,
         Crop(False, 72, 2.5), is_grey, jax.tree.map(randomised, variables),
     )  # fmt: skip
 
