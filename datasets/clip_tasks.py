@@ -141,7 +141,7 @@ def build_clip(
 def _align(task: ClipTask, crop: Crop, number: int, frame: np.ndarray, face: _Face) -> np.ndarray:
     """Returns the aligned frame, uint8 [side, side, 3] red-green-blue."""
     if frame.shape[:2] == face.size:
-        return align_to_rgb(frame, face.matrix, crop.side)
+        return align_to_rgb(frame, face.matrix, crop)
     (height, width), (face_height, face_width) = frame.shape[:2], face.size
     why = ", since it shows no face" if crop.per_frame else ""
     way_out = "" if crop.per_frame else ", or find the landmarks on every frame with --per_frame"

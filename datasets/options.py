@@ -33,6 +33,10 @@ class BuildOptions:
     margin: float = 2.5
     """Side of the crop over the box of eyes, nose and mouth; more than 1, at most 10."""
 
+    interpolation: Literal["area", "linear"] = "area"
+    """area: an aligned pixel is the mean of the pixels that it covers; linear: as in the released
+    code of the paper, with sensor noise and aliasing."""
+
     on_no_face: Literal["fail", "skip"] = "fail"
     """What to do with a clip without a face in any frame."""
 
@@ -99,7 +103,7 @@ class BuildOptions:
     @property
     def crop(self) -> Crop:
         """Alignment of the frames."""
-        return Crop(self.per_frame, self.side, self.margin)
+        return Crop(self.per_frame, self.side, self.margin, self.interpolation)
 
     def identity(self) -> dict[str, bool | float | int | str]:
         """Returns the options that change the built corpus, by name, without those unset."""

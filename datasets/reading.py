@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets.crop import Crop
+from datasets.crop import CROP_ENTRIES, Crop
 from datasets.errors import UserError
 from datasets.protocols import check_corpus
 
-VERSION = "1.1.0"  # of the examples' features
+VERSION = "1.2.0"  # of the examples: features and pixels
 SPLIT = "clips"
 
 # Raised by array_record and TFDS for corrupt or changed files.
@@ -27,9 +27,7 @@ _METADATA = {
     ("source",): dict,
     ("counts",): dict,
     ("counts", "clips"): int,
-    ("options", "per_frame"): bool,
-    ("options", "side"): int,
-    ("options", "margin"): (int, float),
+    **{("options", name): kind for name, kind in CROP_ENTRIES.items()},
 }
 _SOURCE = {("source", key): str for key in ("manual_dir", "sheet", "sheet_sha256")}
 
@@ -145,8 +143,7 @@ class Corpus(Sequence):
     @property
     def crop(self) -> Crop:
         """How the faces were cropped."""
-        options = self.metadata["options"]
-        return Crop(options["per_frame"], options["side"], options["margin"])
+        return Crop.from_entries(self.metadata["options"])
 
     @property
     def corrections(self) -> list[str]:

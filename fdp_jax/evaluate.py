@@ -101,14 +101,15 @@ def train_set_metrics(
       labels: int32 [clip], of the same clips.
       rank_slope: a of the rank target.
     """
-    names = ("acc", "dic_mse", "best_constant_image", "rank_loss", "kendall_tau")
+    of_image = ("best_constant_image", "structure_correlation")
+    names = ("acc", "dic_mse", *of_image, "rank_loss", "kendall_tau")
     metrics: dict[str, float | None] = dict.fromkeys(names)
     if "probabilities" in arrays:
         metrics["acc"] = float((arrays["probabilities"].argmax(axis=1) == labels).mean())
     if "dic_mse" in arrays:
-        images = dynamic_image_levels(arrays["target"], arrays["dic_mse"])
+        images = dynamic_image_levels(arrays["target"], arrays["dynamic_image"], arrays["dic_mse"])
         metrics["dic_mse"] = images["mse"]
-        metrics["best_constant_image"] = images["best_constant_image"]
+        metrics |= {name: images[name] for name in of_image}
     if "rank_scores" in arrays:
         ranks = rank_levels(arrays["rank_scores"], rank_slope)
         metrics["rank_loss"], metrics["kendall_tau"] = ranks["loss"], ranks["kendall_tau"]

@@ -143,6 +143,7 @@ def held_out_scores(report: dict, plan: "Plan") -> list[tuple[str, float, float]
         ("rank loss", rank["loss"], rank["best_constant"]),
         ("Kendall's tau", rank["kendall_tau"], 0.0),
         ("dynamic image MSE", image["mse"], image["best_constant_image"]),
+        ("dynamic image correlation", image["structure_correlation"], 0.0),
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.crop import Crop
+from datasets.crop import CROP_ENTRIES, Crop
 from datasets.errors import UserError
 from fdp_jax import json_files
 from fdp_jax.config import TrainConfig, as_dict, config_from_dict
@@ -37,7 +37,7 @@ _ENTRIES = {
     "command": str,
     "device": str,
     "scores": dict,
-    "input": {"per_frame": bool, "side": int, "margin": float, "is_grey": bool},
+    "input": CROP_ENTRIES | {"is_grey": bool},
 }
 
 
@@ -164,7 +164,7 @@ def _read(path: Path) -> Weights:
         command=header["command"],
         device=header["device"],
         scores=header["scores"],
-        crop=Crop(face["per_frame"], face["side"], face["margin"]),
+        crop=Crop.from_entries(face),
         is_grey=face["is_grey"],
         arrays={name: array.astype(np.float32) for name, array in arrays.items()},
         digest=digest,

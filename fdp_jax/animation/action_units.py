@@ -114,7 +114,7 @@ ACTION_UNITS: dict[int, ActionUnit] = {
 
 EXPRESSIONS: dict[str, Expression] = {
     "anger": Expression((4, 7), (23,)),
-    "contempt": Expression((14,), (12,), one_sided=True),
+    "contempt": Expression((14,), one_sided=True),
     "disgust": Expression((9, 10)),
     "fear": Expression((1, 4, 20), (2, 5)),
     "happiness": Expression((6, 12), (25,)),

@@ -118,7 +118,7 @@ def corpus_faces(name: str, data_dir: Path) -> Faces:
       UserError: the corpus is not built there, has other crops, or no frame shows a face.
     """
     corpus = open_corpus(name, data_dir)
-    if (corpus.crop.side, corpus.crop.margin) != (CROP.side, CROP.margin):
+    if dataclasses.replace(corpus.crop, per_frame=CROP.per_frame) != CROP:
         raise UserError(
             f"the face crops of {name} in {data_dir} are not {CROP.as_options}; build it so, into "
             "another --data_dir"
@@ -172,7 +172,7 @@ class _FaceFinder:
         if matrix is None:
             return None, None
         moved = landmarks @ matrix[:, :2].T + matrix[:, 2]
-        return align_to_rgb(frame, matrix, CROP.side), places_of(moved)
+        return align_to_rgb(frame, matrix, CROP), places_of(moved)
 
 
 def _stack(

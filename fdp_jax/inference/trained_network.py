@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from datasets.crop import Crop
+from datasets.crop import CROP_ENTRIES, Crop
 from datasets.errors import UserError
 from fdp_jax import json_files
 from fdp_jax.animation.action_units import DATASET as ANIMATED
@@ -36,7 +36,7 @@ _RUN_JSON = {
     "label_version": str,
     "seed": int,
     "classes": [str],
-    "input": {"per_frame": bool, "side": int, "margin": float, "is_grey": bool},
+    "input": CROP_ENTRIES | {"is_grey": bool},
 }
 
 
@@ -135,7 +135,7 @@ def load_fold(directory: FoldDirectory) -> TrainedNetwork:
         preset=identity["preset"],
         label_version=run["label_version"],
         seed=run["seed"],
-        crop=Crop(face["per_frame"], face["side"], face["margin"]),
+        crop=Crop.from_entries(face),
         is_grey=face["is_grey"],
         variables=load_final_weights(directory.checkpoints, shapes),
     )

@@ -71,7 +71,7 @@ class FaceAligner:
 
     def align(self, pixels: np.ndarray, face: Face) -> np.ndarray:
         """Returns the aligned face, uint8 [s, s, c]."""
-        rgb = align_to_rgb(pixels, face.matrix, self.crop.side)
+        rgb = align_to_rgb(pixels, face.matrix, self.crop)
         return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None] if self.is_grey else rgb
 
 

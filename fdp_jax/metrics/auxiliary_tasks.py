@@ -13,11 +13,17 @@ from scipy import stats
 _MARGIN = 0.02  # an improvement on the best constant below this share counts as "little"
 
 
-def dynamic_image_levels(target: np.ndarray, mse: np.ndarray) -> dict[str, float]:
+def dynamic_image_levels(
+    target: np.ndarray, constructed: np.ndarray, mse: np.ndarray
+) -> dict[str, float]:
     """Returns the mean squared error of the constructions and of three trivial ones.
+
+    `structure_correlation` is the mean over clips of the correlation between the pixels of
+    construction and target, which ignores the brightness and contrast of both; 0 for a flat one.
 
     Args:
       target: float [n, h, w], ground-truth dynamic images in [0, 1].
+      constructed: float [n, h, w].
       mse: float [n], error of each clip's construction.
     """
     flat = np.asarray(target, dtype=np.float64).reshape(len(target), -1)
@@ -26,7 +32,17 @@ def dynamic_image_levels(target: np.ndarray, mse: np.ndarray) -> dict[str, float
         "best_constant_image": float(np.mean((flat - flat.mean(axis=0)) ** 2)),
         "best_constant_value": float(np.var(flat)),
         "own_mean": float(np.mean(np.var(flat, axis=1))),
+        "structure_correlation": float(_correlations(flat, constructed).mean()),
     }
+
+
+def _correlations(flat: np.ndarray, constructed: np.ndarray) -> np.ndarray:
+    """Returns the correlation of each clip's pixels, float64 [n]; 0 where one side is constant."""
+    other = np.asarray(constructed, dtype=np.float64).reshape(flat.shape)
+    centred = [side - side.mean(axis=1, keepdims=True) for side in (flat, other)]
+    lengths = np.prod([np.linalg.norm(side, axis=1) for side in centred], axis=0)
+    products = (centred[0] * centred[1]).sum(axis=1)
+    return np.divide(products, lengths, out=np.zeros(len(flat)), where=lengths > 1e-9)
 
 
 def dynamic_image_verdict(levels: dict[str, float]) -> str:

@@ -368,6 +368,8 @@ def _auxiliary_rows(report: dict) -> Rows:
         rows.append(("Dynamic image MSE", *map(compact, errors)))
         for key, title in _BASELINES.items():
             rows.append((f"- {title.lower()}", compact(image[key]), compact(train.get(key)), "-"))
+        correlations = (scores["structure_correlation"] for scores in (image, train))
+        rows.append(("Correlation with the dynamic image", *map(compact, correlations), "-"))
     if rank:
         losses = (rank["loss"], train["rank_loss"], last["rank"])
         rows.append(("Rank loss", *map(compact, losses)))

@@ -28,7 +28,14 @@ _COPIED = (
 )  # fmt: skip
 _BY_CLASS = ("per_class_recall", "per_class_f1")
 _LOSSES = ("total", "cross_entropy", "dynamic_image", "rank")
-_TRAIN_SET_METRICS = ("acc", "dic_mse", "best_constant_image", "rank_loss", "kendall_tau")
+_TRAIN_SET_METRICS = (
+    "acc",
+    "dic_mse",
+    "best_constant_image",
+    "structure_correlation",
+    "rank_loss",
+    "kendall_tau",
+)
 
 
 def summarise(config: dict, runs: list[Run]) -> dict:
@@ -276,7 +283,9 @@ def _auxiliary(chosen: list[Run]) -> dict:
     for run in chosen:
         outputs, mse = run.outputs, run.table.dic_mse
         if outputs.dynamic_image is not None and not np.isnan(mse).any():
-            images.append(auxiliary_tasks.dynamic_image_levels(outputs.target, mse))
+            images.append(
+                auxiliary_tasks.dynamic_image_levels(outputs.target, outputs.dynamic_image, mse)
+            )
         if outputs.rank_scores is not None:
             ranks.append(auxiliary_tasks.rank_levels(outputs.rank_scores, run.rank_slope))
     image = {name: _mean(images, name) for name in images[0]} if images else None

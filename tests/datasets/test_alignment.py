@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from datasets.alignment import align_to_rgb, five_points, similarity
+from datasets.crop import Crop
 
 SIDE, MARGIN = 72, 2.5
+CROP = Crop(per_frame=False, side=SIDE, margin=MARGIN)
 
 
 def _landmarks(left=(40.0, 50.0), right=(80.0, 50.0), nose=(60, 75), mouth=((45, 95), (75, 95))):
@@ -41,7 +43,11 @@ def test_side_and_margin_of_the_crop_are_obeyed():
     matrix = similarity(_landmarks(), side=41, margin=1.2)
     np.testing.assert_allclose(_moved(np.array([[33, 45.5], [87, 99.5]]), matrix),
                                [[0, 0], [40, 40]], atol=1e-9)  # fmt: skip
-    assert align_to_rgb(np.zeros((100, 100), np.uint8), matrix, 41).shape == (41, 41, 3)
+    assert align_to_rgb(np.zeros((100, 100), np.uint8), matrix, Crop(False, 41, 1.2)).shape == (
+        41,
+        41,
+        3,
+    )
 
 
 def test_eyes_come_out_level_and_shape_is_kept():
@@ -63,18 +69,36 @@ def test_rotated_and_scaled_picture_gives_the_same_frame():
     turn = cv2.getRotationMatrix2D((75, 75), 20, 1.6)
     turn[:, 2] += 100
     other = cv2.warpAffine(picture, turn, (420, 420), flags=cv2.INTER_CUBIC, borderValue=128)
-    first = align_to_rgb(picture, similarity(_landmarks(), SIDE, MARGIN), SIDE)
-    second = align_to_rgb(other, similarity(_moved(_landmarks(), turn), SIDE, MARGIN), SIDE)
+    first = align_to_rgb(picture, similarity(_landmarks(), SIDE, MARGIN), CROP)
+    second = align_to_rgb(other, similarity(_moved(_landmarks(), turn), SIDE, MARGIN), CROP)
     assert first.shape == (72, 72, 3)
     assert np.abs(first.astype(int) - second)[2:-2, 2:-2].mean() < 1.5
 
 
 def test_outside_of_the_frame_is_128_in_every_channel():
     frame = np.zeros((100, 100, 3), np.uint8)
-    aligned = align_to_rgb(frame, similarity(_landmarks(), SIDE, MARGIN), SIDE)
+    aligned = align_to_rgb(frame, similarity(_landmarks(), SIDE, MARGIN), CROP)
     assert aligned.shape == (72, 72, 3)
     assert (aligned[-1, -1] == 128).all()
     assert (aligned[30, 30] == 0).all()
+
+
+def test_aligned_pixel_is_the_mean_of_those_it_covers_or_with_linear_one_of_them():
+    # Reduced threefold and shifted by (3, 6): pixel (i, j) covers columns 3 i + 3 to 3 i + 5.
+    matrix = np.array([[1 / 3, 0, -4 / 3], [0, 1 / 3, -7 / 3]])
+    frame = np.random.default_rng(0).integers(0, 256, (90, 90), np.uint8)
+    corner = frame[6:66, 3:63].astype(float)
+    mean = corner.reshape(20, 3, 20, 3).mean(axis=(1, 3))
+    area = align_to_rgb(frame, matrix, Crop(False, 20, MARGIN))[..., 0]
+    assert np.abs(area - mean).max() <= 0.51  # rounding to a byte
+    linear = align_to_rgb(frame, matrix, Crop(False, 20, MARGIN, "linear"))[..., 0]
+    np.testing.assert_array_equal(linear, corner[1::3, 1::3])
+    # An enlarged face is the same both ways.
+    matrix = np.array([[2.0, 0, 0], [0, 2.0, 0]])
+    np.testing.assert_array_equal(
+        align_to_rgb(frame, matrix, Crop(False, 20, MARGIN)),
+        align_to_rgb(frame, matrix, Crop(False, 20, MARGIN, "linear")),
+    )
 
 
 def test_malformed_landmarks_are_refused():

@@ -264,5 +264,5 @@ def test_a_killed_build_keeps_what_it_had_found(tmp_path, asked):
     _build(tmp_path)
     assert len(asked) == 2
     assert sorted(path.name for path in _file(tmp_path).parent.iterdir()) == [
-        ".lock", "1.1.0", "landmarks.npz",
+        ".lock", "1.2.0", "landmarks.npz",
     ]  # fmt: skip

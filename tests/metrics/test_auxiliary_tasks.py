@@ -9,9 +9,12 @@ from fdp_jax.metrics import auxiliary_tasks
 
 
 def test_baselines_of_the_dynamic_image_by_hand():
-    # Two clips of two pixels: mean image (0.25, 0.75); the model paints 0.5 everywhere.
+    # Two clips of two pixels: mean image (0.25, 0.75); one construction has the structure of its
+    # target; the other is as flat as its target.
     target = np.array([[[0.0, 1.0]], [[0.5, 0.5]]], dtype=np.float32)
-    levels = auxiliary_tasks.dynamic_image_levels(target, np.array([0.25, 0.0]))
+    constructed = np.array([[[0.5, 0.6]], [[0.5, 0.5]]], dtype=np.float32)
+    levels = auxiliary_tasks.dynamic_image_levels(target, constructed, np.array([0.25, 0.0]))
+    assert levels.pop("structure_correlation") == pytest.approx(0.5)
     assert levels == {
         "mse": 0.125, "best_constant_image": 0.0625, "best_constant_value": 0.125,
         "own_mean": 0.125,
