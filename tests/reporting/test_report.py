@@ -215,9 +215,8 @@ def test_warnings_on_the_corpus_come_before_the_scores(tmp_path):
 
 def test_training_clips_are_compared_with_test_clips_of_the_same_task(tmp_path):
     workdir = make_workdir(tmp_path / "work")
-    known = {"acc": 1.0, "dic_mse": 0.001, "best_constant_image": 0.002, "structure_correlation": 0.3,
-             "rank_loss": 5.0,
-             "kendall_tau": 0.9}  # fmt: skip
+    known = {"acc": 1.0, "dic_mse": 0.001, "best_constant_image": 0.002,
+             "structure_correlation": 0.3, "rank_loss": 5.0, "kendall_tau": 0.9}  # fmt: skip
     for path in workdir.rglob("done.json"):
         change_json(path, train_set_metrics=known)
     report = write_report(workdir)
