@@ -86,14 +86,19 @@ class _Part:
     crop: Crop
 
 
-def load_clips(protocol: Protocol, data_dir: Path) -> Clips:
-    """Reads the built corpora of a protocol.
+def load_clips(protocol: Protocol, data_dir: Path, last_frame: str = "offset") -> Clips:
+    """Reads the built corpora of a protocol, each clip from its onset to `last_frame`.
+
+    Args:
+      protocol: which clips.
+      data_dir: folder of built corpora.
+      last_frame: `offset` or `apex`; clips without an annotated apex end at the offset.
 
     Raises:
       UserError: a corpus is not built there, none of its clips belongs to the protocol, or the
         corpora's face crops differ.
     """
-    parts = [_load_part(protocol, part, data_dir) for part in protocol.parts]
+    parts = [_load_part(protocol, part, data_dir, last_frame) for part in protocol.parts]
     crop = _common_crop(parts, data_dir)
     rows = [(part.dataset, *row) for part in parts for row in part.rows]
     frames = [row[4] for row in rows]
@@ -116,19 +121,24 @@ def load_clips(protocol: Protocol, data_dir: Path) -> Clips:
     )
 
 
-def _load_part(protocol: Protocol, part: Membership, data_dir: Path) -> _Part:
+def _load_part(protocol: Protocol, part: Membership, data_dir: Path, last_frame: str) -> _Part:
     """Returns the clips of one corpus that belong to the protocol.
 
     Raises:
       UserError: none does.
     """
     corpus = open_corpus(part.dataset, data_dir)
-    rows, emotions = [], set()
+    rows, emotions, without_apex = [], set(), 0
     for example in corpus:
         emotions.add(example[part.label_field])
         category = part.class_of_clip(example)
         if category is not None:
-            rows.append((example["subject"], example["clip"], category, example["frames"]))
+            frames = example["frames"]
+            if last_frame == "apex":
+                count = _frames_until_apex(example)
+                without_apex += count is None
+                frames = frames[:count]
+            rows.append((example["subject"], example["clip"], category, frames))
     if not rows:
         raise UserError(
             f"no clip of {part.dataset} in {data_dir} belongs to the protocol {protocol.name}: "
@@ -141,6 +151,10 @@ def _load_part(protocol: Protocol, part: Membership, data_dir: Path) -> _Part:
     )
     lead = f"{part.dataset}: " if protocol.is_composite else ""
     warnings = [f"{lead}{warning}" for warning in corpus.warnings]
+    if without_apex:
+        warnings.append(
+            f"{lead}{without_apex} clips without an apex in the sheet end at the offset"
+        )
     return _Part(
         dataset=part.dataset,
         rows=rows,
@@ -149,6 +163,18 @@ def _load_part(protocol: Protocol, part: Membership, data_dir: Path) -> _Part:
         warnings=tuple([*warnings, deviation] if deviation else warnings),
         crop=corpus.crop,
     )
+
+
+def _frames_until_apex(example: dict) -> int | None:
+    """Returns how many frames there are from onset to apex; None if the apex is unknown.
+
+    Frames may be missing on the disk, so the apex is found by its share of the duration.
+    """
+    onset, apex, offset = (example[name] for name in ("onset", "apex", "offset"))
+    if not onset < apex <= offset:
+        return None
+    share = (apex - onset) / (offset - onset)
+    return round(share * (len(example["frames"]) - 1)) + 1
 
 
 def _common_crop(parts: list[_Part], data_dir: Path) -> Crop:

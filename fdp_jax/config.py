@@ -92,6 +92,9 @@ class ClipConfig:
     """Side of the square crop of the stored frames (72 x 72 as built by default), in pixels."""
     flip_probability: float = 0.5
     """Chance of a horizontal flip in training, one draw for all frames of a clip."""
+    last_frame: Literal["offset", "apex"] = "offset"
+    """Where clips end. A clip that ends at its apex only rises, so that single frames have an
+    order; clips whose sheet has no apex end at the offset."""
 
 
 @dataclass(frozen=True)

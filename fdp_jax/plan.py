@@ -307,7 +307,8 @@ def make_plan(options: TrainOptions, protocol: Protocol, command: str) -> Plan:
     """
     check_writable(options.workdir)
     ensure_built(protocol, options.data_dir, options.manual_dir, options.config.clip.crop)
-    return Plan(options, load_clips(protocol, options.data_dir), command)
+    clips = load_clips(protocol, options.data_dir, options.config.clip.last_frame)
+    return Plan(options, clips, command)
 
 
 def resume_groups(resumable: Sequence[Sequence[int]], steps: int) -> list[tuple[int, list[int]]]:

@@ -103,7 +103,7 @@ def pretrain(options: Options, command: str) -> Path:
     from fdp_jax.splits import make_folds
     from fdp_jax.train import train
 
-    clips, corpus = animated_clips(faces, options.config.clip.frames)
+    clips, corpus = animated_clips(faces, options.config.clip)
     train_options = TrainOptions(
         dataset=DATASET,
         protocol=clips.protocol.name,

@@ -45,7 +45,7 @@ def example(subject, clip, emotion, grey=False, side=72, earlier="") -> dict:
 
 
 def metadata(version, side=72, margin=2.5, per_frame=False, **changes) -> dict:
-    options = {"side": side, "margin": margin, "per_frame": per_frame}
+    options = {"side": side, "margin": margin, "per_frame": per_frame, "interpolation": "area"}
     entries = {"label_version": version, "corrections": [], "warnings": [], "options": options}
     return entries | changes
 
@@ -93,6 +93,27 @@ def built(monkeypatch):
     }
     monkeypatch.setattr(clips_module, "open_corpus", lambda name, data_dir: found[name])
     return found
+
+
+def test_clips_that_end_at_the_apex_only_rise_and_those_without_one_stay_whole(built):
+    # Of 3 frames from 10 to 30, as where others are missing: the apex 20 is the second one.
+    annotations = [{"onset": 10, "apex": 20, "offset": 30}, {"onset": 10, "apex": -1, "offset": 30}]
+    annotations += [
+        {"onset": 10, "apex": 30, "offset": 30},
+        {"onset": 10, "apex": 14, "offset": 30},
+    ]
+    for name, rows in (("casme2", colour()), ("samm", grey())):
+        rows = [row | annotation for row, annotation in zip(rows, annotations, strict=False)]
+        built[name] = Corpus(rows, Path(name), built[name].metadata)
+    whole, rising = load_clips(PROTOCOL, Path("data")), load_clips(PROTOCOL, Path("data"), "apex")
+    assert whole.lengths.tolist() == [3] * 5
+    # Sorted: casme2 sub01 EP01 (30), sub01 EP02 (none), sub02 (20); samm 006 (none), sub01 (20).
+    assert rising.lengths.tolist() == [3, 3, 2, 3, 2]
+    np.testing.assert_array_equal(rising.frames[6:8], whole.frames[6:8])
+    assert rising.starts.tolist() == [0, 3, 6, 8, 11]
+    assert [text for text in rising.warnings if "apex" in text] == [
+        f"{name}: 1 clips without an apex in the sheet end at the offset" for name in TWO
+    ]
 
 
 def test_clips_are_sorted_by_corpus_person_and_name_and_know_their_corpus(built):

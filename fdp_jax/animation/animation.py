@@ -62,6 +62,11 @@ class AnimationConfig:
     colour_share: float = 0.5  # of the clips; the others are grey
 
 
+def animation_of(config: ClipConfig) -> AnimationConfig:
+    """Returns what is drawn for clips that end as `config` says."""
+    return AnimationConfig(rising_share=1.0) if config.last_frame == "apex" else AnimationConfig()
+
+
 @flax.struct.dataclass
 class Stills:
     """Aligned neutral faces.
@@ -94,7 +99,16 @@ class AnimatedClips(PackedClips):
         corners = jax.random.randint(corner_key, (b, 2), 0, margin + 1)
         flip = jax.random.bernoulli(flip_key, config.flip_probability, (b,))
         stills = jax.tree.map(lambda leaf: leaf[indices], self.stills)
-        frames = animate(stills, labels, corners, flip, clip_key, config.frames, config.crop)
+        frames = animate(
+            stills,
+            labels,
+            corners,
+            flip,
+            clip_key,
+            config.frames,
+            config.crop,
+            animation_of(config),
+        )
         clips = frames / jnp.float32(127.5) - 1.0
         # From `clips`, which are in memory for the network, not by drawing them once more.
         grey = clips @ (0.5 * jnp.array(GREY_WEIGHTS)) + 0.5

@@ -6,9 +6,10 @@ import numpy as np
 
 from datasets.protocols import Membership, Protocol
 from fdp_jax.animation.action_units import CATEGORIES, DATASET
-from fdp_jax.animation.animation import AnimatedClips, Stills, animate
+from fdp_jax.animation.animation import AnimatedClips, Stills, animate, animation_of
 from fdp_jax.animation.stills import CROP, Faces
 from fdp_jax.clips import Clips
+from fdp_jax.config import ClipConfig
 
 PROTOCOL = Protocol(
     f"{len(CATEGORIES)}class",
@@ -19,19 +20,20 @@ _FIXED_SEED = 0  # of the clips for evaluation
 _BATCH = 32
 
 
-def animated_clips(faces: Faces, frames: int) -> tuple[Clips, AnimatedClips]:
+def animated_clips(faces: Faces, config: ClipConfig) -> tuple[Clips, AnimatedClips]:
     """Returns the corpus on the host, and on the device.
 
     Args:
       faces: one still per clip.
-      frames: t, of a clip.
+      config: how clips are sampled, and where they end.
     """
+    frames = config.frames
     n, side = faces.pixels.shape[:2]
     labels = (np.arange(n) % len(CATEGORIES)).astype(np.int32)
     stills = Stills(jnp.asarray(faces.pixels), jnp.asarray(faces.places))
     starts = np.arange(n, dtype=np.int32) * frames
     lengths = np.full(n, frames, np.int32)
-    fixed = _fixed_clips(stills, labels, frames, side)
+    fixed = _fixed_clips(stills, labels, config, side)
     numbers: dict[str, int] = {}
     names = []
     for person in faces.people:
@@ -56,15 +58,17 @@ def animated_clips(faces: Faces, frames: int) -> tuple[Clips, AnimatedClips]:
     return clips, packed
 
 
-def _fixed_clips(stills: Stills, labels: np.ndarray, frames: int, side: int) -> np.ndarray:
+def _fixed_clips(stills: Stills, labels: np.ndarray, config: ClipConfig, side: int) -> np.ndarray:
     """Returns one clip of each still, uint8 [n t, side, side, 3]."""
-    draw = jax.jit(animate, static_argnums=(5, 6))
+    draw = jax.jit(animate, static_argnums=(5, 6, 7))
     parts, n = [], len(labels)
     for start in range(0, n, _BATCH):
         some = np.resize(np.arange(start, min(start + _BATCH, n)), _BATCH)
         part = jax.tree.map(lambda leaf, some=some: leaf[some], stills)
         key = jax.random.fold_in(jax.random.key(_FIXED_SEED), start)
         corners, flip = jnp.zeros((_BATCH, 2), jnp.int32), jnp.zeros(_BATCH, bool)
-        clips = draw(part, labels[some], corners, flip, key, frames, side)
+        clips = draw(
+            part, labels[some], corners, flip, key, config.frames, side, animation_of(config)
+        )
         parts.append(np.asarray(clips, np.uint8)[: n - start])
     return np.concatenate(parts).reshape(-1, side, side, 3)

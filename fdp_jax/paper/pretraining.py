@@ -30,7 +30,7 @@ def pretraining_table(
     network = load_weights(BUNDLED_NAME)
     if not set(protocol.classes) <= set(network.classes):
         return starts_table(experiment, results, None)
-    clips = load_clips(protocol, options.data_dir)
+    clips = load_clips(protocol, options.data_dir, options.config.clip.last_frame)
     outputs = network.predict_packed(pack_clips(clips), np.arange(len(clips.labels)))
     places = [network.classes.index(name) for name in protocol.classes]
     predicted = outputs["probabilities"][:, places].argmax(axis=1)

@@ -14,6 +14,7 @@ from fdp_jax.animation.animation import (
     AnimationConfig,
     Stills,
     animate,
+    animation_of,
     displacement,
     draw_labels,
     draw_motion,
@@ -144,6 +145,13 @@ def test_a_clip_rises_to_its_apex_and_falls():
         rises += apex == 7
         falls += strength[-1] < 0.6
     assert 1 <= rises <= 15 and falls > 15
+
+
+def test_clips_that_end_at_the_apex_are_strongest_in_their_last_frame():
+    config = animation_of(ClipConfig(last_frame="apex"))
+    for key in range(20):
+        strength = np.asarray(motion_of("anger", key, config).strengths[0])
+        assert (np.diff(strength) >= 0).all() and strength[-1] > 0.9
 
 
 def test_grey_and_colour_clips():

@@ -68,7 +68,10 @@ def test_other_options_need_overwrite(tmp_path):
     assert open_corpus("synthetic", tmp_path).metadata["options"]["seed"] == 7
 
 
-@pytest.mark.parametrize("changes", [{"side": 48}, {"margin": 1.5}, {"per_frame": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"side": 48}, {"margin": 1.5}, {"per_frame": True}, {"interpolation": "linear"}],
+)
 def test_options_of_the_crop_are_obeyed_and_compared(tiny, tmp_path, changes):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     options = dataclasses.replace(TINY, people=1, **changes)
@@ -134,11 +137,12 @@ def test_options_that_do_not_apply_are_refused(tmp_path, corpus, options, senten
 
 def test_every_option_but_workers_and_models_is_part_of_the_identity():
     given = BuildOptions(
-        per_frame=True, side=64, margin=2.0, on_no_face="skip", on_missing="skip",
-        frames_in="Cropped", label_version="v1", after_apex=9, face_models=Path("x"), workers=3,
+        per_frame=True, side=64, margin=2.0, interpolation="linear", on_no_face="skip",
+        on_missing="skip", frames_in="Cropped", label_version="v1", after_apex=9, face_models=Path("x"), workers=3,
     )  # fmt: skip
     assert given.resolved("casme3").identity() == {
-        "per_frame": True, "side": 64, "margin": 2.0, "on_no_face": "skip", "on_missing": "skip",
+        "per_frame": True, "side": 64, "margin": 2.0, "interpolation": "linear",
+        "on_no_face": "skip", "on_missing": "skip",
         "frames_in": "Cropped", "label_version": "v1", "after_apex": 9,
     }  # fmt: skip
     drawn = BuildOptions().resolved("synthetic").identity()
@@ -302,7 +306,7 @@ def test_incomplete_metadata_are_reported(tiny, tmp_path):
         path.write_text(json.dumps({key: whole[key] for key in whole if key != part}))
         with pytest.raises(UserError, match=rf"damaged \(metadata.json lacks {part}\)"):
             open_corpus("synthetic", tmp_path)
-    for key in ("side", "margin", "per_frame"):
+    for key in ("side", "margin", "per_frame", "interpolation"):
         options = {name: value for name, value in whole["options"].items() if name != key}
         path.write_text(json.dumps(whole | {"options": options}))
         with pytest.raises(UserError, match=rf"damaged \(metadata.json lacks {key}\)"):
