@@ -138,7 +138,8 @@ def test_options_that_do_not_apply_are_refused(tmp_path, corpus, options, senten
 def test_every_option_but_workers_and_models_is_part_of_the_identity():
     given = BuildOptions(
         per_frame=True, side=64, margin=2.0, interpolation="linear", on_no_face="skip",
-        on_missing="skip", frames_in="Cropped", label_version="v1", after_apex=9, face_models=Path("x"), workers=3,
+        on_missing="skip", frames_in="Cropped", label_version="v1", after_apex=9,
+        face_models=Path("x"), workers=3,
     )  # fmt: skip
     assert given.resolved("casme3").identity() == {
         "per_frame": True, "side": 64, "margin": 2.0, "interpolation": "linear",
