@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "python -m fdp_jax.pretrain"
 # Preset -> steps, largest learning rate. `small` was seen to break down at 1.5e-3.
-SCHEDULES = {"paper": (20_000, 1e-4), "small": (4_000, 7e-4)}
+SCHEDULES = {"paper": (20_000, 1e-4), "small": (10_000, 7e-4)}
 WARMUP_STEPS = 100
 BATCH_SIZE = 24
 GROUPS = 10  # of people, one of which is held out
