@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -30,6 +30,7 @@ from fdp_jax.corpora import MissingCorpusError, folder_of
 from fdp_jax.environment import use_large_pages
 from fdp_jax.options import (
     TrainOptions,
+    arg,
     init_suffix,
     parse_unresolved_options,
     resolve_options,
@@ -37,6 +38,7 @@ from fdp_jax.options import (
 from fdp_jax.paper import registry
 from fdp_jax.paper.registry import Experiment, RunResult
 from fdp_jax.train import train
+from fdp_jax.weights import BUNDLED_NAME
 
 if TYPE_CHECKING:
     from fdp_jax.paper.result_table import ResultTable
@@ -46,7 +48,7 @@ _FIXED_OPTIONS = ("ablate", "backbone", "folds", "seed")
 # Options that are read without training.
 _READ = {
     "significance": ("workdir", "json"),
-    "spotting": ("workdir", "json", "init", "seed"),
+    "spotting": ("workdir", "json", "weights", "seed"),
     "inputs": ("workdir", "json", "dataset", "protocol", "manual_dir", "data_dir", "preset",
                "clip.crop", "clip.frames"),
 }  # fmt: skip
@@ -66,6 +68,8 @@ class ExperimentOptions(TrainOptions):
     """Print the names and titles of all tables and figures."""
     json: bool = False
     """Print the result as JSON."""
+    weights: Annotated[str, arg(metavar="FILE|bundled")] = BUNDLED_NAME
+    """Weights that `pretraining` and `spotting` evaluate."""
 
 
 def _train_here(options: TrainOptions, protocol: Protocol, command: str) -> dict:
@@ -138,6 +142,8 @@ def _check_options(experiment: Experiment, arguments: Sequence[str]) -> None:
                 f"{experiment.name} trains nothing and does not read --{option}; leave it out (it"
                 f" takes --{', --'.join(read)})"
             )
+        if option == "weights" and experiment.kind not in ("pretraining", "spotting"):
+            raise UserError(f"{experiment.name} does not read --weights; leave it out")
         if not read and option in (*_FIXED_OPTIONS, *experiment.own_options):
             hint = "; name seeds as --seeds=0,1,2" if option == "seed" else "; leave it out"
             raise UserError(f"--{option} is set by the experiment{hint}")
@@ -154,7 +160,7 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Re
     folders = dict.fromkeys(corpora, parent)
     if parent and (len(corpora) > 1 or not parent.is_dir()):
         folders = {name: folder_of(name, parent) for name in corpora}
-    inits = [run.init or options.init for run in experiment.runs]
+    inits = [options.weights if run.init else options.init for run in experiment.runs]
     return [
         resolve_options(
             dataclasses.replace(
@@ -232,11 +238,11 @@ def _make_table(
         case "spotting":
             from fdp_jax.paper.drawn_videos import spotting_table
 
-            return spotting_table(experiment, options.init, options.seed)
+            return spotting_table(experiment, options.weights, options.seed)
         case "pretraining":
             from fdp_jax.paper.pretraining import pretraining_table
 
-            return pretraining_table(experiment, results, *runs[0])
+            return pretraining_table(experiment, results, *runs[0], options.weights)
         case "methods":
             return result_table.methods_table(experiment, results)
         case "significance":

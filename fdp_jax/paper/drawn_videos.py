@@ -52,7 +52,7 @@ def spotting_table(experiment: Experiment, weights: str, seed: int) -> ResultTab
     start_jax()
     from fdp_jax.inference.predictor import Predictor
 
-    checkpoint = None if weights in ("", BUNDLED_NAME) else Path(weights).expanduser()
+    checkpoint = None if weights == BUNDLED_NAME else Path(weights).expanduser()
     predictor = Predictor.load(checkpoint, False, None)
     found, truths, scores = [], [], []
     is_right: list[bool] = []

@@ -7,10 +7,13 @@ import numpy as np
 
 from datasets.protocols import Protocol
 from fdp_jax.clips import load_clips
+from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.metrics.scores import score
+from fdp_jax.metrics.statistics import bootstrap_intervals
 from fdp_jax.options import TrainOptions
 from fdp_jax.paper.registry import Experiment, RunResult
 from fdp_jax.paper.result_table import ResultTable, starts_table
+from fdp_jax.reporting.formatting import listing
 
 
 def pretraining_table(
@@ -18,22 +21,49 @@ def pretraining_table(
     results: Sequence[RunResult],
     options: TrainOptions,
     protocol: Protocol,
+    weights: str,
 ) -> ResultTable:
-    """Returns the scores from scratch, from the bundled weights, and of those weights as they are.
+    """Returns the scores from scratch, from pretrained weights, and of those weights as they are.
 
-    The last are left out where the bundled network lacks a category of the protocol.
+    The last are over the clips of the categories that the pretrained network has, and are left out
+    where those are fewer than two.
+
+    Args:
+      experiment: names the table.
+      results: of the trainings.
+      options: of the training from scratch.
+      protocol: of the clips.
+      weights: file of weights, or `bundled`.
     """
     from fdp_jax.evaluate import pack_clips
     from fdp_jax.inference.trained_network import load_weights
-    from fdp_jax.weights import BUNDLED_NAME
+    from fdp_jax.weights import read_weights
 
-    network = load_weights(BUNDLED_NAME)
-    if not set(protocol.classes) <= set(network.classes):
+    network = load_weights(weights)
+    shared = [name for name in protocol.classes if name in network.classes]
+    if len(shared) < 2:
         return starts_table(experiment, results, None)
     clips = load_clips(protocol, options.data_dir, options.config.clip.last_frame)
-    outputs = network.predict_packed(pack_clips(clips), np.arange(len(clips.labels)))
-    places = [network.classes.index(name) for name in protocol.classes]
-    predicted = outputs["probabilities"][:, places].argmax(axis=1)
-    names = np.array(protocol.classes)
-    scores = score(list(names[clips.labels]), list(names[predicted]), protocol.classes)
-    return starts_table(experiment, results, dataclasses.asdict(scores))
+    chosen = np.flatnonzero(np.isin(np.array(protocol.classes)[clips.labels], shared))
+    outputs = network.predict_packed(pack_clips(clips), chosen)
+    places = [network.classes.index(name) for name in shared]
+    predictions = PredictionTable.of_fold(
+        protocol=protocol.name,
+        select="last",
+        seed=network.seed,
+        fold="all",
+        classes=shared,
+        datasets=[clips.datasets[index] for index in chosen],
+        subjects=[clips.subjects[index] for index in chosen],
+        clips=[clips.names[index] for index in chosen],
+        labels=[protocol.classes[clips.labels[index]] for index in chosen],
+        probabilities=outputs["probabilities"][:, places],
+    )
+    scores = dataclasses.asdict(score(predictions.label, predictions.prediction, shared))
+    scores["intervals"] = bootstrap_intervals([predictions])
+    table = starts_table(experiment, results, scores)
+    note = (
+        f"Without training: {read_weights(weights).description}; {len(chosen)} clips of"
+        f" {listing(shared)}, among which alone it chooses."
+    )
+    return dataclasses.replace(table, notes=(note, *table.notes))

@@ -34,7 +34,11 @@ _EXPERIMENTS: dict[str, tuple[Kind, str, str]] = {
     "table14": ("variants", "samm/5class", "error of the constructed dynamic images by variant"),
     "table15": ("clips", "samm/5class casme2/5class", "correct and wrong clips with their images"),
     "figure1": ("inputs", "samm/5class", "dynamic images of some clips; trains nothing"),
-    "pretraining": ("pretraining", "synthetic/5class", "from scratch and from bundled weights"),
+    "pretraining": (
+        "pretraining",
+        "synthetic/5class",
+        "from scratch, from pretrained weights, and those as they are",
+    ),
     "spotting": ("spotting", "", "expressions in drawn videos: found, where, and which"),
     "figure4": ("images", "samm/5class", "dynamic images constructed by FDP and its variants"),
 }

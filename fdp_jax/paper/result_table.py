@@ -30,6 +30,8 @@ _VARIANT_COLUMNS = {
     "table11": ("lambda_d, lambda_r", _PAPER_SCORES),
     "table14": ("variant", {"paper MSE e-3": "mse_thousandths"}),
 }
+_INTERVAL = "Acc, 95 %"
+_INTERVAL_NOTE = f"{_INTERVAL}: bootstrap interval of the accuracy over people."
 
 
 @dataclass(frozen=True)
@@ -181,14 +183,18 @@ def variants_table(
 def starts_table(
     experiment: Experiment, results: Sequence[RunResult], untrained: Mapping | None
 ) -> ResultTable:
-    """Returns the scores by start; `untrained` are those of the bundled network as it is."""
-    rows = [("bundled, without training", *_scores(untrained), 0)] if untrained else []
+    """Returns the scores by start; `untrained` are those of the pretrained network as it is."""
+    rows = (
+        [("pretrained, without training", *_scores(untrained), _interval(untrained), 0)]
+        if untrained
+        else []
+    )
     for result in results:
         steps = result.report["steps"] if result.report else None
         for rule, scores in _by_rule(result.report).items():
-            rows.append((result.run.name + rule, *_scores(scores), steps))
-    columns = ("start", *_SCORES.values(), "steps")
-    return _table(experiment, columns, rows, results, [notes.SCORES])
+            rows.append((result.run.name + rule, *_scores(scores), _interval(scores), steps))
+    columns = ("start", *_SCORES.values(), _INTERVAL, "steps")
+    return _table(experiment, columns, rows, results, [notes.SCORES, _INTERVAL_NOTE])
 
 
 def significance_table(experiment: Experiment) -> ResultTable:
@@ -237,6 +243,11 @@ def _by_rule(report: Mapping | None) -> dict[str, Mapping | None]:
 
 def _scores(scores: Mapping | None) -> list[Cell]:
     return [_cell(scores, name) for name in _SCORES]
+
+
+def _interval(scores: Mapping | None) -> str | None:
+    intervals = scores and scores.get("intervals")
+    return formatting.bracket(intervals["acc"]).strip() if intervals else None
 
 
 def _auxiliary(report: Mapping | None, scores: Mapping | None) -> list[Cell]:
