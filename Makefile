@@ -36,19 +36,19 @@ $(VENV)/runtime: requirements.txt pyproject.toml $(MADE)
 	touch $@
 
 $(VENV)/dev: requirements/dev.txt requirements/launch.txt requirements.txt $(MADE)
-	$(RUN) -m pip install -q -e . -r requirements/dev.txt
+	$(RUN) -m pip install -q -e '.[dev]'
 	touch $@ $(VENV)/runtime
 
 $(VENV)/parity: requirements/parity.txt $(VENV)/dev
-	$(RUN) -m pip install -q -r requirements/parity.txt
+	$(RUN) -m pip install -q -e '.[parity]'
 	touch $@
 
 $(VENV)/app: requirements/app.txt requirements.txt $(MADE)
-	$(RUN) -m pip install -q -e . -r requirements/app.txt
+	$(RUN) -m pip install -q -e '.[app]'
 	touch $@ $(VENV)/runtime
 
 $(VENV)/browser: requirements/browser.txt requirements/app.txt $(VENV)/dev
-	$(RUN) -m pip install -q -r requirements/browser.txt
+	$(RUN) -m pip install -q -e '.[browser]'
 	touch $@
 
 demo: $(VENV)/runtime

@@ -5,7 +5,7 @@
 
 The page shows what `python -m fdp_jax.predict` writes. Only this machine can open it, nothing
 leaves the machine, and a video is removed when its page is closed, or ten minutes after its last
-use. Needs Gradio: pip install -r requirements/app.txt
+use. Needs Gradio: pip install -e ".[app]"
 """
 
 import base64
@@ -85,7 +85,7 @@ def options_from(arguments: Sequence[str]) -> Options:
                 "leave out --checkpoint"
             )
     if importlib.util.find_spec("gradio") is None:
-        raise UserError("the page needs Gradio; pip install -r requirements/app.txt")
+        raise UserError('the page needs Gradio; pip install -e ".[app]"')
     return options
 
 

@@ -93,7 +93,7 @@ class ProgressDisplay:
             case "no gpu support":
                 return (
                     f"warning: the worker on {device} has a GPU, but jax there trains on the CPU; "
-                    "install jax with GPU support from requirements/cuda12.txt"
+                    'install jax with GPU support: pip install -e ".[cuda12]"'
                 )
         return ""
 

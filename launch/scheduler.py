@@ -81,8 +81,8 @@ def check_ray_installed() -> None:
     """Raises UserError if Ray is missing."""
     if importlib.util.find_spec("ray") is None:
         raise UserError(
-            "spreading folds needs Ray, which is not installed: pip install -r "
-            "requirements/launch.txt, or train with python -m fdp_jax.train"
+            'spreading folds needs Ray, which is not installed: pip install -e ".[launch]", '
+            "or train with python -m fdp_jax.train"
         )
 
 

@@ -4,7 +4,7 @@
 #   sbatch --nodes=2 --gpus-per-node=4 launch/slurm.sh --dataset=samm --data_dir=DIR --workdir=DIR
 #
 # Submit it from the root of this repository, on a disk that every machine sees, with the environment
-# of the README and requirements/launch.txt installed. The arguments are those of `python -m
+# of the README and of its extra `launch` installed. The arguments are those of `python -m
 # launch.loso`. If the time limit ends the run, submit the same line again: finished folds are kept,
 # the others resume from their last checkpoints.
 #SBATCH --job-name=fdp

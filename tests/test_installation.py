@@ -41,12 +41,18 @@ def installed(tmp_path_factory) -> Path:
         )
     for name in ("pyproject.toml", "requirements.txt", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source")
+    shutil.copytree(ROOT / "requirements", folder / "source" / "requirements")
     options = ["--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     done = run([sys.executable, "-m", "pip", "wheel", ".", *options], folder / "source")
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = (folder / "source").glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "site")
     return folder / "site"
+
+
+def packages_in(file: str) -> list[str]:
+    lines = (ROOT / file).read_text().splitlines()
+    return [match[0] for line in lines if (match := re.match(r"[\w-]+", line))]
 
 
 def test_a_wheel_has_all_modules_data_files_and_dependencies(installed):
@@ -60,9 +66,18 @@ def test_a_wheel_has_all_modules_data_files_and_dependencies(installed):
     assert files <= there and len(files) > 100
     assert {path.parts[0] for path in there - files} == {"fdp_jax-0.1.0.dist-info"}
     metadata = (installed / "fdp_jax-0.1.0.dist-info" / "METADATA").read_text()
-    needed = re.findall(r"Requires-Dist: ([\w-]+)", metadata)
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    assert needed == [match[0] for line in lines if (match := re.match(r"[\w-]+", line))]
+    needed = re.findall(r"Requires-Dist: ([\w-]+)[^;\n]*\n", metadata)
+    assert needed == packages_in("requirements.txt")
+    extras = {
+        "app": ["app"], "browser": ["dev", "launch", "app", "browser"], "cuda12": ["cuda12"],
+        "dev": ["dev", "launch"], "launch": ["launch"], "parity": ["parity"],
+    }  # fmt: skip
+    assert set(re.findall(r"Provides-Extra: (\w+)", metadata)) == set(extras)
+    for extra, files in extras.items():
+        needed = re.findall(rf'Requires-Dist: ([\w-]+).*; extra == "{extra}"', metadata)
+        assert needed == [
+            name for file in files for name in packages_in(f"requirements/{file}.txt")
+        ]
     assert "Requires-Python: >=3.11\n" in metadata
 
 

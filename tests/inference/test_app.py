@@ -157,7 +157,7 @@ def test_without_gradio_one_sentence_says_how_to_install_it(workdir, tmp_path):
     done = run_module("fdp_jax.app", f"--checkpoint={workdir}", env=environment, check=False)
     assert done.returncode == 1 and done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
-    assert line == "error: the page needs Gradio; pip install -r requirements/app.txt"
+    assert line == 'error: the page needs Gradio; pip install -e ".[app]"'
     helped = run_module("fdp_jax.app", "--help", env=environment)
     assert "--max_megabytes" in helped.stdout and "--port" in helped.stdout
 

@@ -148,7 +148,7 @@ def test_without_ray_there_is_one_sentence(tmp_path, command):
     what = ["--dataset=synthetic"] if command == "launch.loso" else ["figure4"]
     done = run_module(command, *what, check=False, env=environment)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "pip install -r requirements/launch.txt" in done.stderr
+    assert 'pip install -e ".[launch]"' in done.stderr
     shown = run_module(command, "--help", env=environment).stdout
     assert "--gpus_per_fold" in shown and "--address" in shown and "--retries" in shown
 
