@@ -13,14 +13,22 @@ import tyro
 
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
-from datasets.examples import casme2, casme3, casme_sq, samm, smic
+from datasets.examples import casme2, casme3, casme_sq, own, samm, smic
 from datasets.frames import index_frames
 from datasets.options import BuildOptions, corpus_command
+from datasets.protocols import OWN
 
-_MODULES = {"casme2": casme2, "samm": samm, "casme_sq": casme_sq, "casme3": casme3, "smic": smic}
+_MODULES = {
+    "casme2": casme2,
+    "samm": samm,
+    "casme_sq": casme_sq,
+    "casme3": casme3,
+    "smic": smic,
+    "own": own,
+}
 _MOST_FOLDERS = 3  # that are printed; of more than these, only the first
 
-# Corpus -> its layouts, the default first.
+# Corpus -> its layouts, the default first; those of `own` are kinds of tables.
 LAYOUTS: dict[str, tuple[str, ...]] = {
     name: tuple(module.LAYOUTS) for name, module in _MODULES.items()
 }
@@ -89,7 +97,8 @@ class _Options:
 
 _TABLE = "\n".join(f"  {name:<9} {', '.join(layouts)}" for name, layouts in LAYOUTS.items())
 _DESCRIPTION = f"""Writes a tiny corpus of drawn faces with the folders, names and sheets of the
-real one. The corpora and their layouts, the default first:
+real one, or, as own, a table to start a corpus of yours from. The corpora and their layouts, the
+default first:
 
 {_TABLE}
 
@@ -103,7 +112,8 @@ def main() -> None:
         _Options, sys.argv[1:], program="python -m datasets.example", description=_DESCRIPTION
     )
     out = write_example(options.corpus, options.out.expanduser(), options.layout)
-    where = options.corpus, out, BuildOptions()
+    source = next(out.glob("clips.*")) if options.corpus == OWN else out
+    where = options.corpus, source, BuildOptions()
     print(f"{out}/", *_tree(out), "", "next:", sep="\n")
     print(f"  {corpus_command('datasets.doctor', *where)}")
     print(f"  {corpus_command('datasets.build', *where, '--data_dir=data')}")
