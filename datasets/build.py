@@ -30,6 +30,7 @@ from datasets.reading import (
     check_source,
     corpus_directory,
     is_built,
+    own_corpora,
     read_metadata,
 )
 
@@ -65,10 +66,10 @@ def build_corpus(
         folder does not hold the corpus; a clip cannot be read or shows no face; the corpus cannot
         be written.
     """
-    if table is None and name != OWN:
-        check_corpus(name)
-    options = options.resolved(name)
     data_dir = Path(data_dir).expanduser().resolve()
+    if table is None:
+        check_corpus(name, (OWN, *own_corpora(data_dir)))
+    options = options.resolved(name)
     source = manual_dir if table is None else table
     if source is not None:
         check_source(name, manual_dir, table)

@@ -253,8 +253,8 @@ def check_own_name(name: str) -> None:
     """Raises UserError unless a corpus from a table can have this name."""
     if name in _NOT_OWN:
         raise UserError(
-            f"the name {name} is taken and needs no table; choose another one for the corpus of "
-            "your table, or leave out --table."
+            f"the name {name} is reserved; give the corpus of your table another one, or leave out "
+            "--table."
         )
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise UserError(

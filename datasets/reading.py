@@ -107,9 +107,9 @@ def build_command(name: str, data_dir: Path) -> str:
 
 
 def own_corpora(data_dir: Path) -> list[str]:
-    """Returns the names of the corpora in `data_dir` that were built from a table."""
-    folders = sorted(data_dir.iterdir()) if data_dir.is_dir() else []
-    return [path.name for path in folders if is_own(path.name) and is_built(path.name, data_dir)]
+    """Returns the names, other than `own`, of the corpora in `data_dir` that are from a table."""
+    names = sorted(path.name for path in data_dir.iterdir()) if data_dir.is_dir() else []
+    return [name for name in names if is_own(name) and name != OWN and is_built(name, data_dir)]
 
 
 def find_protocol(dataset: str | None, name: str | None, data_dir: Path) -> Protocol:
@@ -133,7 +133,7 @@ def find_protocol(dataset: str | None, name: str | None, data_dir: Path) -> Prot
 def _check_built(name: str, data_dir: Path) -> None:
     """Raises UserError unless there is such a corpus, and it is built in `data_dir`."""
     if is_own(name):
-        check_corpus(name, tuple(dict.fromkeys([OWN, *own_corpora(data_dir)])))
+        check_corpus(name, (OWN, *own_corpora(data_dir)))
     if not is_built(name, data_dir):
         raise UserError(
             f"the corpus {name} is not built in {data_dir}; build it with: "
