@@ -148,12 +148,15 @@ def _path(text: str, folder: Path, where: str) -> Path:
             path = folder / os.path.expanduser(unicodedata.normalize(form, spelling))
             if os.path.exists(path):
                 return path
+    path = folder / text.replace("\\", "/")
     if re.match(r"[A-Za-z]:[\\/]", text):
         fault = f"{text} is a path of a Windows machine; write it relative to the table"
         raise CellError(where, "path", fault)
     names = sorted(os.listdir(path.parent)) if path.parent.is_dir() else []
     near = [name for name in names if alike(name) == alike(path.name)]
     hint = f", but {near[0]}" if near else ""
+    if not (near or text.isascii()):
+        hint = "; if letters look wrong here, save the table as UTF-8"
     raise CellError(where, "path", f"there is no folder or video {path}{hint}")
 
 

@@ -61,7 +61,7 @@ def read_table(table: Path) -> Annotations:
       UserError: there is no such table, it lacks a column or has one twice, or has no row.
     """
     sheet = _read(table)
-    found = Annotations(table, "")
+    found = Annotations(table, label_version=table.name)
     subjects: dict[str, Row] = {}
     clips: dict[tuple[str, str], Row] = {}
     without_class = 0
@@ -80,8 +80,8 @@ def read_table(table: Path) -> Annotations:
             found.rows.append(row)
     if without_class:
         found.notes.append(
-            f"{without_class} of {len(sheet.rows)} clips of {table.name} have no class and were "
-            "left out."
+            f"clips of {table.name} without a class, which are left out: {without_class} of "
+            f"{len(sheet.rows)}."
         )
     found.notes += _unread_columns(sheet, table)
     if not found.problems:
