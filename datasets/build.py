@@ -1,4 +1,7 @@
-"""Builds a corpus into TFDS: `python -m datasets.build NAME --manual_dir=DIR --data_dir=DIR`."""
+"""Builds a corpus into TFDS: `python -m datasets.build NAME --manual_dir=DIR --data_dir=DIR`.
+
+The corpus `own` is built from a table of the user's own: `--table=FILE`.
+"""
 
 import contextlib
 import dataclasses
@@ -6,7 +9,6 @@ import io
 import re
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -22,12 +24,13 @@ from datasets.atomic_build import (
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 from datasets.options import BuildOptions
-from datasets.protocols import CORPORA, check_corpus
+from datasets.protocols import CORPORA, OWN, check_corpus, is_own, own_name
 from datasets.reading import (
     check_is_folder,
+    check_source,
     corpus_directory,
     is_built,
-    needs_manual_dir,
+    own_corpora,
     read_metadata,
 )
 
@@ -40,6 +43,7 @@ def build_corpus(
     manual_dir: Path | None = None,
     options: BuildOptions = BuildOptions(),  # noqa: B008 (frozen)
     overwrite: bool = False,
+    table: Path | None = None,
 ) -> Path:
     """Builds a corpus, unless it is already built from the same folder with the same options.
 
@@ -52,6 +56,7 @@ def build_corpus(
       manual_dir: folder that the corpus was unpacked into; None for a corpus that needs none.
       options: of the build.
       overwrite: build again, whatever exists.
+      table: of a corpus of the user's own, instead of `manual_dir`.
 
     Returns:
       The directory of the built corpus, `data_dir/name/version`.
@@ -61,24 +66,27 @@ def build_corpus(
         folder does not hold the corpus; a clip cannot be read or shows no face; the corpus cannot
         be written.
     """
-    check_corpus(name)
-    options = options.resolved(name)
     data_dir = Path(data_dir).expanduser().resolve()
-    if manual_dir is not None:
-        if not needs_manual_dir(name):
-            raise UserError(f"{name} is not built from a folder; leave out --manual_dir.")
-        manual_dir = Path(manual_dir).expanduser().resolve()
+    if table is None:
+        check_corpus(name, (OWN, *own_corpora(data_dir)))
+    options = options.resolved(name)
+    source = manual_dir if table is None else table
+    if source is not None:
+        check_source(name, manual_dir, table)
+        source = Path(source).expanduser().resolve()
     directory = corpus_directory(name, data_dir)
     remove_leftovers(name, data_dir)
     # Checked again under the lock, which a corpus that is only read does not need.
-    if not overwrite and _is_up_to_date(name, data_dir, manual_dir, options):
+    if not overwrite and _is_up_to_date(name, data_dir, source, options):
         return directory
-    if needs_manual_dir(name):
-        _check_folder(name, manual_dir)
+    if source is None:
+        check_source(name, None, None)
+    elif not is_own(name):
+        _check_folder(name, source)
     with _refusals_as_user_errors(data_dir), build_lock(name, data_dir):
-        if not overwrite and _is_up_to_date(name, data_dir, manual_dir, options):
+        if not overwrite and _is_up_to_date(name, data_dir, source, options):
             return directory
-        _build(name, data_dir, manual_dir, options)
+        _build(name, data_dir, source, options)
     metadata = read_metadata(name, data_dir)
     for kind in ("correction", "warning"):
         for sentence in metadata[f"{kind}s"]:
@@ -86,12 +94,7 @@ def build_corpus(
     return directory
 
 
-def _check_folder(name: str, manual_dir: Path | None) -> None:
-    if manual_dir is None:
-        raise UserError(
-            f"{name} is built from a folder of yours; name the one it was unpacked into with "
-            "--manual_dir=DIR."
-        )
+def _check_folder(name: str, manual_dir: Path) -> None:
     check_is_folder(manual_dir)
     if not any(manual_dir.iterdir()):
         raise UserError(f"the folder {manual_dir} is empty; unpack {name} into it.")
@@ -122,7 +125,7 @@ def _is_up_to_date(
 def _source_differences(
     name: str, manual_dir: Path, options: BuildOptions, source: dict[str, str]
 ) -> list[str]:
-    """Returns how `manual_dir` differs from the `source` of the built corpus.
+    """Returns how `manual_dir`, or a table, differs from the `source` of the built corpus.
 
     Contents are compared, since the folder may have moved. Nothing is compared with a folder or
     with frames that have been deleted since.
@@ -133,8 +136,14 @@ def _source_differences(
 
     corpus = get_image_corpus(name)
     is_same_folder = str(manual_dir) == source["manual_dir"]
-    if not is_same_folder:
+    if not is_same_folder and not is_own(name):
         _check_folder(name, manual_dir)
+    if is_own(name):
+        found = corpus.survey(manual_dir, options)  # raises UserError without a table
+        is_same_table = file_digest(manual_dir) == source["sheet_sha256"]
+        if is_same_table and (found.missing or found.digest == source["found_sha256"]):
+            return []  # frames may be deleted after a build
+        return [f"from {source['manual_dir']} or from other frames"]
     if source["sheet"]:
         sheet = manual_dir / source["sheet"]
         if not sheet.is_file() and not is_same_folder:
@@ -159,9 +168,10 @@ def _build(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOpt
 
     tfds.disable_progress_bar()  # the build has its own
     logging.set_verbosity(logging.WARNING)  # else TFDS logs every step
-    module = import_module(f"datasets.{name}.{name}_dataset_builder")
+    from datasets.builder import builder_class
+
     with building_folder(name, data_dir) as folder:
-        builder = module.Builder(
+        builder = builder_class(name)(
             options=options,
             manual_dir=manual_dir,
             landmark_file=landmark_file(name, data_dir),
@@ -200,8 +210,8 @@ def _refusals_as_user_errors(data_dir: Path) -> Iterator[None]:
 class _Arguments(BuildOptions):
     """The command line."""
 
-    corpus: tyro.conf.Positional[Literal[*CORPORA]]
-    """Which corpus to build."""
+    corpus: tyro.conf.Positional[Literal[*CORPORA, OWN]]
+    """Which corpus to build; own: one of yours, from a table."""
 
     data_dir: Path = Path("data")
     """Where built corpora are kept."""
@@ -209,14 +219,22 @@ class _Arguments(BuildOptions):
     manual_dir: Path | None = None
     """The folder that the corpus was unpacked into."""
 
+    table: Path | None = None
+    """own only: the table of the clips, as python -m datasets.example own --out=DIR writes one."""
+
+    name: str = ""
+    """own only: what the corpus is called in --data_dir and --dataset; by default own."""
+
     overwrite: bool = False
     """Build again, even if a corpus of this name exists."""
 
 
-_DESCRIPTION = f"""Builds a corpus into --data_dir, once; the corpora are {", ".join(CORPORA)}.
+_DESCRIPTION = f"""Builds a corpus into --data_dir, once; the corpora are {", ".join(CORPORA)},
+and own, which is one of yours from a table of its clips.
 
   python -m datasets.build synthetic --data_dir=data
-  python -m datasets.build samm --manual_dir=DIR --data_dir=data"""
+  python -m datasets.build samm --manual_dir=DIR --data_dir=data
+  python -m datasets.build own --table=clips.csv --name=mmew --data_dir=data"""
 
 
 def main() -> None:
@@ -227,8 +245,11 @@ def main() -> None:
     options = BuildOptions(
         **{field.name: getattr(parsed, field.name) for field in dataclasses.fields(BuildOptions)}
     )
+    name = own_name(parsed.corpus, parsed.name)
+    if parsed.corpus == OWN:
+        check_source(name, parsed.manual_dir, parsed.table)
     where = parsed.data_dir, parsed.manual_dir
-    print(build_corpus(parsed.corpus, *where, options, parsed.overwrite))
+    print(build_corpus(name, *where, options, parsed.overwrite, parsed.table))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ which needs neither TensorFlow nor memory for the corpus. The dataset's metadata
 import collections
 import contextlib
 import dataclasses
+import importlib
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,11 @@ from tqdm import tqdm
 from datasets.clip_tasks import Annotation, BuiltClip, ClipTask, build_clips
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
-from datasets.folder_search import file_digest, relative
+from datasets.folder_search import file_digest, folder_of, relative
 from datasets.image_corpus import ImageCorpus
 from datasets.options import BuildOptions, corpus_command
+from datasets.protocols import OWN, is_own
 from datasets.reading import SPLIT, VERSION, needs_manual_dir
-from datasets.survey import survey
 
 _CLIPS_PER_FILE = 100
 _ANNOTATION = [field.name for field in dataclasses.fields(Annotation)]
@@ -184,6 +185,13 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
 
+def builder_class(name: str) -> type[CorpusBuilder]:
+    """Returns the class that builds the corpus `name`."""
+    folder = OWN if is_own(name) else name
+    builder = importlib.import_module(f"datasets.{folder}.{folder}_dataset_builder").Builder
+    return builder.named(name) if is_own(name) else builder
+
+
 class ImageCorpusBuilder(CorpusBuilder, skip_registration=True):
     """Builds a corpus from the folder it was unpacked into; subclasses define `corpus`."""
 
@@ -193,7 +201,7 @@ class ImageCorpusBuilder(CorpusBuilder, skip_registration=True):
         """Returns every row of the sheet with its frames; raises UserError if one has none."""
         folder, options = self.corpus_dir, self.build_options
         doctor = corpus_command("datasets.doctor", self.name, folder, options)
-        found = survey(self.corpus, folder, options)
+        found = self.corpus.survey(folder, options)
         sheet, missing = found.annotations.sheet, found.missing
         if found.problems:
             more = len(found.problems) - 1
@@ -217,7 +225,7 @@ class ImageCorpusBuilder(CorpusBuilder, skip_registration=True):
             earlier_label_version=found.annotations.earlier_label_version,
             source={
                 "manual_dir": str(folder),
-                "sheet": relative(sheet, folder) if sheet else "",
+                "sheet": relative(sheet, folder_of(folder)) if sheet else "",
                 "sheet_sha256": file_digest(sheet) if sheet else "",
                 "found_sha256": found.digest,
             },

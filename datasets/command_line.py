@@ -312,6 +312,14 @@ def _check_path(label: str, text: str) -> None:
             ) from error
 
 
+def check_name(path: Path) -> None:
+    """Raises UserError where a path is no UTF-8 text, so that it cannot be written down."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"the name {str(path)!a} is no UTF-8 text; rename it") from error
+
+
 def _joined(names: Iterable[str], conjunction: str) -> str:
     *most, last = filter(None, names)
     return f"{', '.join(most)} {conjunction} {last}" if most else last

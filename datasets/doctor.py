@@ -2,9 +2,10 @@
 
     python -m datasets.doctor samm --manual_dir=DIR
     python -m datasets.doctor casme3 --manual_dir=DIR --annotations_only
+    python -m datasets.doctor own --table=clips.csv
 
 Ends with status 0 only when every annotated clip can be built. The corpora are casme2, samm,
-casme_sq (CAS(ME)^2), casme3 (CAS(ME)^3 Part A) and smic (HS).
+casme_sq (CAS(ME)^2), casme3 (CAS(ME)^3 Part A), smic (HS), and own: one of yours, from a table.
 """
 
 import dataclasses
@@ -26,14 +27,14 @@ from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import FaceModels, get_face_models
 from datasets.faces import FaceLandmarker
-from datasets.folder_search import FolderTree, relative
-from datasets.frames import EightBitFrames, read_frame
+from datasets.folder_search import FolderTree, folder_of, relative
+from datasets.frames import EightBitFrames
 from datasets.image_corpus import ImageCorpus, get_image_corpus
 from datasets.options import BuildOptions, corpus_command
 from datasets.processes import map_in_processes
-from datasets.protocols import CORPORA, ProtocolCounts, protocol_counts
-from datasets.reading import check_is_folder, needs_manual_dir
-from datasets.survey import ImageClip, Survey, survey
+from datasets.protocols import CORPORA, OWN, ProtocolCounts, own_name, protocol_counts
+from datasets.reading import check_is_folder, check_source, needs_manual_dir
+from datasets.survey import ImageClip, Survey
 
 _SHOWN = 20  # sentences of one kind on the screen
 
@@ -93,23 +94,24 @@ def diagnose(
         found = Survey(annotations, problems=annotations.problems, notes=annotations.notes)
         usable, can_skip = annotations.rows, False
     else:
-        found = survey(corpus, manual_dir, options)
+        found = corpus.survey(manual_dir, options)
         annotations = found.annotations
         usable, can_skip = _check_clips(corpus, found, options)
+    folder = folder_of(manual_dir)
     return Diagnosis(
         corpus=corpus.name,
         title=corpus.title,
         manual_dir=str(manual_dir),
         annotations_only=annotations_only,
-        sheet=annotations.sheet and relative(annotations.sheet, manual_dir),
+        sheet=annotations.sheet and relative(annotations.sheet, folder),
         label_version=annotations.label_version,
         earlier_label_version=annotations.earlier_label_version,
-        frames_in=", ".join(relative(root, manual_dir) for root in found.roots) or None,
-        layout=_layout(found, manual_dir) if found.clips else None,
+        frames_in=", ".join(relative(root, folder) for root in found.roots) or None,
+        layout=_layout(found, folder) if found.clips else None,
         rows=len(annotations.rows) + len(annotations.problems),
         clips=len(usable),
         subjects=len({row.subject for row in usable}),
-        frames=None if annotations_only else sum(len(clip.files) for clip in found.clips),
+        frames=None if annotations_only else sum(clip.frame_count for clip in found.clips),
         fps=corpus.fps,
         emotions=dict(sorted(Counter(row.emotion for row in usable).items())),
         protocols=protocol_counts(corpus.name, usable, annotations.label_version),
@@ -164,11 +166,9 @@ class _ClipChecker:
         """Returns sentences on unreadable files, on a missing face, and on other faults."""
         unreadable, faceless, faults = [], [], []
         sizes, has_face = Counter(), self._landmarker is None
-        for path in dict.fromkeys(clip.files):  # one file may replace missing ones
-            try:
-                frame = read_frame(path)
-            except UserError as error:
-                unreadable.append(str(error))
+        for frame in clip.readings():
+            if isinstance(frame, UserError):
+                unreadable.append(str(frame))
                 continue
             sizes[frame.shape[:2]] += 1
             has_face = has_face or self._shows_face(frame)
@@ -266,11 +266,17 @@ def _next_step(found: Diagnosis, options: BuildOptions) -> Iterator[str]:
 class _Arguments:
     """The command line."""
 
-    corpus: tyro.conf.Positional[Literal[*filter(needs_manual_dir, CORPORA)]]
+    corpus: tyro.conf.Positional[Literal[*filter(needs_manual_dir, CORPORA), OWN]]
     """Which corpus to check."""
 
-    manual_dir: Path
-    """The folder that the corpus was unpacked into."""
+    manual_dir: Path | None = None
+    """The folder that the corpus was unpacked into; all but own need it."""
+
+    table: Path | None = None
+    """own only: the table of the clips."""
+
+    name: str = ""
+    """own only: what the corpus is to be called; by default own."""
 
     annotations_only: bool = False
     """Check only the sheet, which needs no frames."""
@@ -300,10 +306,13 @@ def main() -> None:
     parsed = parse_options(_Arguments, sys.argv[1:], program=program, description=__doc__)
     chosen = ("frames_in", "label_version", "after_apex", "face_models", "workers")
     options = BuildOptions(**{name: getattr(parsed, name) for name in chosen})
-    options = options.resolved(parsed.corpus)
-    manual_dir = parsed.manual_dir.expanduser().resolve()
-    check_is_folder(manual_dir)
-    found = diagnose(get_image_corpus(parsed.corpus), manual_dir, options, parsed.annotations_only)
+    name = own_name(parsed.corpus, parsed.name)
+    options = options.resolved(name)
+    check_source(name, parsed.manual_dir, parsed.table)
+    source = (parsed.table or parsed.manual_dir).expanduser().resolve()
+    if not parsed.table:
+        check_is_folder(source)
+    found = diagnose(get_image_corpus(name), source, options, parsed.annotations_only)
     if parsed.json:
         print(json.dumps(dataclasses.asdict(found), indent=2, ensure_ascii=False))
     else:

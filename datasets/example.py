@@ -13,9 +13,10 @@ import tyro
 
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
-from datasets.examples import casme2, casme3, casme_sq, samm, smic
+from datasets.examples import casme2, casme3, casme_sq, own, samm, smic
 from datasets.frames import index_frames
 from datasets.options import BuildOptions, corpus_command
+from datasets.protocols import OWN
 
 _MODULES = {"casme2": casme2, "samm": samm, "casme_sq": casme_sq, "casme3": casme3, "smic": smic}
 _MOST_FOLDERS = 3  # that are printed; of more than these, only the first
@@ -24,6 +25,8 @@ _MOST_FOLDERS = 3  # that are printed; of more than these, only the first
 LAYOUTS: dict[str, tuple[str, ...]] = {
     name: tuple(module.LAYOUTS) for name, module in _MODULES.items()
 }
+# And of a corpus of the user's own, whose layouts are kinds of tables.
+_ALL_LAYOUTS = LAYOUTS | {OWN: tuple(own.LAYOUTS)}
 
 
 def write_example(name: str, out: Path, layout: str | None = None) -> Path:
@@ -33,25 +36,25 @@ def write_example(name: str, out: Path, layout: str | None = None) -> Path:
     the real corpus.
 
     Args:
-      name: of the corpus.
+      name: of the corpus, or `own` for a table to start one's own from.
       out: a folder that is empty or does not exist yet.
-      layout: one of LAYOUTS[name]; None takes the first.
+      layout: one of its layouts; None takes the first.
 
     Raises:
       UserError: there is no such example or layout, or `out` is not empty.
     """
-    if name not in LAYOUTS:
-        raise UserError(f"there is no example of '{name}'; there is one of {', '.join(LAYOUTS)}.")
-    layout = layout or LAYOUTS[name][0]
-    if layout not in LAYOUTS[name]:
-        raise UserError(
-            f"{name} has no layout '{layout}'; its layouts are {', '.join(LAYOUTS[name])}."
-        )
+    if not (layouts := _ALL_LAYOUTS.get(name)):
+        names = ", ".join(_ALL_LAYOUTS)
+        raise UserError(f"there is no example of '{name}'; there is one of {names}.")
+    layout = layout or layouts[0]
+    if layout not in layouts:
+        raise UserError(f"{name} has no layout '{layout}'; its layouts are {', '.join(layouts)}.")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         fault = "is not empty" if out.is_dir() else "is a file"
         raise UserError(f"{out} {fault}; name an empty or a new folder with --out=DIR.")
     out.mkdir(parents=True, exist_ok=True)
-    _MODULES[name].write(out, **_MODULES[name].LAYOUTS[layout])
+    module = own if name == OWN else _MODULES[name]
+    module.write(out, **module.LAYOUTS[layout])
     return out
 
 
@@ -77,7 +80,7 @@ def _tree(folder: Path, indent: str = "  ") -> Iterator[str]:
 class _Options:
     """Options of `python -m datasets.example`."""
 
-    corpus: tyro.conf.Positional[Literal[*LAYOUTS]]
+    corpus: tyro.conf.Positional[Literal[*_ALL_LAYOUTS]]
     """Which corpus to draw."""
 
     out: Path
@@ -87,9 +90,10 @@ class _Options:
     """One of the corpus' layouts; without it the first."""
 
 
-_TABLE = "\n".join(f"  {name:<9} {', '.join(layouts)}" for name, layouts in LAYOUTS.items())
+_TABLE = "\n".join(f"  {name:<9} {', '.join(layouts)}" for name, layouts in _ALL_LAYOUTS.items())
 _DESCRIPTION = f"""Writes a tiny corpus of drawn faces with the folders, names and sheets of the
-real one. The corpora and their layouts, the default first:
+real one, or, as own, a table to start a corpus of yours from. The corpora and their layouts, the
+default first:
 
 {_TABLE}
 
@@ -103,7 +107,8 @@ def main() -> None:
         _Options, sys.argv[1:], program="python -m datasets.example", description=_DESCRIPTION
     )
     out = write_example(options.corpus, options.out.expanduser(), options.layout)
-    where = options.corpus, out, BuildOptions()
+    source = next(out.glob("clips.*")) if options.corpus == OWN else out
+    where = options.corpus, source, BuildOptions()
     print(f"{out}/", *_tree(out), "", "next:", sep="\n")
     print(f"  {corpus_command('datasets.doctor', *where)}")
     print(f"  {corpus_command('datasets.build', *where, '--data_dir=data')}")

@@ -380,8 +380,13 @@ def _choose(
 
 
 def relative(path: Path, folder: Path) -> str:
-    """Returns `path` relative to `folder`, with `/`."""
-    return path.relative_to(folder).as_posix()
+    """Returns `path` relative to `folder`, or as it is if it lies elsewhere, with `/`."""
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def folder_of(source: Path) -> Path:
+    """Returns the folder that a corpus lies in: `source`, or where `source` is its table."""
+    return source.parent if source.is_file() else source
 
 
 def file_digest(path: Path) -> str:

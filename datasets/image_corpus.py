@@ -7,12 +7,12 @@ differ in little but names. `datasets.survey` finds their clips.
 import dataclasses
 import enum
 import hashlib
-import importlib
 import os
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datasets.annotations import (
     FRAME_FIELDS,
@@ -46,6 +46,9 @@ from datasets.spreadsheet import (
     is_micro,
     read_sheet,
 )
+
+if TYPE_CHECKING:
+    from datasets.survey import Survey
 
 
 class Layout(enum.Enum):
@@ -114,6 +117,12 @@ class ImageCorpus:
     excluded_folders: re.Pattern = NO_NAME
     preferred_trees: tuple[str, ...] = ()
     is_incomplete: bool = False
+
+    def survey(self, manual_dir: Path, options: BuildOptions) -> "Survey":
+        """Returns what the unpacked corpus holds; see `datasets.survey.survey`."""
+        from datasets.survey import survey  # which imports this module
+
+        return survey(self, manual_dir, options)
 
     # --- the annotation
 
@@ -420,9 +429,10 @@ def _corpus_of_sheet(path: Path, but: ImageCorpus) -> ImageCorpus | None:
 
 
 def get_image_corpus(name: str) -> ImageCorpus:
-    """Returns the corpus `name`, which is one that is built from a folder."""
-    # Imported here since it loads TFDS, and since the corpora import this module.
-    return importlib.import_module(f"datasets.{name}.{name}_dataset_builder").Builder.corpus
+    """Returns the corpus `name`, which is one that is built from a folder or a table."""
+    from datasets.builder import builder_class  # which loads TFDS and imports this module
+
+    return builder_class(name).corpus
 
 
 def read_annotations(

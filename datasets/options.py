@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from datasets.crop import Crop
 from datasets.errors import UserError
-from datasets.protocols import CORPORA
-from datasets.reading import needs_manual_dir
+from datasets.protocols import CORPORA, OWN, is_own
+from datasets.reading import needs_manual_dir, source_arguments
 
 _IMAGE_CORPORA = tuple(filter(needs_manual_dir, CORPORA))
 _NO_IDENTITY = {"identity": False}  # the option does not change the built corpus
@@ -40,7 +40,7 @@ class BuildOptions:
     on_no_face: Literal["fail", "skip"] = "fail"
     """What to do with a clip without a face in any frame."""
 
-    on_missing: Literal["fail", "skip"] = _only(*_IMAGE_CORPORA, default="fail")
+    on_missing: Literal["fail", "skip"] = _only(*_IMAGE_CORPORA, OWN, default="fail")
     """What to do with a clip that lacks all or many of its frames."""
 
     frames_in: str | None = _only(*_IMAGE_CORPORA)
@@ -73,14 +73,14 @@ class BuildOptions:
         Raises:
           UserError: an option does not apply to this corpus, or is out of range.
         """
-        changes = {}
+        changes, kind = {}, OWN if is_own(corpus) else corpus
         for field in dataclasses.fields(self):
-            value, corpora = getattr(self, field.name), field.metadata.get("corpora", CORPORA)
-            if corpus not in corpora and value != field.default:
+            value, corpora = getattr(self, field.name), field.metadata.get("corpora", (kind,))
+            if kind not in corpora and value != field.default:
                 raise UserError(
                     f"--{field.name} is an option of {', '.join(corpora)} only, not of {corpus}."
                 )
-            if corpus in corpora and value is None:
+            if kind in corpora and value is None:
                 changes[field.name] = field.metadata.get("filled_in")
         options = dataclasses.replace(self, **changes)
         options._check_ranges()
@@ -117,16 +117,18 @@ class BuildOptions:
 def corpus_command(
     program: str, corpus: str, manual_dir: Path | str, options: BuildOptions, *further: str
 ) -> str:
-    """Returns a command on an unpacked corpus, to be copied into a shell.
+    """Returns a command on an unpacked corpus, or on a table, to be copied into a shell.
 
     Args:
       program: module, as `datasets.doctor`.
+      manual_dir: the folder, or the table of a corpus of the user's own.
       options: those that choose sheet, frames and face models are repeated.
       further: arguments, already quoted.
     """
-    chosen = {"manual_dir": manual_dir}
+    chosen = {}
     for name in ("frames_in", "label_version", "after_apex", "face_models"):
         if getattr(options, name) is not None:
             chosen[name] = getattr(options, name)
     arguments = [f"--{name}={shlex.quote(str(value))}" for name, value in chosen.items()]
-    return " ".join([f"python -m {program} {corpus}", *arguments, *further])
+    source = source_arguments(corpus, shlex.quote(str(manual_dir)))
+    return " ".join([f"python -m {program} {source}", *arguments, *further])

@@ -6,6 +6,7 @@ the counts can still be used; `Protocol.deviation` says how it differs.
 """
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -34,14 +35,14 @@ class Membership:
       dataset: name of the corpus.
       class_of: lower-case emotion -> class; clips of other emotions are left out.
       label_field: field of the examples that holds the emotion; `earlier_emotion` is that of the
-        corpus' earlier label version.
+        corpus' earlier label version, `objective_class` the class in a table of the user's own.
       left_out: (subject, clip) that the protocol excludes, whatever their emotion.
       expected: label version -> published counts; the version "" stands for any.
     """
 
     dataset: str
     class_of: Mapping[str, str]
-    label_field: Literal["emotion", "earlier_emotion"] = "emotion"
+    label_field: Literal["emotion", "earlier_emotion", "objective_class"] = "emotion"
     left_out: frozenset[tuple[str, str]] = frozenset()
     expected: Mapping[str, Counts] = dataclasses.field(default_factory=dict)
 
@@ -239,11 +240,55 @@ COMPOSITES: tuple[str, ...] = tuple(
     protocol.name for protocol in _PROTOCOLS if protocol.is_composite
 )
 
+OWN = "own"  # a corpus from a table of the user's own, unless --name gives it another name
+_NOT_OWN = (*CORPORA, *COMPOSITES, "animated", "bundled", "drawn")  # mean something else already
 
-def check_corpus(name: str) -> None:
-    """Raises UserError, which lists the corpora, unless `name` is one."""
-    if name not in CORPORA:
-        raise UserError(f"there is no corpus '{name}'; the corpora are {', '.join(CORPORA)}.")
+
+def is_own(name: str) -> bool:
+    """Whether a name is that of no corpus here, so that its corpus must come from a table."""
+    return name not in CORPORA
+
+
+def check_own_name(name: str) -> None:
+    """Raises UserError unless a corpus from a table can have this name."""
+    if name in _NOT_OWN:
+        raise UserError(
+            f"the name {name} is reserved; give the corpus of your table another one, or leave out "
+            "--table."
+        )
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise UserError(
+            f"a corpus cannot be called '{name}'; use lower-case letters, digits and _, a letter "
+            "first, as in mmew."
+        )
+
+
+def own_name(corpus: str, name: str) -> str:
+    """Returns the name of the corpus on a command line; `name` is that of a table's, or "".
+
+    Raises:
+      UserError: such a name is given to another corpus, or cannot be given.
+    """
+    if name and corpus != OWN:
+        raise UserError(f"--name is for {OWN} only, not for {corpus}; leave it out.")
+    if name:
+        check_own_name(name)
+    return name or corpus
+
+
+def own_protocol(dataset: str, classes: Sequence[str]) -> Protocol:
+    """Returns the protocol of a corpus whose clips have their class in the user's table."""
+    part = Membership(dataset, _same(*classes), "objective_class")
+    return Protocol(f"{len(classes)}class", tuple(classes), (part,))
+
+
+def check_corpus(name: str, own: Sequence[str] = ()) -> None:
+    """Raises UserError, which lists the corpora, unless `name` is one here or in `own`."""
+    if name not in (*CORPORA, *own):
+        raise UserError(
+            f"there is no corpus '{name}'; the corpora are {', '.join(CORPORA)}, and those that "
+            f"are built from a table ({', '.join(own) or OWN})."
+        )
 
 
 def protocols_of(dataset: str) -> tuple[str, ...]:
@@ -321,11 +366,16 @@ def protocol_counts(corpus: str, clips: Sequence[Any], label_version: str) -> li
 
     Args:
       corpus: name.
-      clips: objects with subject, clip, emotion and earlier_emotion.
+      clips: objects with subject, clip, emotion, earlier_emotion and objective_class.
       label_version: of the emotions.
     """
+    if is_own(corpus):
+        own = own_protocol(corpus, sorted({clip.objective_class for clip in clips}))
+        memberships = ((own, own.parts[0]),)
+    else:
+        memberships = memberships_of(corpus)
     counts = []
-    for protocol, part in memberships_of(corpus):
+    for protocol, part in memberships:
         members = [(clip.subject, part.class_of_clip(vars(clip))) for clip in clips]
         subjects = [subject for subject, name in members if name is not None]
         classes = [name for _, name in members if name is not None]

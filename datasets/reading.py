@@ -10,7 +10,16 @@ from typing import Any
 
 from datasets.crop import CROP_ENTRIES, Crop
 from datasets.errors import UserError
-from datasets.protocols import check_corpus
+from datasets.protocols import (
+    COMPOSITES,
+    OWN,
+    Protocol,
+    check_corpus,
+    check_own_name,
+    get_protocol,
+    is_own,
+    own_protocol,
+)
 
 VERSION = "1.2.0"  # of the examples: features and pixels
 SPLIT = "clips"
@@ -33,8 +42,32 @@ _SOURCE = {("source", key): str for key in ("manual_dir", "sheet", "sheet_sha256
 
 
 def needs_manual_dir(name: str) -> bool:
-    """Whether the corpus is built from a folder that the user must have."""
+    """Whether the corpus is built from a folder or a table that the user must have."""
     return name != "synthetic"
+
+
+def check_source(name: str, manual_dir: Path | None, table: Path | None) -> None:
+    """Raises UserError if a corpus is not built from what is given.
+
+    Args:
+      name: of the corpus.
+      manual_dir: folder that it was unpacked into.
+      table: of a corpus of the user's own.
+    """
+    if table is not None:
+        check_own_name(name)
+    elif is_own(name):
+        raise UserError(
+            f"{name} is built from a table of yours; name it with --table=FILE (python -m "
+            "datasets.example own --out=DIR writes one to start from)."
+        )
+    elif manual_dir is None and needs_manual_dir(name):
+        raise UserError(
+            f"{name} is built from a folder of yours; name the one it was unpacked into with "
+            "--manual_dir=DIR."
+        )
+    if manual_dir is not None and (table is not None or not needs_manual_dir(name)):
+        raise UserError(f"{name} is not built from a folder; leave out --manual_dir.")
 
 
 def check_is_folder(manual_dir: Path) -> None:
@@ -59,10 +92,53 @@ def is_built(name: str, data_dir: Path) -> bool:
     return all((directory / file).is_file() for file in ("dataset_info.json", "metadata.json"))
 
 
+def source_arguments(name: str, source: str = "") -> str:
+    """Returns how commands name a corpus and its (quoted) source: `samm --manual_dir=DIR`."""
+    if is_own(name):
+        given = "" if name == OWN else f" --name={name}"
+        return f"{OWN} --table={source or 'FILE'}{given}"
+    return f"{name} --manual_dir={source or 'DIR'}" if needs_manual_dir(name) else name
+
+
 def build_command(name: str, data_dir: Path) -> str:
     """Returns the command that builds the corpus."""
-    folder = " --manual_dir=DIR" if needs_manual_dir(name) else ""
-    return f"python -m datasets.build {name}{folder} --data_dir={shlex.quote(str(data_dir))}"
+    where = f"--data_dir={shlex.quote(str(data_dir))}"
+    return f"python -m datasets.build {source_arguments(name)} {where}"
+
+
+def own_corpora(data_dir: Path) -> list[str]:
+    """Returns the names, other than `own`, of the corpora in `data_dir` that are from a table."""
+    names = sorted(path.name for path in data_dir.iterdir()) if data_dir.is_dir() else []
+    return [name for name in names if is_own(name) and name != OWN and is_built(name, data_dir)]
+
+
+def find_protocol(dataset: str | None, name: str | None, data_dir: Path) -> Protocol:
+    """As `get_protocol`, and for a corpus from a table: its classes are those that were built.
+
+    Raises:
+      UserError: as `get_protocol`; or the corpus from a table is not built in `data_dir`.
+    """
+    if not dataset or name in COMPOSITES or not is_own(dataset):
+        return get_protocol(dataset, name)
+    _check_built(dataset, data_dir)
+    protocol = own_protocol(dataset, read_metadata(dataset, data_dir)["classes"])
+    if name not in (None, protocol.name):
+        raise UserError(
+            f"{dataset} has no protocol '{name}'; its only one is {protocol.name}, whose classes "
+            "are those of its table."
+        )
+    return protocol
+
+
+def _check_built(name: str, data_dir: Path) -> None:
+    """Raises UserError unless there is such a corpus, and it is built in `data_dir`."""
+    if is_own(name):
+        check_corpus(name, (OWN, *own_corpora(data_dir)))
+    if not is_built(name, data_dir):
+        raise UserError(
+            f"the corpus {name} is not built in {data_dir}; build it with: "
+            f"{build_command(name, data_dir)}"
+        )
 
 
 def read_metadata(name: str, data_dir: Path) -> dict[str, Any]:
@@ -73,6 +149,8 @@ def read_metadata(name: str, data_dir: Path) -> dict[str, Any]:
     """
     directory = corpus_directory(name, data_dir)
     expected = _METADATA | (_SOURCE if needs_manual_dir(name) else {})
+    if is_own(name):
+        expected |= {("classes",): list}
     try:
         metadata = json.loads((directory / "metadata.json").read_text())
         for keys, kind in expected.items():
@@ -107,7 +185,8 @@ class Corpus(Sequence):
       source: the underlying TFDS data source, whose text is bytes.
       directory: of the corpus.
       metadata: `label_version`, `earlier_label_version`, `corrections` and `warnings` (sentences),
-        `options`, `source`, `counts` (clips, subjects, frames).
+        `options`, `source`, `counts` (clips, subjects, frames); `classes` if it was built from a
+        table.
     """
 
     source: Sequence[Mapping[str, Any]]
@@ -168,13 +247,8 @@ def open_corpus(name: str, data_dir: Path) -> Corpus:
     Raises:
       UserError: the corpus does not exist, is not built in `data_dir`, or is damaged.
     """
-    check_corpus(name)
+    _check_built(name, data_dir)
     directory = corpus_directory(name, data_dir)
-    if not is_built(name, data_dir):
-        raise UserError(
-            f"the corpus {name} is not built in {data_dir}; build it with: "
-            f"{build_command(name, data_dir)}"
-        )
     import tensorflow_datasets as tfds  # takes a second, hence late
     from google.protobuf.json_format import ParseError
 

@@ -119,7 +119,7 @@ def read_sheet(
 
     Args:
       path: a workbook or a text table.
-      columns: field -> name of a required column; case and whitespace do not matter.
+      columns: field -> name of a required column; case, whitespace and underscores do not matter.
       optional: the same for columns that may be absent.
 
     Raises:
@@ -170,7 +170,7 @@ def _rows(
 
 
 def _normalized(cell: Any) -> str:
-    return " ".join(str(cell).split()).lower()
+    return " ".join(str(cell).replace("_", " ").split()).lower()
 
 
 def as_text(cell: Any) -> str:

@@ -23,18 +23,10 @@ _LONGEST = 2000  # frames; twice as long as any known clip
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageClip:
-    """A clip of picture files; a `datasets.clip_tasks.ClipTask`.
-
-    Attributes:
-      row: its annotation.
-      files: from onset to offset.
-      skips_unreadable: whether an unreadable file is skipped, as a known loss.
-    """
+class RowClip:
+    """A clip with its row of the annotation."""
 
     row: Row
-    files: tuple[Path, ...]
-    skips_unreadable: bool
 
     @property
     def subject(self) -> str:
@@ -46,14 +38,32 @@ class ImageClip:
         """Name, unique within the subject."""
         return self.row.clip
 
+    def annotation(self) -> Annotation:
+        """Returns the annotation."""
+        return self.row
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageClip(RowClip):
+    """A clip of picture files; a `datasets.clip_tasks.ClipTask`.
+
+    Attributes:
+      files: from onset to offset.
+      skips_unreadable: whether an unreadable file is skipped, as a known loss.
+    """
+
+    files: tuple[Path, ...]
+    skips_unreadable: bool
+
     @property
     def where(self) -> str:
         """The folder."""
         return str(self.files[0].parent)
 
-    def annotation(self) -> Annotation:
-        """Returns the annotation."""
-        return self.row
+    @property
+    def frame_count(self) -> int:
+        """Number of frames."""
+        return len(self.files)
 
     def frames(self) -> Iterator[np.ndarray | None]:
         """Yields the pictures; None for a skipped one."""
@@ -64,6 +74,14 @@ class ImageClip:
                 if not self.skips_unreadable:
                     raise
                 yield None
+
+    def readings(self) -> Iterator[np.ndarray | UserError]:
+        """Yields every picture once, or why it cannot be read."""
+        for path in dict.fromkeys(self.files):  # one file may replace missing ones
+            try:
+                yield read_frame(path)
+            except UserError as error:
+                yield error
 
 
 @dataclasses.dataclass
@@ -259,7 +277,7 @@ def _files(corpus: ImageCorpus, layout: Layout, one: _Located, found: Survey) ->
     row, numbers = one.row, list(one.numbered)
     first, last = numbers[0], numbers[-1]
     if layout is Layout.LABELLED:
-        if gaps := _gaps(numbers, first, last):
+        if gaps := missing_numbers(numbers, first, last):
             found.notes.append(
                 f"the frame numbers of {row} in {one.folder} are not consecutive ({gaps} missing); "
                 "the frames are taken one after the other."
@@ -275,7 +293,7 @@ def _files(corpus: ImageCorpus, layout: Layout, one: _Located, found: Survey) ->
     lacking = expected - len(present)
     if not lacking:
         return [one.numbered[number] for number in present]
-    gaps = _gaps(present, row.onset, row.offset)
+    gaps = missing_numbers(present, row.onset, row.offset)
     what = f"{one.folder} lacks {lacking} of the {expected} frames of {row} ({gaps})"
     tolerated = expected // 10
     if corpus.is_incomplete and expected <= _LONGEST:
@@ -296,7 +314,7 @@ def _files(corpus: ImageCorpus, layout: Layout, one: _Located, found: Survey) ->
     ]
 
 
-def _gaps(numbers: Iterable[int], first: int, last: int) -> str:
+def missing_numbers(numbers: Iterable[int], first: int, last: int) -> str:
     """Returns what ascending `numbers` lack between first and last, as `3, 5-7`."""
     gaps = [
         (one + 1, other - 1)

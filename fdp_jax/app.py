@@ -36,8 +36,8 @@ from fdp_jax.predict import interval_from, windows_table
 if TYPE_CHECKING:
     import gradio
 
+    from datasets.video import Video
     from fdp_jax.inference.predictor import Predictor
-    from fdp_jax.inference.video import Video
 
 ADDRESS = "127.0.0.1"
 MAX_AGE = 600  # seconds that an upload is kept after its last use
@@ -177,7 +177,7 @@ def preview(options: Options, upload: Path) -> str:
 
 
 def _open(upload: Path, options: Options) -> "Video":
-    from fdp_jax.inference.video import open_video
+    from datasets.video import open_video
 
     try:
         os.utime(upload)

@@ -5,7 +5,7 @@ from pathlib import Path
 from datasets.errors import UserError
 from datasets.options import BuildOptions
 from datasets.protocols import Protocol
-from datasets.reading import build_command, is_built, needs_manual_dir
+from datasets.reading import build_command, find_protocol, is_built, needs_manual_dir
 
 
 class MissingCorpusError(UserError):
@@ -30,16 +30,40 @@ def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None, cr
         crop.
     """
     missing = [name for name in protocol.datasets if not is_built(name, data_dir)]
+    _check_crop(missing, data_dir, crop)
+    folders = _folders(protocol, missing, data_dir, manual_dir)
+    for name in protocol.datasets:
+        if name in missing or folders[name] is not None:
+            _build(name, data_dir, folders[name])
+
+
+def protocol_of(dataset: str, name: str, data_dir: Path, table: Path | None, crop: int) -> Protocol:
+    """Returns the protocol of a run, after building the corpus of a table, which defines it.
+
+    Args:
+      dataset, name: corpus and protocol as on the command line, "" if they were not named.
+      data_dir: folder of built corpora.
+      table: of a corpus of the user's own; None if it is built, or the corpus is none.
+      crop: size of the network's input, pixels.
+
+    Raises:
+      UserError: as `datasets.reading.find_protocol` and `datasets.build.build_corpus`.
+    """
+    if table is not None:
+        if not dataset:
+            raise UserError("name the corpus of --table, as with --dataset=own")
+        _check_crop([] if is_built(dataset, data_dir) else [dataset], data_dir, crop)
+        _build(dataset, data_dir, None, table)
+    return find_protocol(dataset or None, name or None, data_dir)
+
+
+def _check_crop(missing: list[str], data_dir: Path, crop: int) -> None:
     if missing and crop > BuildOptions.side:
         raise UserError(
             f"--clip.crop={crop} is larger than the frames that would be built here, "
             f"{BuildOptions.side} pixels; build with a larger --side: "
             f"{_commands(missing, data_dir)}"
         )
-    folders = _folders(protocol, missing, data_dir, manual_dir)
-    for name in protocol.datasets:
-        if name in missing or folders[name] is not None:
-            _build(name, data_dir, folders[name])
 
 
 def _folders(
@@ -81,11 +105,11 @@ def folder_of(name: str, parent: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _build(name: str, data_dir: Path, folder: Path | None) -> None:
+def _build(name: str, data_dir: Path, folder: Path | None, table: Path | None = None) -> None:
     from datasets.build import build_corpus
 
     try:
-        build_corpus(name, data_dir, folder)
+        build_corpus(name, data_dir, folder, table=table)
     except UserError as error:
         raise UserError(
             f"{error} (options of the build belong to: {build_command(name, data_dir)})"

@@ -31,6 +31,7 @@ from fdp_jax.environment import use_large_pages
 from fdp_jax.options import (
     TrainOptions,
     arg,
+    find_protocol_of,
     init_suffix,
     parse_unresolved_options,
     resolve_options,
@@ -49,8 +50,8 @@ _FIXED_OPTIONS = ("ablate", "backbone", "folds", "seed")
 _READ = {
     "significance": ("workdir", "json"),
     "spotting": ("workdir", "json", "weights", "seed"),
-    "inputs": ("workdir", "json", "dataset", "protocol", "manual_dir", "data_dir", "preset",
-               "clip.crop", "clip.frames"),
+    "inputs": ("workdir", "json", "dataset", "protocol", "manual_dir", "table", "data_dir",
+               "preset", "clip.crop", "clip.frames"),
 }  # fmt: skip
 
 Resolved = tuple[TrainOptions, Protocol]
@@ -104,7 +105,12 @@ def main(
             f"{unknown if options.name else 'name one experiment'}; they are"
             f" {', '.join(registry.NAMES)}"
         )
-    experiment = registry.experiment(options.name, options.dataset, options.protocol)
+    if options.table is not None:  # the experiment depends on the classes that are built
+        find_protocol_of(options)
+        options = dataclasses.replace(options, table=None)
+    experiment = registry.experiment(
+        options.name, options.dataset, options.protocol, options.data_dir.expanduser()
+    )
     _check_options(experiment, arguments)
     runs = _resolve_runs(experiment, options)
     parameters = _count_parameters(experiment) if experiment.name == "table10" else {}

@@ -61,14 +61,6 @@ def write_checked_archive(path: Path, entries: Mapping[str, bytes]) -> None:
     write_atomically(path, body + hashlib.sha256(body).hexdigest().encode())
 
 
-def check_name(path: Path) -> None:
-    """Raises UserError where a path is no UTF-8 text, so that it cannot be written down."""
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UserError(f"the name {str(path)!a} is no UTF-8 text; rename it") from error
-
-
 def _fill(file: BinaryIO, content: str | bytes | Callable[[BinaryIO], object]) -> None:
     if callable(content):
         content(file)

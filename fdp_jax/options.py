@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 from datasets.command_line import parse_options
 from datasets.errors import UserError
-from datasets.protocols import COMPOSITES, CORPORA, Protocol, get_protocol, protocols_of
+from datasets.protocols import COMPOSITES, CORPORA, OWN, Protocol, get_protocol, protocols_of
 from fdp_jax.config import (
     PRESETS,
     Ints,
@@ -20,6 +20,7 @@ from fdp_jax.config import (
     preset,
     validate,
 )
+from fdp_jax.corpora import protocol_of
 
 try:
     from tyro.conf import arg
@@ -30,8 +31,8 @@ except ModuleNotFoundError:  # only --help needs it: a training from Python does
 
 
 _DATASET_HELP = (
-    f"Corpus: {', '.join(CORPORA)} (synthetic needs no files). Not needed where --protocol implies "
-    "its corpora."
+    f"Corpus: {', '.join(CORPORA)} (synthetic needs no files), {OWN} or the name of another one "
+    "from a table of yours. Not needed where --protocol implies its corpora."
 )
 _PROTOCOL_HELP = (
     "Categories and clips; the first of its corpus by default: "
@@ -89,6 +90,9 @@ class TrainOptions:
     manual_dir: Path | None = None
     """Folder of the unpacked corpus, or the parent of several where --protocol names several;
     needed until they are built."""
+    table: Path | None = None
+    """Table of a corpus of yours, as python -m datasets.example own --out=DIR writes one; needed
+    until it is built."""
     workdir: Path | None = None
     """Folder of the results; runs/<dataset>_<protocol>_<preset> by default (without the dataset
     where there are several)."""
@@ -157,14 +161,15 @@ def parse_unresolved_options(
 
 
 def resolve_options(options: AnyOptions) -> tuple[AnyOptions, Protocol]:
-    """Validates options, expands ~ in paths and finds the protocol.
+    """Validates options, expands ~ in paths, builds the corpus of `--table`, finds the protocol.
 
     Raises:
-      UserError: unknown corpus or protocol, or impossible values.
+      UserError: unknown corpus or protocol, impossible values, or a table that cannot be built.
     """
-    protocol = get_protocol(options.dataset or None, options.protocol or None)
+    paths = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
+    expanded = {name: p.expanduser() for name, p in paths.items() if isinstance(p, Path)}
+    options = dataclasses.replace(options, **expanded)
     validate(options.config)
-    check_groups(options.config.group_folds, protocol.split)
     if len(set(options.seeds)) < len(options.seeds):
         raise UserError(f"--seeds={','.join(map(str, options.seeds))} contains a seed twice")
     if not all(0 <= seed < 2**32 for seed in options.all_seeds):
@@ -177,13 +182,29 @@ def resolve_options(options: AnyOptions) -> tuple[AnyOptions, Protocol]:
     at_once = options.folds_at_once
     if at_once != "auto" and not (at_once.isdecimal() and int(at_once) >= 1):
         raise UserError(f"--folds_at_once must be auto or an integer from 1, not {at_once}")
-    paths = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
-    expanded = {name: p.expanduser() for name, p in paths.items() if isinstance(p, Path)}
+    protocol = find_protocol_of(options)
+    check_groups(options.config.group_folds, protocol.split)
     if options.workdir is None:
         datasets = () if protocol.is_composite else protocol.datasets
         name = "_".join((*datasets, protocol.name, options.preset))
-        expanded["workdir"] = Path("runs") / f"{name}{init_suffix(options.init)}"
-    return dataclasses.replace(options, **expanded), protocol
+        workdir = Path("runs") / f"{name}{init_suffix(options.init)}"
+        options = dataclasses.replace(options, workdir=workdir)
+    return options, protocol
+
+
+def find_protocol_of(options: TrainOptions) -> Protocol:
+    """Returns the protocol of a run, after building the corpus of `--table`.
+
+    Raises:
+      UserError: unknown corpus or protocol, or a table that cannot be built.
+    """
+    return protocol_of(
+        options.dataset,
+        options.protocol,
+        options.data_dir.expanduser(),
+        options.table and options.table.expanduser(),
+        options.config.clip.crop,
+    )
 
 
 def init_suffix(init: str) -> str:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 # Heavy modules are imported late, so that mistakes and --help are answered at once.
-from datasets.command_line import parse_options, run_command
+from datasets.command_line import check_name, parse_options, run_command
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ def run(arguments: Sequence[str]) -> dict:
     """Runs the command; returns the content of `prediction.json`, or raises UserError."""
     options = options_from(arguments)
     checkpoint, out = options.checkpoint, options.out.expanduser()
-    from fdp_jax.files import check_name
-    from fdp_jax.inference.video import open_video
+    from datasets.video import open_video
     from fdp_jax.workdir import check_writable
 
     video = open_video(options.video.expanduser(), options.fps)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 from datasets.protocols import CORPORA
+from datasets.reading import is_built
 from fdp_jax.config import PRESETS, TrainConfig, preset, validate
 from fdp_jax.environment import start_jax, use_large_pages
 from fdp_jax.options import SYNONYMS, TrainOptions, arg, preset_name
@@ -178,8 +179,9 @@ def _faces(options: Options):
     if options.faces == "drawn":
         # No corpus has this seed unless a user chooses it.
         return drawn_faces(options.people, options.stills, seed=10_000 + options.seed)
-    if options.faces in CORPORA:
-        return corpus_faces(options.faces, options.data_dir.expanduser())
+    data_dir = options.data_dir.expanduser()
+    if options.faces in CORPORA or is_built(options.faces, data_dir):
+        return corpus_faces(options.faces, data_dir)
     return photographed_faces(Path(options.faces).expanduser())
 
 

@@ -20,7 +20,7 @@ from datasets.face_models import FaceModels, get_face_models
 from datasets.faces import FaceLandmarker
 from datasets.frames import EightBitFrames, is_picture, read_frame
 from datasets.processes import map_in_processes
-from datasets.protocols import CORPORA
+from datasets.protocols import CORPORA, OWN
 from datasets.reading import open_corpus
 from datasets.synthetic.clips import ClipSpec
 from datasets.synthetic.motion import CATEGORIES
@@ -99,7 +99,7 @@ def photographed_faces(folder: Path, workers: int = 0) -> Faces:
     if not folder.is_dir():
         raise UserError(
             f"there is no folder {folder}; give a folder of photographs, or the name of a built "
-            f"corpus ({', '.join(CORPORA)}), with --faces"
+            f"corpus ({', '.join((*CORPORA, OWN))}), with --faces"
         )
     found = []
     for path in sorted(folder.rglob("*")):

@@ -14,6 +14,7 @@ import numpy as np
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
+from datasets.video import Video
 from fdp_jax.animation.action_units import DATASET as ANIMATED
 from fdp_jax.animation.action_units import NEUTRAL
 from fdp_jax.inference import spotting
@@ -24,7 +25,6 @@ from fdp_jax.inference.trained_network import (
     load_fold,
     load_weights,
 )
-from fdp_jax.inference.video import Video
 from fdp_jax.inference.windows import (
     WINDOW_SECONDS,
     FaceAligner,

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from datasets.video import Video
 from fdp_jax.animation.action_units import NEUTRAL
 from fdp_jax.exported_model import sample_indices
-from fdp_jax.inference.video import Video
 from fdp_jax.inference.windows import FaceAligner, Window
 
 THRESHOLD = 0.5  # of the probability that a window shows an expression

@@ -18,8 +18,8 @@ from datasets.alignment import align_to_rgb, similarity_of_face
 from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.faces import FaceLandmarker
+from datasets.video import Frame, Video
 from fdp_jax.exported_model import sample_indices
-from fdp_jax.inference.video import Frame, Video
 
 WINDOW_SECONDS, WINDOW_STEP = 0.5, 0.1
 MAX_FRAMES = 3000  # per window

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from datasets.synthetic import motion
 from datasets.synthetic.videos import DrawnVideo, draw_video
+from datasets.video import Frame, Video
 from fdp_jax.animation.action_units import CATEGORIES, NEUTRAL
 from fdp_jax.environment import start_jax
-from fdp_jax.inference.video import Frame, Video
 from fdp_jax.metrics.spotting import detection_auc, match, score_spotting
 from fdp_jax.paper.registry import Experiment
 from fdp_jax.paper.result_table import ResultTable

@@ -11,6 +11,7 @@ from typing import Literal
 
 from datasets.errors import UserError
 from datasets.protocols import get_protocol
+from datasets.reading import find_protocol
 from fdp_jax.config import LossConfig, TrainConfig, fine_tuned
 from fdp_jax.paper.numbers import paper_table
 from fdp_jax.weights import BUNDLED_NAME
@@ -77,7 +78,7 @@ class RunSpec:
     @property
     def corpora(self) -> tuple[str, ...]:
         """The corpora that must be built."""
-        return get_protocol(self.dataset or None, self.protocol).datasets
+        return (self.dataset,) if self.dataset else get_protocol(None, self.protocol).datasets
 
     @property
     def predicts(self) -> bool:
@@ -139,13 +140,16 @@ class Experiment:
         return tuple(dict.fromkeys(option for run in self.runs for option in run.overrides))
 
 
-def experiment(name: str, dataset: str = "", protocol: str = "") -> Experiment:
+def experiment(
+    name: str, dataset: str = "", protocol: str = "", data_dir: Path = Path("data")
+) -> Experiment:
     """Returns an experiment on the paper's corpora or on another one.
 
     Args:
       name: one of NAMES.
       dataset: replaces the paper's corpora; "" keeps them.
       protocol: of that corpus, or of the paper's if it has only one; "" is the default one.
+      data_dir: holds the corpus if it is one of the user's own.
 
     Raises:
       UserError: the corpus or protocol does not exist, or the experiment has fixed corpora.
@@ -160,7 +164,7 @@ def experiment(name: str, dataset: str = "", protocol: str = "") -> Experiment:
             raise UserError(f"--protocol={protocol} needs a corpus; name it with --dataset")
         corpora = tuple(pair for pair in published if pair[0] == dataset and not protocol)
         if not corpora:
-            chosen = get_protocol(dataset or published[0][0], protocol or None)
+            chosen = find_protocol(dataset or published[0][0], protocol or None, data_dir)
             corpora = ((chosen.dataset, chosen.name),)
     runs = tuple(
         RunSpec(row or corpus or task, corpus, task, overrides)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from datasets.errors import UserError
-from datasets.protocols import Membership, Protocol
+from datasets.protocols import Membership, Protocol, is_own
 from datasets.reading import needs_manual_dir
 from fdp_jax.clips import load_clips
 from fdp_jax.corpora import folder_of
@@ -77,7 +77,7 @@ def _annotated_clips(
     """Returns (corpus, subject, class) of each clip of one corpus; appends to `warnings`."""
     from datasets.image_corpus import read_annotations  # loads OpenCV
 
-    if not needs_manual_dir(part.dataset):
+    if not needs_manual_dir(part.dataset) or is_own(part.dataset):
         raise UserError(
             f"{part.dataset} has no annotation sheet; build it and name --data_dir instead."
         )

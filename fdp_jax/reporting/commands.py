@@ -11,7 +11,8 @@ import tyro
 
 from datasets.command_line import parse_options
 from datasets.errors import UserError
-from datasets.protocols import COMPOSITES, CORPORA, get_protocol
+from datasets.protocols import COMPOSITES, CORPORA, OWN
+from datasets.reading import find_protocol
 
 PROGRAM = "python -m fdp_jax.report"
 _ABOUT = """
@@ -57,7 +58,7 @@ class CompareOptions:
 class ChanceOptions:
     """Which protocol to guess, and how often."""
 
-    dataset: Annotated[str, tyro.conf.arg(help=f"The corpus: {', '.join(CORPORA)}.")] = ""
+    dataset: Annotated[str, tyro.conf.arg(help=f"The corpus: {', '.join((*CORPORA, OWN))}.")] = ""
     protocol: Annotated[
         str,
         tyro.conf.arg(
@@ -154,10 +155,10 @@ def _fold_labels(options: ChanceOptions):
 
     if options.workdir:
         return labels_of_workdir(options.workdir.expanduser())
-    protocol = get_protocol(options.dataset or None, options.protocol or None)
-    check_groups(options.group_folds, protocol.split)
     annotations = options.annotations and options.annotations.expanduser()
     data_dir = (options.data_dir or Path("data")).expanduser()
+    protocol = find_protocol(options.dataset or None, options.protocol or None, data_dir)
+    check_groups(options.group_folds, protocol.split)
     try:
         return labels_of_protocol(protocol, annotations, data_dir, options.group_folds)
     except UserError as error:

@@ -351,7 +351,7 @@ def test_help_is_quick_and_shows_an_example():
     [
         (
             ["nothing"],
-            "error: CORPUS must be casme2, samm, casme_sq, casme3, smic or synthetic",
+            "error: CORPUS must be casme2, samm, casme_sq, casme3, smic, synthetic or own",
         ),
         ([], "error: python -m datasets.build needs CORPUS (casme2, samm, casme_sq,"),
         (["samm", "--color=1"], "error: there is no option --color; see python -m"),

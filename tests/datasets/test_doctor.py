@@ -325,9 +325,12 @@ def test_status_and_screen_of_a_faulty_corpus(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["synthetic", "--manual_dir=."], "CORPUS must be casme2, samm, casme_sq, casme3 or smic"),
-        ([], "needs CORPUS (casme2, samm, casme_sq, casme3, smic) and --manual_dir"),
-        (["samm"], "python -m datasets.doctor needs --manual_dir"),
+        (
+            ["synthetic", "--manual_dir=."],
+            "CORPUS must be casme2, samm, casme_sq, casme3, smic or own",
+        ),
+        ([], "needs CORPUS (casme2, samm, casme_sq, casme3, smic, own); see"),
+        (["samm"], "samm is built from a folder of yours; name the one it was unpacked into"),
         (["samm", "--manual_dir=/nowhere/at/all"], "/nowhere/at/all does not exist"),
         (
             ["samm", "--manual_dir=.", "--label_version=v1"],

@@ -401,8 +401,8 @@ def test_a_folder_that_holds_something_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "needs CORPUS (casme2, samm, casme_sq, casme3, smic); see"),
-        (["casme4"], "CORPUS must be casme2, samm, casme_sq, casme3 or smic, not 'casme4'"),
+        ([], "needs CORPUS (casme2, samm, casme_sq, casme3, smic, own); see"),
+        (["casme4"], "CORPUS must be casme2, samm, casme_sq, casme3, smic or own, not 'casme4'"),
         (["samm", "--layout=cropped"], "samm has no layout 'cropped'; its layouts are raw, no_no"),
         (["samm", "--layuot=raw"], "did you mean --layout?"),
         (["samm"], "python -m datasets.example needs --out; see"),

@@ -11,8 +11,8 @@ from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
+from datasets.video import Frame, Video, open_video
 from fdp_jax.inference import windows
-from fdp_jax.inference.video import Frame, Video, open_video
 from fdp_jax.inference.windows import Face, FaceAligner, VideoWindows, Window, count_windows
 from tests.helpers.face_videos import empty_frames, face_frames, write_folder
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from datasets.command_line import check_name
 from datasets.errors import UserError
 from datasets.frames import EightBitFrames, index_frames, read_frame
-from fdp_jax.files import check_name
 
 # OpenCV reads these when it opens its first video. Only local files in these formats are opened,
 # so a playlist with the name of a video cannot make ffmpeg open other files or addresses.

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from datasets import video as module
 from datasets.errors import UserError
-from fdp_jax.inference import video as module
-from fdp_jax.inference.video import Video, open_video
+from datasets.video import Video, open_video
 from tests.helpers.face_videos import (
     face_frames,
     hurry_after,
