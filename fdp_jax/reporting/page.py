@@ -44,11 +44,11 @@ FIGURES = {
         "Rank scores of the test clips by frame; they rise if the scorer has learnt the order.",
     ),
 }
-FOR_PAPER = (
-    "tables.tex has the scores as a LaTeX table and as one row; python -m fdp_jax.report WORKDIR"
-    " --for_paper writes the figures also as PDF and SVG."
-)
 _SUMMARY = ("rules", "corpora")  # sections in the summary
+_FOR_PAPER = (
+    "`tables.tex` has the scores as a LaTeX table and as one row; `python -m fdp_jax.report WORKDIR"
+    " --for_paper` writes the figures also as PDF and SVG."
+)
 
 
 def summary(report: dict) -> str:
@@ -61,7 +61,7 @@ def summary(report: dict) -> str:
     for name, title, value in formatting.headline_rows(report):
         published = [published_text(report, name) or "-"] if report["published"] else []
         headline.append((title, value + formatting.uncertainty(report, name), *published))
-    parts += [table(headline), bullets([*published_notes(report), *formatting.notes(report)])]
+    parts += [table(headline), bullets([*formatting.notes(report), *published_notes(report)])]
     tables = formatting.sections(report)
     parts += [_section(tables[key]) for key in _SUMMARY if key in tables]
     return "\n\n".join(parts)
@@ -86,7 +86,7 @@ def markdown(report: dict, figures: Iterable[str]) -> str:
     parts += ["## Configuration", bullets(facts)]
     if report["corrections"]:
         parts += ["## Corrections", bullets(report["corrections"])]
-    parts += ["## For a paper", FOR_PAPER]
+    parts += ["## For a paper", _FOR_PAPER]
     return "\n\n".join(parts) + "\n"
 
 
@@ -156,8 +156,7 @@ def html(report: dict, figures: dict[str, bytes], runs: Sequence[Run]) -> str | 
         report=report,
         formatting=formatting,
         published_text=published_text,
-        notes=[*published_notes(report), *formatting.notes(report)],
-        for_paper=FOR_PAPER,
+        notes=[*formatting.notes(report), *published_notes(report)],
         sections=formatting.sections(report),
         charts=charts,
         figures=FIGURES,

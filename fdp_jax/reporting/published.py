@@ -36,10 +36,11 @@ def published_notes(report: dict) -> list[str]:
     entry = report["published"]
     if entry is None:
         return []
-    f1 = " It does not say either which F1 it prints." if "f1" in entry["scores"] else ""
+    unknown = "its selection rule"
+    if "f1" in entry["scores"]:
+        unknown += ", and which F1 it prints"
     sentences = [
-        f"Published: FDP's row in Table {entry['table']} of the paper. The selection rule behind it"
-        f" is unknown.{f1}",
+        f"Published: FDP's row in Table {entry['table']} of the paper. Unknown: {unknown}.",
         *entry["notes"],
     ]
     if report["split"] != "corpora" and report["fold_acc"] is not None:

@@ -81,17 +81,14 @@ def test_the_categories_that_are_used_have_the_counts_of_the_protocols():
 
 
 def whole_numbers(percentage, totals, digits=2):
-    """Pairs (k, n) of which 100 k / n is printed like this; the paper rounds some and cuts others."""
-    pairs = [(round(percentage * n / 100), n) for n in totals]
-    shares = [100 * k / n for k, n in pairs]
-    cut = [int(share * 10**digits) / 10**digits for share in shares]
-    return [
-        pair
-        for pair, *printed in zip(
-            pairs, cut, [round(share, digits) for share in shares], strict=True
-        )
-        if percentage in printed
-    ]
+    """Pairs (k, n) with 100 k / n printed like this; the paper rounds some numbers, cuts others."""
+    pairs = []
+    for n in totals:
+        k = round(percentage * n / 100)
+        share = 100 * k / n
+        if percentage in (round(share, digits), int(share * 10**digits) / 10**digits):
+            pairs.append((k, n))
+    return pairs
 
 
 def of_fdp(table, column):
