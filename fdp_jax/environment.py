@@ -143,12 +143,41 @@ def device_name() -> str:
     return kind if kind.lower() == platform else f"{kind} ({platform})"
 
 
+def code_commit() -> str | None:
+    """Returns the first digits of this code's git commit; None where it has no repository.
+
+    Changes that are not committed go unnoticed.
+    """
+    try:
+        git = Path(__file__).parents[1] / ".git"
+        if git.is_file():  # a linked work tree
+            git = git.parent / git.read_text().partition("gitdir: ")[2].strip()
+        commit = (git / "HEAD").read_text().strip()
+        if reference := commit.partition("ref: ")[2]:
+            shared = git / "commondir"
+            common = git / shared.read_text().strip() if shared.exists() else git
+            commit = _commit_of(reference, common)
+    except (OSError, UnicodeDecodeError):
+        return None
+    return commit[:12] if re.fullmatch("[0-9a-f]{40,64}", commit) else None
+
+
+def _commit_of(reference: str, git: Path) -> str:
+    path = git / reference
+    if path.exists():
+        return path.read_text().strip()
+    packed = (git / "packed-refs").read_text().splitlines()
+    return next((line.split()[0] for line in packed if line.endswith(f" {reference}")), "")
+
+
 def installed_versions() -> dict[str, str]:
-    """Returns the versions of the packages that results may depend on."""
+    """Returns the versions of the packages that results may depend on, and this code's commit."""
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
+    if commit := code_commit():
+        versions["fdp-jax commit"] = commit
     return versions
 
 

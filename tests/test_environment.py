@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from fdp_jax import environment as module
 from fdp_jax.environment import without_proxies
 from tests.conftest import ROOT
 
@@ -112,3 +113,31 @@ def test_proxies_are_gone_within_and_back_after(monkeypatch):
     assert inside == {"NO_PROXY": "*", "no_proxy": "*"}
     assert {name: os.environ[name] for name in os.environ if "proxy" in name.lower()} == ours
     assert os.environ.pop("KEPT")
+
+
+@pytest.mark.parametrize("layout", ["branch", "packed", "detached", "linked", "none", "damaged"])
+def test_the_commit_is_read_without_git(tmp_path, monkeypatch, layout):
+    commit, root, git = "0123456789abcdef" * 2 + "01234567", tmp_path / "code", tmp_path / "git"
+    (root / "fdp_jax").mkdir(parents=True)
+    monkeypatch.setattr(module, "__file__", str(root / "fdp_jax" / "environment.py"))
+    if layout == "linked":  # a work tree of a repository elsewhere
+        own = git / "worktrees" / "code"
+        own.mkdir(parents=True)
+        (root / ".git").write_text(f"gitdir: {own}\n")
+        (own / "commondir").write_text("../..\n")
+    elif layout != "none":
+        own = git = root / ".git"
+        own.mkdir()
+    if layout != "none":
+        (own / "HEAD").write_text(
+            f"{commit}\n" if layout == "detached" else "ref: refs/heads/a/b\n"
+        )
+    if layout in ("branch", "linked"):
+        (git / "refs" / "heads" / "a").mkdir(parents=True)
+        (git / "refs" / "heads" / "a" / "b").write_text(f"{commit}\n")
+    elif layout == "packed":
+        lines = f"# pack-refs\n{'f' * 40} refs/heads/b\n{commit} refs/heads/a/b\n"
+        (git / "packed-refs").write_text(lines)
+    expected = None if layout in ("none", "damaged") else commit[:12]
+    assert module.code_commit() == expected
+    assert module.installed_versions().get("fdp-jax commit") == expected

@@ -12,6 +12,11 @@ from fdp_jax.reporting import formatting
 from fdp_jax.reporting.comparison import compare, p_text
 
 SCORES = "UF1 is macro F1, wF1 the F1 weighted by clips, UAR the mean recall."
+FOLDS = (
+    "Scores computed here are pooled over the clips of all folds. The mean over folds (mean fold"
+    " Acc) is no such score: it is the mean of the accuracies of the folds, in which a clip of a"
+    " small fold counts more."
+)
 AUXILIARY = (
     "MSE e-3 is the mean squared error of the constructed dynamic images in thousandths, and tau is"
     " Kendall's tau of the rank scores with time, both on test clips; tau seen is that of the"

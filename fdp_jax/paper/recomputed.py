@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fdp_jax.metrics.statistics import RankSum, rank_sum
-from fdp_jax.paper.numbers import paper_table
+from fdp_jax.paper_numbers import paper_table
 
 Printed = tuple[str, str]  # statistic and P-value
 

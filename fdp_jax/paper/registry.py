@@ -13,7 +13,7 @@ from datasets.errors import UserError
 from datasets.protocols import get_protocol
 from datasets.reading import find_protocol
 from fdp_jax.config import LossConfig, TrainConfig, fine_tuned
-from fdp_jax.paper.numbers import paper_table
+from fdp_jax.paper_numbers import paper_table
 from fdp_jax.weights import BUNDLED_NAME
 
 Kind = Literal[

@@ -2,19 +2,21 @@
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fdp_jax.files import write_atomically
 from fdp_jax.paper import notes
-from fdp_jax.paper.numbers import Cell, paper_table
 from fdp_jax.paper.pictures import Panel
 from fdp_jax.paper.recomputed import rank_sum_notes, recompute
 from fdp_jax.paper.registry import Experiment, RunResult
+from fdp_jax.paper_numbers import Cell, paper_table
 from fdp_jax.reporting import formatting
 
 _SCORES = {"acc": "Acc", "uf1": "UF1", "weighted_f1": "wF1", "uar": "UAR"}
+_SCORES_AND_FOLDS = _SCORES | {"fold_acc": "mean fold Acc"}
+_SAME = {name: name for name in ("acc", "uar", "war")}
 _AUXILIARY = ("MSE e-3", "rank loss", "tau", "tau seen")
 _DECIMALS = dict.fromkeys(_AUXILIARY, 3)  # of all other columns: 2
 # Table -> title of the first column, and title -> column of the paper's table; `parameters` is
@@ -95,23 +97,33 @@ def methods_table(experiment: Experiment, results: Sequence[RunResult]) -> Resul
     paper = paper_table(experiment.name)
     columns = paper.columns[4:]
     rows = [tuple(row[c] for c in ("method", "paper", "type", *columns)) for row in paper.rows]
-    readings = {"uf1": ""}
-    # The paper does not say which F1 it prints.
-    if any(column.endswith(".f1") for column in columns):
-        readings = {"uf1": " (macro F1)", "weighted_f1": " (weighted F1)"}
+    printed = {column.partition(".")[2] for column in columns}
+    readings = {"": _SAME}  # row's name -> score of the paper -> ours
+    if "f1" in printed:  # the paper does not say which
+        readings = {
+            " (macro F1)": _SAME | {"f1": "uf1"},
+            " (weighted F1)": _SAME | {"f1": "weighted_f1"},
+        }
+    if "acc" in printed:
+        readings[" (mean over folds)"] = {"acc": "fold_acc"}
     rules = dict.fromkeys(rule for r in results for rule in _by_rule(r.report) if r.report)
-    for f1, reading in readings.items():
+    for reading, score_of in readings.items():
         for rule in rules:
-            cells = [_method_cell(column, results, rule, f1) for column in columns]
+            cells = [_method_cell(column, results, rule, score_of) for column in columns]
             rows.append((f"FDP, trained here{reading}{rule}", "", "DL+RI", *cells))
     columns = ("method", "published in", "type", *columns)
-    return _table(experiment, columns, rows, results, paper.notes)
+    below = [*paper.notes, *paper.counts.values(), *([notes.FOLDS] if "acc" in printed else [])]
+    return _table(experiment, columns, rows, results, below)
 
 
-def _method_cell(column: str, results: Sequence[RunResult], rule: str, f1: str) -> Cell:
+def _method_cell(
+    column: str, results: Sequence[RunResult], rule: str, score_of: Mapping[str, str]
+) -> Cell:
     """Returns the result for a column of the paper, such as `samm.f1` or `casme2_to_samm.war`."""
-    where, score = column.split(".")
-    score = f1 if score == "f1" else score
+    where, printed = column.split(".")
+    score = score_of.get(printed)
+    if score is None:
+        return None
     for result in results:
         scores = _by_rule(result.report).get(rule)
         if scores and where in (result.run.name, "average"):
@@ -140,7 +152,7 @@ def _direction(report: Mapping, scores: Mapping, where: str, score: str) -> Cell
 def _own_scores_table(experiment: Experiment, results: Sequence[RunResult]) -> ResultTable:
     """Returns the scores on a corpus or protocol that the paper's table lacks."""
     rows = [
-        (result.run.dataset + rule, result.run.protocol, *_scores(scores))
+        (result.run.dataset + rule, result.run.protocol, *_scores(scores, _SCORES_AND_FOLDS))
         for result in results
         for rule, scores in _by_rule(result.report).items()
     ]
@@ -149,8 +161,8 @@ def _own_scores_table(experiment: Experiment, results: Sequence[RunResult]) -> R
         " this table has only those computed here."
         for r in results
     ]
-    columns = ("corpus", "protocol", *_SCORES.values())
-    return _table(experiment, columns, rows, results, [*missing, notes.SCORES])
+    columns = ("corpus", "protocol", *_SCORES_AND_FOLDS.values())
+    return _table(experiment, columns, rows, results, [*missing, notes.SCORES, notes.FOLDS])
 
 
 def variants_table(
@@ -166,17 +178,19 @@ def variants_table(
         row = row | {"parameters": parameters.get(result.run.name)}
         theirs = [row[column] for column in from_paper.values()]
         for rule, scores in _by_rule(result.report).items():
-            ours = (*_scores(scores), *_auxiliary(result.report, scores))
+            ours = (*_scores(scores, _SCORES_AND_FOLDS), *_auxiliary(result.report, scores))
             rows.append((result.run.name + rule, *theirs, *ours))
     below = [
         *notes.other_protocols(experiment, results),
         notes.SCORES,
+        notes.FOLDS,
         notes.AUXILIARY,
         *paper.notes,
+        *paper.counts.values(),
         *notes.baselines(results),
         *notes.differences(results, of_images=name == "table14"),
     ]
-    columns = (first, *from_paper, *_SCORES.values(), *_AUXILIARY)
+    columns = (first, *from_paper, *_SCORES_AND_FOLDS.values(), *_AUXILIARY)
     return _table(experiment, columns, rows, results, below)
 
 
@@ -241,8 +255,8 @@ def _by_rule(report: Mapping | None) -> dict[str, Mapping | None]:
     return {f", {formatting.rule_name(rule['select'])}": rule for rule in rules}
 
 
-def _scores(scores: Mapping | None) -> list[Cell]:
-    return [_cell(scores, name) for name in _SCORES]
+def _scores(scores: Mapping | None, names: Iterable[str] = _SCORES) -> list[Cell]:
+    return [_cell(scores, name) for name in names]
 
 
 def _interval(scores: Mapping | None) -> str | None:

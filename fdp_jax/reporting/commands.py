@@ -34,6 +34,9 @@ class ReportOptions:
     out: Path | None = None
     """Folder of the report, where the work directory cannot be written to; the work directory by
     default."""
+    for_paper: bool = False
+    """Write the figures as PDF and SVG, too, with text as text; this takes some seconds more, so a
+    training leaves it out. Tables for LaTeX are in tables.tex always."""
     json: bool = False
     """Print report.json instead of the summary."""
 

@@ -344,19 +344,21 @@ def _verdict_text(found: dict) -> str:
     p = f"P = {p_text(p_value)}"
     if verdict["decides"] == "mcnemar":
         return (
-            f"{text} McNemar's test ({p}) decides, since there is no interval; it holds for further"
-            " clips of these subjects, not for other people."
+            f"{text} Deciding test: McNemar's ({p}), since there is no interval; it holds for"
+            " further clips of these subjects, not for other people."
+        )
+    why = "clips of one subject are not independent, as McNemar's test assumes"
+    if verdict["decides"] == "both":
+        return (
+            f"{text} Deciding test: both together. The interval of the difference over subjects"
+            f" must exclude 0, since {why}; with fewer than {formatting.FEW_SUBJECTS} subjects it"
+            f" tends to be too narrow, so McNemar's test must agree (P below {_LEVEL}; here {p})."
         )
     text += (
-        " What decides is whether the interval of the difference over subjects excludes 0: clips of"
-        " one subject are not independent, as McNemar's test assumes."
+        " Deciding test: whether the interval of the difference over subjects excludes 0, not"
+        f" McNemar's test, since {why}."
     )
-    if verdict["decides"] == "both":
-        text += (
-            f" With fewer than {formatting.FEW_SUBJECTS} subjects it tends to be too narrow, so"
-            f" McNemar's test must agree (P below {_LEVEL})."
-        )
-    elif bool(found_higher) != (p_value < _LEVEL):
+    if bool(found_higher) != (p_value < _LEVEL):
         text += f" McNemar's test ({p}), which counts single clips, does not overrule it."
     return text
 

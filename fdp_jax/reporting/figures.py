@@ -1,4 +1,4 @@
-"""Figures of a report, as PNG bytes.
+"""Figures of a report, as the bytes of PNG, PDF or SVG files.
 
 Figures are plain matplotlib objects without pyplot, so they need no display. Axes of arrays: n
 clips, t frames, h rows, w columns.
@@ -43,46 +43,67 @@ _STYLE = {
     "text.parse_math": False,  # a name may contain a dollar sign
     "legend.frameon": False,
     "figure.facecolor": "white",
+    # Text stays text, which a journal asks for and an editor can change.
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fdp_jax",  # random otherwise
 }
+# File name extension -> metadata that would differ between two equal figures.
+_METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+PAPER_FORMATS = ("pdf", "svg")
 
 
 def render(draw: Callable[..., Figure], *arguments) -> bytes:
     """Calls `draw(*arguments)` in the common style and returns the figure as PNG."""
+    return render_formats(("png",), draw, *arguments)["png"]
+
+
+def render_formats(
+    formats: Sequence[str], draw: Callable[..., Figure], *arguments
+) -> dict[str, bytes]:
+    """Calls `draw(*arguments)` in the common style and returns format -> the figure's file."""
     installed = set(font_manager.get_font_names())
     style = _STYLE | {"font.family": [name for name in _FAMILIES if name in installed]}
-    buffer = io.BytesIO()
+    files = {}
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()  # a user's own style must not change the figures
         matplotlib.rcParams.update(style)
         # Letters that no installed font has are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = draw(*arguments)
-        figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, metadata={"Software": None})
-    return buffer.getvalue()
+        for name in formats:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=name, dpi=PIXELS_PER_INCH, metadata=_METADATA[name])
+            files[name] = buffer.getvalue()
+    return files
 
 
-def draw_all(report: dict, runs: Sequence[Run]) -> dict[str, bytes]:
-    """Returns file name -> PNG of every figure of a report.
+def draw_all(
+    report: dict, runs: Sequence[Run], formats: Sequence[str] = ("png",)
+) -> dict[str, bytes]:
+    """Returns file name -> content of every figure of a report.
 
     Args:
       report: content of `report.json`.
       runs: of the headline; figures of single clips show the first one.
+      formats: file name extensions of `png`, `pdf` and `svg`.
     """
     outputs, table = runs[0].outputs, runs[0].table
-    drawn = {}
+    figures = {}
     if report["confusion_matrix"] is not None:
-        drawn["confusion_matrix.png"] = render(
-            _confusion_matrix, np.array(report["confusion_matrix"]), report["classes"]
-        )
-        drawn["subject_accuracy.png"] = render(
-            _subject_accuracy, report["per_subject"], report["acc"]
-        )
-    drawn["training_curves.png"] = render(_training_curves, runs, _baselines(report))
+        matrix = np.array(report["confusion_matrix"])
+        figures["confusion_matrix"] = (_confusion_matrix, matrix, report["classes"])
+        figures["subject_accuracy"] = (_subject_accuracy, report["per_subject"], report["acc"])
+    figures["training_curves"] = (_training_curves, runs, _baselines(report))
     if report["auxiliary"]["dynamic_image"]:
-        drawn["dynamic_images.png"] = render(_dynamic_images, table, outputs)
+        figures["dynamic_images"] = (_dynamic_images, table, outputs)
     if rank := report["auxiliary"]["rank"]:
-        drawn["rank_scores.png"] = render(_rank_scores, outputs.rank_scores, rank["slope"])
-    return drawn
+        figures["rank_scores"] = (_rank_scores, outputs.rank_scores, rank["slope"])
+    return {
+        f"{name}.{extension}": content
+        for name, drawing in figures.items()
+        for extension, content in render_formats(formats, *drawing).items()
+    }
 
 
 def _confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Figure:

@@ -21,6 +21,7 @@ from fdp_jax.metrics.auxiliary_tasks import rank_losses, rank_targets
 from fdp_jax.reporting import formatting
 from fdp_jax.reporting.figures import PIXELS_PER_INCH, balanced_order
 from fdp_jax.reporting.formatting import HEADLINE, bullets, escape, run_id, table
+from fdp_jax.reporting.published import published_notes, published_number
 from fdp_jax.reporting.results import Run, headline_runs
 from fdp_jax.templates import environment_of
 
@@ -44,6 +45,10 @@ FIGURES = {
     ),
 }
 _SUMMARY = ("rules", "corpora")  # sections in the summary
+_FOR_PAPER = (
+    "`tables.tex` has the scores as a LaTeX table and as one row; `python -m fdp_jax.report WORKDIR"
+    " --for_paper` writes the figures also as PDF and SVG."
+)
 
 
 def summary(report: dict) -> str:
@@ -52,14 +57,21 @@ def summary(report: dict) -> str:
     parts.append(escape(formatting.about(report)))
     if lines := formatting.alerts(report):
         parts.append(bullets(lines))
-    headline = [
-        (title, value + formatting.uncertainty(report, name))
-        for name, title, value in formatting.headline_rows(report)
-    ]
-    parts += [table([("", "Headline"), *headline]), bullets(formatting.notes(report))]
+    headline = [("", "Headline", *(["Published"] if report["published"] else []))]
+    for name, title, value in formatting.headline_rows(report):
+        published = [published_text(report, name) or "-"] if report["published"] else []
+        headline.append((title, value + formatting.uncertainty(report, name), *published))
+    parts += [table(headline), bullets([*formatting.notes(report), *published_notes(report)])]
     tables = formatting.sections(report)
     parts += [_section(tables[key]) for key in _SUMMARY if key in tables]
     return "\n\n".join(parts)
+
+
+def published_text(report: dict, name: str) -> str:
+    """Returns the published number beside a score; empty if there is none."""
+    value = published_number(report, name)
+    text = "" if value is None else formatting.percent(value)
+    return f"{text} (F1)" if text and name in ("uf1", "weighted_f1") else text
 
 
 def markdown(report: dict, figures: Iterable[str]) -> str:
@@ -74,6 +86,7 @@ def markdown(report: dict, figures: Iterable[str]) -> str:
     parts += ["## Configuration", bullets(facts)]
     if report["corrections"]:
         parts += ["## Corrections", bullets(report["corrections"])]
+    parts += ["## For a paper", _FOR_PAPER]
     return "\n\n".join(parts) + "\n"
 
 
@@ -142,6 +155,8 @@ def html(report: dict, figures: dict[str, bytes], runs: Sequence[Run]) -> str | 
     return environment.get_template("page.html.j2").render(
         report=report,
         formatting=formatting,
+        published_text=published_text,
+        notes=[*formatting.notes(report), *published_notes(report)],
         sections=formatting.sections(report),
         charts=charts,
         figures=FIGURES,

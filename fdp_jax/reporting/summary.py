@@ -19,6 +19,7 @@ from fdp_jax.metrics.chance_level import chance_level
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.metrics.scores import SCORE_NAMES, score
 from fdp_jax.metrics.statistics import DRAWS, bootstrap_intervals
+from fdp_jax.reporting.published import published_entry
 from fdp_jax.reporting.results import Run, headline_runs
 
 # Of run.json.
@@ -26,6 +27,7 @@ _COPIED = (
     "dataset", "protocol", "classes", "parameters", "group_folds", "label_version", "device",
     "rank_slope", "command", "init",
 )  # fmt: skip
+_SCORES = (*SCORE_NAMES, "fold_acc")  # the last is the mean of the accuracies of the folds
 _BY_CLASS = ("per_class_recall", "per_class_f1")
 _LOSSES = ("total", "cross_entropy", "dynamic_image", "rank")
 _TRAIN_SET_METRICS = (
@@ -74,6 +76,7 @@ def summarise(config: dict, runs: list[Run]) -> dict:
         "dic_mse": _mean(heads, "dic_mse"),
         "chance": 1 / len(info["classes"]) if tables[0].has_predictions else None,
         "largest_class_acc": _largest_class_acc(first),
+        "published": published_entry(info, config) if tables[0].has_predictions else None,
         "complete": not missing,
         "missing_folds": missing,
         "n_folds": len(info["folds"]),
@@ -129,16 +132,25 @@ def _table_scores(table: PredictionTable | None) -> dict:
     entry = {
         "n_clips": 0 if table is None else len(table),
         "n_subjects": 0 if table is None else len(table.subjects),
-        **dict.fromkeys((*SCORE_NAMES, *_BY_CLASS, "confusion_matrix")),
+        **dict.fromkeys((*_SCORES, *_BY_CLASS, "confusion_matrix")),
         "classes_without_clips": [],
         "dic_mse": None if table is None else _finite_mean(table.dic_mse),
     }
     if table is not None and table.has_predictions:
         scores = score(table.label, table.prediction, table.classes)
         entry |= {name: getattr(scores, name) for name in (*SCORE_NAMES, *_BY_CLASS)}
+        entry["fold_acc"] = _mean_over_folds(table)
         entry["confusion_matrix"] = scores.confusion_matrix.tolist()
         entry["classes_without_clips"] = list(scores.classes_without_clips)
     return entry
+
+
+def _mean_over_folds(table: PredictionTable) -> float:
+    """Returns the mean of the accuracies of the folds, each with the same weight."""
+    by_fold = defaultdict(list)
+    for fold, correct in zip(table.fold, table.correct, strict=True):
+        by_fold[fold].append(correct)
+    return float(np.mean([np.mean(of_fold) for of_fold in by_fold.values()]))
 
 
 def _finite_mean(values: Sequence[float]) -> float | None:
@@ -154,7 +166,7 @@ def _tables_by_corpus(run: Run) -> dict[str, PredictionTable]:
 
 def _per_dataset(run: Run) -> list[dict]:
     """Returns the scores of each tested corpus, in the protocol's order."""
-    kept = ("n_clips", "n_subjects", *SCORE_NAMES, "classes_without_clips", "dic_mse")
+    kept = ("n_clips", "n_subjects", *_SCORES, "classes_without_clips", "dic_mse")
     entries = []
     for corpus, table in _tables_by_corpus(run).items():
         scores = _table_scores(table)
@@ -179,7 +191,7 @@ def _mean(entries: list[dict], name: str) -> float | None:
 
 
 def _mean_scores(entries: list[dict]) -> dict[str, float | None]:
-    return {name: _mean(entries, name) for name in SCORE_NAMES}
+    return {name: _mean(entries, name) for name in _SCORES}
 
 
 def _mean_by_class(heads: list[dict]) -> dict:
@@ -198,7 +210,7 @@ def _spread(heads: list[dict]) -> dict | None:
     """Returns the sample standard deviation over the seeds; None for a single seed."""
     if len(heads) < 2:
         return None
-    values = {name: [head[name] for head in heads] for name in (*SCORE_NAMES, "dic_mse")}
+    values = {name: [head[name] for head in heads] for name in (*_SCORES, "dic_mse")}
     return {
         name: None if None in seeds else float(np.std(seeds, ddof=1))
         for name, seeds in values.items()

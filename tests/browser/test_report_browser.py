@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from fdp_jax.report import write_report
+from tests.browser.conftest import barriers
 from tests.helpers.workdirs import make_workdir
 from tests.reporting.test_report import NASTY
 
@@ -136,12 +137,21 @@ def test_seeds_are_chosen_one_by_one(tmp_path, open_page):
     expect(shown_rows(page)).to_have_count(12)
 
 
-@pytest.mark.parametrize("width", [320, 400, 1100])
+@pytest.mark.parametrize("width", [320, 400, 800, 1280, 1920])
 def test_no_width_needs_scrolling_sideways(made, open_page, width):
     page = open_page((made[0] / "report.html").as_uri(), width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for name in page.locator(".subjects td:first-child").all():
         assert name.bounding_box()["height"] < 60  # no more than two lines
+
+
+def test_names_of_rows_stay_in_sight_where_a_table_is_wider_than_the_page(made, open_page):
+    page = open_page((made[0] / "report.html").as_uri(), width=400)
+    table = page.locator(".scroll:has(> .classes)")
+    name = table.locator("td").first
+    before = name.bounding_box()["x"]
+    assert table.evaluate("e => { e.scrollLeft = 1000; return e.scrollLeft }") > 50
+    assert name.bounding_box()["x"] == before
 
 
 def brightness(page, selector, what):
@@ -159,6 +169,34 @@ def test_dark_mode_is_light_on_dark_and_the_other_way_round(made, open_page):
     assert brightness(light, "body", "backgroundColor") > 230
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
+def test_there_is_no_barrier(made, open_page, width, scheme):
+    page = open_page((made[0] / "report.html").as_uri(), width=width, scheme=scheme)
+    assert barriers(page) == []
+    page.set_content("<img src='data:,'><select></select>")  # or the check would check nothing
+    assert {rule for rule, _ in barriers(page)} >= {"image-alt", "select-name"}
+
+
+def test_a_keyboard_reaches_every_control(made, open_page):
+    page = open_page((made[0] / "report.html").as_uri(), width=400)
+    reached = set()
+    page.keyboard.press("Tab")
+    for _ in range(400):
+        reached.add(page.evaluate(
+            "(e => e.name || e.ariaLabel || e.textContent.trim())(document.activeElement)"
+        ))  # fmt: skip
+        if page.evaluate("document.activeElement.id === 'more'"):
+            break
+        page.keyboard.press("Tab")
+    assert {"By class", "subject", "label", "prediction", "verdict", "Clear"} <= reached
+    page.keyboard.press("Enter")
+    assert shown_cards(page).count() == 24
+    images = page.locator("img, svg[role=img]").evaluate_all(
+        "all => all.map(e => e.alt || e.ariaLabel)"
+    )
+    assert len(images) > 50 and all(images)
+
+
 def test_on_paper_there_are_all_rows_and_no_controls(made, open_page):
     page = open_page((made[0] / "report.html").as_uri(), scheme="dark")
     page.emulate_media(media="print")
@@ -169,6 +207,9 @@ def test_on_paper_there_are_all_rows_and_no_controls(made, open_page):
     )
     assert brightness(page, "body", "backgroundColor") == 255
     assert brightness(page, "body", "color") < 110
+    assert page.locator("thead").first.evaluate("e => getComputedStyle(e).display") == (
+        "table-header-group"  # repeated on every sheet
+    )
     assert len(page.pdf()) > 10_000
 
 

@@ -130,6 +130,7 @@ def test_table9_has_each_variant_beside_the_papers(trained):
         assert report["command"].startswith("python -m fdp_jax.experiments table9 --dataset=")
         assert row["Acc"] == pytest.approx(100 * report["acc"], abs=0.006)
         assert row["UF1"] == pytest.approx(100 * report["uf1"], abs=0.006)
+        assert row["mean fold Acc"] == pytest.approx(100 * report["fold_acc"], abs=0.006)
         assert (row["MSE e-3"] is None) == (name == "no_dic")
         assert (row["tau"] is None) == (name == "no_rank")
         config = json.loads((folder / "config.json").read_text())
@@ -139,6 +140,7 @@ def test_table9_has_each_variant_beside_the_papers(trained):
     assert "computed here for synthetic 5class" in text and text.count("rule last") == 1
     assert re.search(r"FDP w/o DIC: UF1 [+-][\d.]+ \[.+, .+\]; P = ", text)
     assert "The interval of UF1 excludes 0 for" in text and "Section 4.3.3" in text
+    assert "out of 128 to 136" in text and "its row 1, 0.1 in Table 11" in text
     full = json.loads((workdir / "synthetic_5class_paper" / "report.json").read_text())
     assert table["rows"][0]["rank loss"] == round(full["auxiliary"]["rank"]["loss"], 3)
     assert table["rows"][0]["tau seen"] == round(full["train_set_metrics"]["kendall_tau"], 3)
@@ -189,6 +191,7 @@ def test_corpora_that_are_not_built_are_skipped(tmp_path, capsys, without_compar
 
     table = run_here(capsys, "table4", f"--workdir={tmp_path}", train=train)
     assert table["rows"][-2]["casme2.acc"] is None and table["rows"][-2]["samm.acc"] == 80
+    assert table["rows"][-1]["samm.acc"] == 8 and table["rows"][-1]["samm.f1"] is None
     assert "casme2: not trained; casme2 is not built" in table["notes"]
 
 

@@ -15,7 +15,7 @@ def make_report(acc, **changes):
         "auxiliary": {"dynamic_image": None, "rank": None}, "per_subject": [],
         "complete": True, "label_version": "v", "n_clips": 136, "steps": 9, "preset": "paper",
         "acc": acc, "uf1": acc / 2, "weighted_f1": acc / 4, "uar": acc / 5, "war": acc,
-        "spread": None, "per_dataset": None, "dic_mse": 0.00144,
+        "fold_acc": acc / 10, "spread": None, "per_dataset": None, "dic_mse": 0.00144,
     } | changes  # fmt: skip
 
 
@@ -26,10 +26,13 @@ def test_scores_are_below_those_of_the_methods(tmp_path):
         RunResult(chosen.runs[1], tmp_path, make_report(0.8)),
     ]
     table = methods_table(chosen, results)
-    macro, weighted = table.rows[-2:]
+    macro, weighted, by_fold = table.rows[-3:]
     assert "macro" in macro[0] and "weighted" in weighted[0]
     assert macro[3:] == (None, None, 80.0, 40.0) and weighted[3:] == (None, None, 80.0, 20.0)
-    assert table.rows[-3] == ("FDP", "Ours", "DL+RI", 88.42, 87.05, 86.69, 85.29)
+    assert "mean over folds" in by_fold[0] and by_fold[3:] == (None, None, 8.0, None)
+    assert sum("no whole number of clips" in note for note in table.notes) == 2
+    assert any("the mean of the accuracies of the folds" in note for note in table.notes)
+    assert table.rows[-4] == ("FDP", "Ours", "DL+RI", 88.42, 87.05, 86.69, 85.29)
     assert any("casme2: not trained; casme2 is not built" in note for note in table.notes)
 
 
@@ -59,13 +62,15 @@ def test_table8_has_both_directions_and_their_mean(tmp_path):
 
 def test_several_seeds_are_shown_with_their_deviation(tmp_path):
     chosen = experiment("table6", "synthetic")
-    report = make_report(0.8, spread={"acc": 0.0123, "uf1": 0, "weighted_f1": 0, "uar": 0})
+    report = make_report(
+        0.8, spread={"acc": 0.0123, "uf1": 0, "weighted_f1": 0, "uar": 0, "fold_acc": 0.02}
+    )
     table = methods_table(chosen, [RunResult(chosen.runs[0], tmp_path, report)])
     assert table.rows[0][2] == "80.00 ± 1.23"
     assert "has no numbers for synthetic 5class" in table.notes[0]
     own = experiment("table6")
     table = methods_table(own, [RunResult(own.runs[0], tmp_path, report)])
-    assert table.rows[-2][3] == "80.00 ± 1.23"
+    assert [row[3] for row in table.rows[-3:]] == ["80.00 ± 1.23", "80.00 ± 1.23", "8.00 ± 2.00"]
     assert any(note.startswith("After ±") for note in table.notes)
 
 
@@ -89,7 +94,7 @@ def selected(acc, *rules):
     }
     entries = [
         {"select": rule, "seeds": [0], "spread": None, "acc": acc + 0.1 * place, "uf1": acc,
-         "weighted_f1": acc, "uar": acc, "war": acc}
+         "weighted_f1": acc, "uar": acc, "war": acc, "fold_acc": acc}
         for place, rule in enumerate(rules)
     ]  # fmt: skip
     selection = {"rules": entries, "test_best_gaps": [], "test_best_chance_level": chance}
@@ -109,7 +114,7 @@ def test_every_rule_has_its_row_and_test_best_its_warning(tmp_path, name):
         rows = [row for row in table.rows if name != "table4" or "trained here" in row[0]]
         assert [row[place] for row in rows[: len(rules)]] == [50.0, 60.0, 70.0][: len(rules)]
         marked = [row for row in rows if row[0].endswith(", test-best (OPTIMISTIC)")]
-        assert len(marked) == (2 if name == "table4" else 1)
+        assert len(marked) == (3 if name == "table4" else 1)
         text = " ".join(table.notes)
         assert "test-best is OPTIMISTIC" in text and "the best of 70 evaluations" in text
         assert "61.00 % (55.00 to 67.00)" in text

@@ -103,14 +103,18 @@ def test_the_difference_is_paired(tmp_path):
     [
         # 4 of 20 people improve: in 1.2 % of the draws none of them is there.
         (20, 4, "0.125", "interval",
-         ["Verdict: the second is higher in Acc (= WAR)", "interval of the difference",
+         ["Verdict: the second is higher in Acc (= WAR)",
+          "Deciding test: whether the interval of the difference over subjects excludes 0, not"
+          " McNemar's test, since clips of one subject are not independent",
           "McNemar's test (P = 0.125), which counts single clips, does not overrule it."]),
-        (20, 2, "0.5", "interval", ["Verdict: no difference is established. What decides"]),
+        (20, 2, "0.5", "interval",
+         ["Verdict: no difference is established. Deciding test: whether"]),
         (5, 5, "0.0625", "both",
-         ["Verdict: no difference is established.", "With fewer than 20 subjects",
-          "McNemar's test must agree (P below 0.05)"]),
+         ["Verdict: no difference is established.", "Deciding test: both together. ",
+          "with fewer than 20 subjects it",
+          "McNemar's test must agree (P below 0.05; here P = 0.0625)"]),
         (1, 1, "1", "mcnemar",
-         ["Verdict: no difference is established. McNemar's test (P = 1) decides, since"]),
+         ["Verdict: no difference is established. Deciding test: McNemar's (P = 1), since"]),
     ],
 )  # fmt: skip
 def test_one_test_decides_and_the_text_says_which_and_why(

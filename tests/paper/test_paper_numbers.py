@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from fdp_jax.paper import numbers
-from fdp_jax.paper.numbers import paper_table
+from datasets.protocols import get_protocol
+from fdp_jax import paper_numbers
 from fdp_jax.paper.recomputed import rank_sum_notes, recompute
+from fdp_jax.paper_numbers import paper_table, published_scores
 from tests.metrics.test_statistics import by_hand
 
-CONTENT = json.loads(Path(numbers.__file__).with_suffix(".json").read_text(encoding="utf-8"))
+CONTENT = json.loads(Path(paper_numbers.__file__).with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def number(name, column, **cells):
@@ -77,6 +78,62 @@ def test_the_categories_that_are_used_have_the_counts_of_the_protocols():
     # All that are labelled: those evaluated and the rest.
     whole = sum(count for count in paper_table("table1").column("samm") if count)
     assert whole == number("table3", "samm", attribute="clips") == 159
+
+
+def whole_numbers(percentage, totals, digits=2):
+    """Pairs (k, n) with 100 k / n printed like this; the paper rounds some numbers, cuts others."""
+    pairs = []
+    for n in totals:
+        k = round(percentage * n / 100)
+        share = 100 * k / n
+        if percentage in (round(share, digits), int(share * 10**digits) / 10**digits):
+            pairs.append((k, n))
+    return pairs
+
+
+def of_fdp(table, column):
+    return number(table, column, method="FDP")
+
+
+def test_the_notes_on_counts_follow_from_the_digits():
+    methods = ("FDP", "SLSTT", "AU-GCN", "MicroExpSTCNN")
+    printed = [number("table6", "casme_sq.acc", method=name) for name in methods]
+    found = [{n: k for k, n in whole_numbers(value, range(20, 58))} for value in printed]
+    assert set.intersection(*map(set, found)) == {49}
+    assert [count[49] for count in found] == [41, 37, 34, 33]
+    assert whole_numbers(of_fdp("table4", "casme2.acc"), range(243, 250)) == []
+    assert whole_numbers(of_fdp("table5", "casme2.acc"), range(130, 157)) == [(140, 151)]
+    assert whole_numbers(of_fdp("table5", "samm.acc"), range(100, 134)) == []
+    casme2, samm = (part.expected_counts("").clips for part in get_protocol(None, "cross").parts)
+    assert whole_numbers(of_fdp("table8", "casme2_to_samm.war"), [samm], 1) == [(39, 67)]
+    assert whole_numbers(of_fdp("table8", "samm_to_casme2.war"), [casme2], 1) == [(97, 156)]
+    of_samm = {name: paper_table(name).column("acc") for name in ("table9", "table10", "table11")}
+    pooled = {value: whole_numbers(value, [136]) for name in of_samm for value in of_samm[name]}
+    assert len(pooled) == 15 and {value: pairs for value, pairs in pooled.items() if pairs} == {
+        70.58: [(96, 136)], 76.47: [(104, 136)], 50.73: [(69, 136)], 51.47: [(70, 136)],
+    }  # fmt: skip
+    others = {*of_samm["table9"], *of_samm["table10"]} - {70.58, 76.47}
+    assert 86.69 in others and not any(whole_numbers(value, range(128, 137)) for value in others)
+    (same,) = [row for row in paper_table("table11").rows if row["weights"] == "1, 0.1"]
+    (without,) = [row for row in paper_table("table9").rows if row["ablate"] == "no_dic"]
+    assert (same["acc"], same["f1"]) == (without["acc"], without["f1"])
+
+
+@pytest.mark.parametrize(
+    ("corpora", "protocol", "table", "scores", "words"),
+    [
+        ("samm", "5class", 4, {"acc": 86.69, "f1": 85.29}, ["SAMM: 86.69 % is no whole number"]),
+        ("casme2", "3class", 5, {"acc": 92.72, "f1": 90.71}, ["CASME II: 92.72 % is 140 of 151"]),
+        ("casme_sq", "4class", 6, {"acc": 83.67, "f1": 81.69}, ["33 of 49 clips"]),
+        ("casme3", "7class", 7, {"f1": 59.78, "uar": 57.84}, []),
+        ("casme2+samm", "cross", 8, {"war": 60.2, "uar": 53.9}, ["39 of 67", "97 of 156"]),
+    ],
+)
+def test_a_protocol_has_the_row_of_its_table(corpora, protocol, table, scores, words):
+    found = published_scores(corpora, protocol)
+    assert (found.table, found.scores, len(found.notes)) == (table, scores, len(words))
+    assert all(word in note for word, note in zip(words, found.notes, strict=True))
+    assert published_scores("smic", "3class") is None
 
 
 def test_averages_of_table_8_follow_from_its_directions():
