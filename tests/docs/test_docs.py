@@ -68,7 +68,9 @@ def test_every_link_leads_to_a_page_and_a_heading(page):
         target = page.parent / name if name else page
         assert target.exists(), link
         headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.M) if anchor else ()
-        anchors = [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
+        anchors = [
+            re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings
+        ]
         assert not anchor or anchor in anchors, link
 
 
