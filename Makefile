@@ -4,7 +4,7 @@
 # make parity    the network beside the same network in PyTorch
 # make browser   the pages in the system's Chromium
 # make app       a page on this machine for a video of your own, with the bundled network
-# make lint      style, and the direction of the imports
+# make lint      style, types, and the direction of the imports
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -77,6 +77,7 @@ lint: $(VENV)/dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(VENV)/bin/lint-imports
+	$(RUN) -m mypy
 
 clean:
 	rm -rf $(VENV)

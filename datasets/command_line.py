@@ -408,8 +408,9 @@ def _field_docstrings(kind: type) -> dict[str, str]:
     """The string below each field of a dataclass and of its bases, on one line."""
     found = {}
     for base in filter(dataclasses.is_dataclass, reversed(kind.__mro__)):
-        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        for above, below in itertools.pairwise(body.body):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        definition = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+        for above, below in itertools.pairwise(definition.body):
             match above, below:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
                     found[name] = " ".join(text.split())

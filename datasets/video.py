@@ -210,12 +210,13 @@ def _pixel_aspect(capture: cv2.VideoCapture) -> float:
 
 def _open_capture(path: Path) -> cv2.VideoCapture:
     # An absolute path: ffmpeg would take the part before a colon for the name of a protocol.
-    is_empty = not path.stat().st_size
-    capture = None if is_empty else cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
-    if is_empty or not capture.isOpened():
-        what = "is empty (0 bytes)" if is_empty else "is not a readable video"
-        raise UserError(f"{path} {what}; give a video file, such as .mp4, or a folder")
-    return capture
+    what = "is empty (0 bytes)"
+    if path.stat().st_size:
+        capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+        if capture.isOpened():
+            return capture
+        what = "is not a readable video"
+    raise UserError(f"{path} {what}; give a video file, such as .mp4, or a folder")
 
 
 def _too_long(path: Path, max_seconds: float) -> UserError:

@@ -4,11 +4,12 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 Kind = type | list | dict
 
 
-def read(path: Path) -> object:
+def read(path: Path) -> Any:
     """Returns the content of a file.
 
     Raises:
@@ -18,12 +19,12 @@ def read(path: Path) -> object:
     return parse(path.read_text(encoding="utf-8"))
 
 
-def parse(text: str) -> object:
+def parse(text: str) -> Any:
     """Returns the content of a JSON text; raises ValueError as `read` does."""
     return json.loads(text, parse_constant=_refuse, parse_float=_finite)
 
 
-def _refuse(name: str) -> None:
+def _refuse(name: str) -> NoReturn:
     raise ValueError(f"it has {name}")
 
 

@@ -132,6 +132,7 @@ class Plan:
     @property
     def workdir(self) -> Path:
         """Folder of the results."""
+        assert self.options.workdir, "resolved options have one"
         return self.options.workdir
 
     @property

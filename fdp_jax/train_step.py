@@ -3,8 +3,10 @@
 Axes: K = folds trained as one program, b = clips of a batch.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 import flax.struct
 import jax
@@ -74,7 +76,9 @@ def with_weights(state: TrainState, weights: Mapping[str, np.ndarray]) -> TrainS
         if not name.startswith(NEW_LAYER):
             variables[name] = jnp.asarray(weights[name])
     variables = {"batch_stats": {}, **unflatten_dict(variables, sep="/")}
-    return state.replace(params=variables["params"], batch_stats=variables["batch_stats"])
+    return dataclasses.replace(
+        state, params=variables["params"], batch_stats=variables["batch_stats"]
+    )
 
 
 @partial(jax.jit, static_argnames=("config", "classes"), donate_argnames="state")
@@ -193,7 +197,7 @@ def stack_states(states: Iterable[TrainState], folds: int) -> TrainState:
       states: K states; consumed one at a time, so that they need not exist together.
       folds: K.
     """
-    stacked = None
+    stacked: Any = None
     for place, state in enumerate(states):
         stacked = _zeros(state, folds) if stacked is None else stacked
         stacked = _with_fold(stacked, state, place)

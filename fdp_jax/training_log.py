@@ -7,6 +7,7 @@ import functools
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from fdp_jax.files import write_atomically
 from fdp_jax.workdir import TrainingDirectory
@@ -23,7 +24,8 @@ class TrainingLog:
         # Events are written by another thread, so a kill may lose some: they are rewritten from
         # the lines.
         shutil.rmtree(directory.tensorboard, ignore_errors=True)
-        self._events_path, self._events = directory.tensorboard, None
+        self._events_path = directory.tensorboard
+        self._events: Any = None
         self._rows_without_events = kept
 
     def write(self, step: int, scalars: dict[str, float]) -> None:

@@ -54,7 +54,7 @@ class CasmeSq(ImageCorpus):
     def subject_number(self, cell: str) -> int | None:
         """Returns the number in the subject's folder name, which differs from the sheet's."""
         folder = _folder_by_subject().get(cell)
-        return folder and self.number(folder)
+        return self.number(folder) if folder else None
 
     def read(self, path: Path) -> Annotations:
         """Returns the micro-expressions, with unique names and known offsets."""

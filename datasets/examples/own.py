@@ -5,7 +5,7 @@ holds more frames than its clip.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -50,7 +50,7 @@ _CLIPS = (
 
 def write(out: Path, table: str) -> None:
     """Writes the clips, and the table under the name `table`, into `out`."""
-    rows = [list(_HEADER)]
+    rows: list[list[Any]] = [list(_HEADER)]
     for clip, drawn in draw_clips(_CLIPS, _FIRST_FACE):
         path = out / clip.path
         if path.suffix:
@@ -59,9 +59,9 @@ def write(out: Path, table: str) -> None:
             numbers = drawn.around(4) if clip.states_numbers else drawn.numbers
             write_frames(path, drawn, numbers, "img{:03d}.jpg")
         span = (clip.first, clip.first + _FRAMES // 2, clip.last)
-        numbers = span if clip.states_numbers else ("", "", "")
+        stated: list[Any] = [number if clip.states_numbers else "" for number in span]
         rows.append([
-            clip.subject, f"{clip.emotion}_1", clip.path, clip.emotion, *numbers, _FPS,
+            clip.subject, f"{clip.emotion}_1", clip.path, clip.emotion, *stated, _FPS,
             clip.action_units, clip.category,
         ])  # fmt: skip
     if table.endswith(".csv"):

@@ -11,7 +11,7 @@
 
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from datasets.examples.writing import DrawnClip, draw_clips, write_frames, write_workbook
 
@@ -112,13 +112,13 @@ def write(
         if others_in:
             _write_clip(out / others_in, _OTHER_CAMERA, other[_OTHER_CAMERA], file)
         return
-    recordings = {}  # (subject, class, number) -> clips in the order of time
+    recordings: dict[Any, Any] = {}  # (subject, class, number) -> clips in the order of time
     for clip in _CLIPS:
         key = clip.subject, clip.short, clip.recording or clip.number
         recordings.setdefault(key, {})[clip] = drawn[clip]
     for recording in recordings.values():
         _write_recording(out / frames_in, recording, file)
-    rows = [_row(recording, is_2019) for recording in recordings.values()]
+    rows: list[Any] = [_row(recording, is_2019) for recording in recordings.values()]
     write_workbook(out / sheet, {"HS": [_header(is_2019), *rows, *_NOTES]})
     if others_in:
         _write_recording(out / others_in, other, file)

@@ -203,12 +203,9 @@ class Builder(ImageCorpusBuilder):
     def named(cls, name: str) -> type["Builder"]:
         """Returns the builder of a corpus of another name."""
 
-        class Named(cls, skip_registration=True):
-            corpus = OwnCorpus(name)
-
-        Named.name = name
-        Named.__module__ = cls.__module__
-        return Named
+        named: Any = type("Named", (cls,), {"corpus": OwnCorpus(name)}, skip_registration=True)
+        named.name, named.__module__ = name, cls.__module__
+        return named
 
     def _generate_examples(self, plan: Plan, models: Any) -> Iterator[tuple[int, dict[str, Any]]]:
         classes = set()

@@ -122,7 +122,7 @@ def lid_curves(person: Person, sign: int, points: int = 25) -> tuple[np.ndarray,
     return np.stack([x, upper], axis=1), np.stack([x, lower], axis=1)
 
 
-def mouth_curves(person: Person, points: int = 41) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def mouth_curves(person: Person, points: int = 41) -> tuple[np.ndarray, ...]:
     """Returns top of the upper lip, line between the lips, bottom of the lower, [points, 2]."""
     s = np.linspace(-1, 1, points)
     x = s * person.mouth_half_width

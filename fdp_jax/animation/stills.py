@@ -57,11 +57,7 @@ class _DrawnFace:
         return self.spec.subject
 
     def read(self) -> np.ndarray:
-        frames = self.spec.frames()
-        try:
-            return next(frames)
-        finally:
-            frames.close()
+        return next(self.spec.frames())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +66,8 @@ class _Photograph:
     person: str
 
     def read(self) -> np.ndarray:
-        (pixels,) = EightBitFrames(lambda: [read_frame(self.path)])
-        return pixels
+        frames = EightBitFrames(lambda: [read_frame(self.path)])
+        return next(pixels for pixels in frames if pixels is not None)
 
 
 def drawn_faces(people: int, stills_per_person: int, seed: int, workers: int = 0) -> Faces:

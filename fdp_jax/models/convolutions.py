@@ -5,6 +5,8 @@ numbers up to rounding. Times are in `benchmarks/NOTES.md`. Axes: n = images, h 
 (heads), d o = input and output channels of a group, y x = rows and columns of a kernel, p = pixels.
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,7 +87,8 @@ def conv_by_rows(
     pixels, weights = neighbours.reshape(g, -1, columns * d), weights.reshape(g, -1, rows * o)
     y = jnp.einsum("gpi,gio->gpo", pixels, weights).reshape(*neighbours.shape[:4], rows, o)
     y = jnp.pad(y, ((0, 0), (0, 0), padding[0], (0, 0), (0, 0), (0, 0)))
-    y = sum(part[..., row, :] for row, part in enumerate(_slices(y, rows, axis=2)))
+    shifted = (part[..., row, :] for row, part in enumerate(_slices(y, rows, axis=2)))
+    y = functools.reduce(operator.add, shifted)
     return y.transpose(1, 2, 3, 0, 4).reshape(*y.shape[1:4], g * o)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from datasets.errors import UserError
 from datasets.protocols import get_protocol
@@ -174,7 +174,7 @@ def experiment(
     return Experiment(name, title, kind, runs, published)
 
 
-def _variants(name: str) -> dict[str, dict[str, str | float]]:
+def _variants(name: str) -> dict[Any, dict[str, Any]]:
     """Returns row -> options that differ from FDP's; one nameless row if there are no variants."""
     if name == "pretraining":
         return {"from scratch": {}, "fine-tuned": {"init": BUNDLED_NAME}}

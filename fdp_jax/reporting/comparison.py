@@ -288,7 +288,7 @@ def _facts(pair: Sequence[dict], with_own_scores: bool) -> Iterator[tuple[str, .
 
 
 def _score_rows(scores: dict) -> formatting.Rows:
-    rows = [("On the same clips", "First", "Second", "Second minus first, points")]
+    rows: formatting.Rows = [("On the same clips", "First", "Second", "Second minus first, points")]
     for name, found in scores.items():
         cells = []
         for entry in (found["first"], found["second"]):

@@ -49,6 +49,9 @@ class Cell(str):
       share: fraction that the HTML shows as colour, or None.
     """
 
+    filters: dict[str, str]
+    share: float | None
+
     def __new__(cls, text: object, filters: dict[str, str], share: float | None = None) -> "Cell":
         """Returns the text with its attributes."""
         cell = super().__new__(cls, text)
@@ -351,7 +354,7 @@ def _class_rows(report: dict) -> Rows:
 def _subject_rows(report: dict) -> Rows:
     name = "acc" if has_scores(report) else "dic_mse"
     title = "Accuracy" if has_scores(report) else _IMAGE_TITLES[name]
-    rows = [("Subject", "Fold", "Clips", title)]
+    rows: Rows = [("Subject", "Fold", "Clips", title)]
     for entry in report["per_subject"]:
         filters = {"run": HEADLINE, "subject": entry["subject"]}
         value = Cell(number(entry, name), filters, entry["acc"])
@@ -362,7 +365,7 @@ def _subject_rows(report: dict) -> Rows:
 def _auxiliary_rows(report: dict) -> Rows:
     image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
     last, train = report["training_losses"], report["train_set_metrics"]
-    rows = [("", "Test clips", "Training clips", "Last training steps")]
+    rows: Rows = [("", "Test clips", "Training clips", "Last training steps")]
     if image:
         errors = (image["mse"], train["dic_mse"], last["dynamic_image"])
         rows.append(("Dynamic image MSE", *map(compact, errors)))

@@ -258,7 +258,7 @@ def _data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _rank_curves(scores: np.ndarray, slope: float) -> tuple[str, str]:
+def _rank_curves(scores: np.ndarray, slope: float) -> tuple[str, ...]:
     """Returns a clip's rank scores float [t] and their targets as points, on a common scale."""
     width, height = _CURVE_SIZE
     both = np.stack([scores, rank_targets(len(scores), slope)]).astype(np.float64)
