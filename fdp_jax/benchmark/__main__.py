@@ -2,7 +2,7 @@
 
     python -m fdp_jax.benchmark --out=FILE         this machine, part by part
     python -m fdp_jax.benchmark gpu --out=FILE     all that a GPU is for, in at most 8 minutes
-    python -m fdp_jax.benchmark table FILE...      the README's table, from such files
+    python -m fdp_jax.benchmark table FILE...      the table of docs/speed.md, from such files
 
 The corpus is random frames in memory, of SAMM's size. `gpu` needs jax, flax, optax,
 orbax-checkpoint, OpenCV, scikit-learn and matplotlib alone, and PyTorch for the comparison.

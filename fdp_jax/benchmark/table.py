@@ -1,4 +1,4 @@
-"""Reports of the benchmark as text: an outline for the terminal, a table for the README."""
+"""Reports of the benchmark as text: an outline for the terminal, a table for docs/speed.md."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from datasets.command_line import parse_options
 from datasets.errors import UserError
 from fdp_jax.benchmark.parts import fastest
 
-BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"  # around the table in the README
+BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"  # around the table in docs/speed.md
 
 Report = Mapping[str, Any]
 _NEEDED = ("step_seconds", "batch", "preset", "precision", "backend", "versions", "machine", "date")
@@ -63,7 +63,7 @@ def print_table(arguments: Sequence[str], program: str) -> None:
         TableOptions,
         arguments,
         program=program,
-        description="Prints the README's table of speed, in Markdown.",
+        description="Prints the table of docs/speed.md, in Markdown.",
     )
     print(table({path: read_report(path) for path in options.files}))
 

@@ -1,4 +1,4 @@
-"""The README's table of speed, and the outline for the terminal."""
+"""The table of docs/speed.md, and the outline for the terminal."""
 
 import copy
 import json
@@ -126,10 +126,10 @@ def test_the_outline_shows_medians_sizes_and_reasons():
     assert "loop_ratio: not measured" in summary(GPU).splitlines()
 
 
-def test_the_readmes_table_is_what_the_measurements_say():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.count(BEGIN) == readme.count(END) == 1
-    written = readme.partition(BEGIN)[2].partition(END)[0].strip()
+def test_the_table_of_the_documents_is_what_the_measurements_say():
+    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    assert page.count(BEGIN) == page.count(END) == 1
+    written = page.partition(BEGIN)[2].partition(END)[0].strip()
     files = sorted(str(path) for path in (ROOT / "benchmarks").glob("*.json"))
     assert files, "no measurement is kept"
     assert run_module("fdp_jax.benchmark", "table", *files).stdout.strip() == written

@@ -278,7 +278,7 @@ def test_clips_of_another_shape_are_refused(file):
 
 @pytest.mark.parametrize("is_grey", [True, False])
 def test_a_network_takes_colour_and_grey_clips(is_grey):
-    """The example of the README works whichever the corpus has."""
+    """The example of the documents works whichever the corpus has."""
     taken = {"frames": 4, "side": 2, "channels": 1 if is_grey else 3, "grey_of_rgb": GREY_WEIGHTS}
     network = exported_model.Network({"input": taken | {"colour": "grey"}}, call=None)
     colour = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 3), np.uint8)
