@@ -1,15 +1,19 @@
 """The JAX network and the PyTorch reference have equal outputs; wrong references do not."""
 
+import re
 from collections.abc import Callable
 
 import jax
 import numpy as np
 import pytest
 import torch
+from flax.traverse_util import unflatten_dict
 from torch import nn
 
 from fdp_jax.benchmark.torch_reference import TorchFDP, TorchOutputs
 from fdp_jax.config import preset
+from fdp_jax.models.fdp import make_model
+from tests.conftest import ROOT
 from tests.parity.correspondence import flax_path
 from tests.parity.pairs import CLASSES, Pair, jax_evaluate, jax_forward, torch_clips
 
@@ -76,6 +80,21 @@ def test_outputs_from_the_initial_state(pair: Pair) -> None:
     evaluated = jax_evaluate(pair.model, variables, pair.batch.clips)
     found = differences(evaluated, evaluate(pair.torch_network(variables), pair))
     assert max(found.values()) <= TOLERANCE, found
+
+
+def test_the_code_of_the_documents_loads_the_bundled_network() -> None:
+    page = (ROOT / "docs" / "pytorch.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```text\n(from flax.*?)```", page, re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    weights, network = names["weights"], names["network"]
+    model = make_model(weights.config, len(weights.classes))
+    clips = np.random.default_rng(0).uniform(-1, 1, (2, 8, 64, 64, 3)).astype(np.float32)
+    variables = unflatten_dict({tuple(k.split("/")): v for k, v in weights.arrays.items()})
+    with torch.no_grad():
+        found = network(torch.from_numpy(clips).permute(0, 1, 4, 2, 3).contiguous())
+    wrong = differences(jax_evaluate(model, variables, clips), found)
+    assert max(wrong.values()) <= 1e-3, wrong
 
 
 def test_running_statistics(pair: Pair) -> None:
