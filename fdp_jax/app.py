@@ -31,7 +31,8 @@ import tyro
 # Heavy modules are imported late, so that mistakes and --help are answered at once.
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
-from fdp_jax.predict import interval_from, windows_table
+from fdp_jax.inference.results import windows_table
+from fdp_jax.predict import interval_from
 
 if TYPE_CHECKING:
     import gradio
