@@ -26,6 +26,7 @@ def workdir(tmp_path_factory):
 def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
     write_video(folder / "smile <b>.mp4", face_frames(25))
+    write_video(folder / "smile.webm", face_frames(25))
     write_video(folder / "nobody.mp4", empty_frames(25))
     (folder / "text.mp4").write_text("no video")
     (folder / "large.mp4").write_bytes(bytes(2 * 2**20))
@@ -80,7 +81,7 @@ def page(chromium, served):
 
 def ask(page, video, onset="", offset=""):
     page.locator("input[type=file]").set_input_files(video)
-    page.locator("figure.preview img, .mistake").first.wait_for()  # uploaded
+    page.locator(".player figcaption, .mistake").first.wait_for()  # uploaded
     page.get_by_label("Onset").fill(onset)
     page.get_by_label("Offset").fill(offset)
     page.get_by_role("button", name="Predict").click()
@@ -117,6 +118,57 @@ def test_a_clip_is_predicted_again_and_removed_with_its_page(page, served, video
     while list(kept.rglob("*.mp4")):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_the_video_plays_with_the_interval_marked(page, videos):
+    ask(page, videos / "smile.webm", onset="0.2", offset="0.6")
+    mark = page.get_by_role("group", name="Go to").get_by_role("button")
+    mark.wait_for()
+    assert mark.inner_text().startswith("0.20 to 0.60 s: class")
+    video = page.get_by_label("smile.webm")
+    assert video.is_visible() and page.locator(".stills").is_hidden()
+    mark.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('video').currentTime === 0.2")
+    line, marked, head = (
+        page.locator(f".timeline{part}").bounding_box() for part in ("", " span", " i")
+    )
+    assert marked["x"] - line["x"] == pytest.approx(0.2 / (25 / 30) * line["width"], abs=3)
+    page.wait_for_function("document.querySelector('.timeline i').style.left.startsWith('24')")
+    video.evaluate("v => v.play()")
+    page.wait_for_function("document.querySelector('video').currentTime > 0.5")
+    page.locator(".timeline span").click()
+    page.wait_for_function("document.querySelector('video').currentTime < 0.5")
+
+
+def test_frames_are_shown_where_the_browser_cannot_play_the_video(page, videos):
+    ask(page, videos / "nobody.mp4")
+    page.get_by_text("this is its first frame").wait_for()
+    assert page.locator("video").is_hidden()
+    page.locator("input[type=file]").wait_for(state="detached")
+    page.get_by_label("Remove").or_(page.get_by_label("Clear")).first.click()
+    ask(page, videos / "smile <b>.mp4", onset="0.2", offset="0.6")
+    page.get_by_role("group", name="Go to").get_by_role("button").click()
+    page.get_by_role("img", name="Frame at 0.20 s").wait_for()
+    slider = page.get_by_role("slider", name="Frame at 0.20 s")
+    slider.press("ArrowRight")
+    assert page.locator(".stills img:visible").get_attribute("alt") > "Frame at 0.20 s"
+    slider.press("End")
+    page.get_by_role("img", name="Frame at 0.80 s").wait_for()
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_fits_its_window_and_every_control_has_a_name(page, videos, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    ask(page, videos / "smile.webm")
+    page.locator("iframe").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("img:not([alt])").count() == 0
+    for control in page.locator("button:visible, input:visible, textarea:visible, a:visible").all():
+        name = control.evaluate(
+            "e => e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText"
+        )
+        assert name and name.strip(), control.evaluate("e => e.outerHTML")
 
 
 def test_an_interval_is_one_window(page, videos):
