@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
 
 from datasets.errors import UserError
+from fdp_jax.inference.page import render_index
 from fdp_jax.inference.predictor import Predictor
 from fdp_jax.inference.trained_network import TrainedNetwork
 from fdp_jax.inference.video import find_videos
 from fdp_jax.predict import run
 from fdp_jax.train_step import eval_step
-from fdp_jax.weights import Weights, write_weights
 from tests.conftest import run_module
 from tests.helpers.face_videos import empty_frames, face_frames, write_folder, write_video
-from tests.helpers.networks import random_fold
+from tests.helpers.networks import random_fold, write_random_weights
 
 CLASSES = ("happiness", "none")
 
@@ -27,17 +26,7 @@ CLASSES = ("happiness", "none")
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     """A file of random weights of a network that tells an expression from none."""
-    fold = random_fold(is_grey=True)
-    arrays = {
-        name: np.asarray(leaf) for name, leaf in flatten_dict(fold.variables, sep="/").items()
-    }
-    weights = Weights(
-        fold.config, CLASSES, "tiny", 0, "animated", "a command", "cpu", {"accuracy": 0.5},
-        fold.crop, True, arrays,
-    )  # fmt: skip
-    path = tmp_path_factory.mktemp("network") / "tiny.weights"
-    write_weights(path, weights)
-    return path
+    return write_random_weights(tmp_path_factory.mktemp("network") / "tiny.weights", CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -168,20 +157,27 @@ def test_the_same_command_keeps_finished_videos(movement, network, videos, tmp_p
 
     monkeypatch.setattr(Predictor, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        seen()
+        seen("--table_only")
     assert len(rows_of(tmp_path)) == 2
-    assert "1 more video is not predicted yet" in (tmp_path / "index.html").read_text()
     monkeypatch.setattr(Predictor, "read", counted)
-    assert seen() == 1 and seen() == 0
+    assert seen("--table_only") == 1 and seen("--table_only") == 0
     assert len(rows_of(tmp_path)) == 3
-    assert "not predicted yet" not in (tmp_path / "index.html").read_text()
     os.utime(videos / "s1" / "clip.mp4", (0, 0))
-    assert seen() == 1 and seen(words=(videos / "s1",)) == 0
-    (tmp_path / "pages" / "clip" / "prediction.html").unlink()
-    assert seen("--fps=25", words=(videos / "s1",)) == 1
+    assert seen("--table_only") == 1 and seen("--table_only", words=[videos / "s1"]) == 0
+    assert seen("--table_only", "--fps=25", words=[videos / "s1"]) == 1
     (tmp_path / "videos.json").write_text('{"videos": [{}]}')
-    assert seen("--table_only") == 3
+    assert seen(words=[videos / "s1"]) == 1 and seen(words=[videos / "s1"]) == 0
+    (tmp_path / "pages" / "clip" / "prediction.html").unlink()
+    assert seen("--table_only", words=[videos / "s1"]) == 0
     assert not (tmp_path / "index.html").exists()
+    assert seen(words=[videos / "s1"]) == 1
+
+
+def test_the_index_says_how_many_videos_are_left():
+    content = {"videos": [], "asked": 1, "meaning": "", "worth": "", "model": ""}
+    assert "1 more video is not predicted yet" in render_index(content, "0 videos")
+    assert "2 more videos are not" in render_index(content | {"asked": 2}, "0 videos")
+    assert "not predicted yet" not in render_index(content | {"asked": 0}, "0 videos")
 
 
 def test_another_network_predicts_all_videos_again():
