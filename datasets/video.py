@@ -1,10 +1,13 @@
 """Video files and folders of pictures, read one frame at a time with OpenCV."""
 
 import dataclasses
+import glob
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,7 +15,7 @@ import numpy as np
 
 from datasets.command_line import check_name
 from datasets.errors import UserError
-from datasets.frames import EightBitFrames, index_frames, read_frame
+from datasets.frames import EightBitFrames, index_frames, is_picture, read_frame
 
 # OpenCV reads these when it opens its first video. Only local files in these formats are opened,
 # so a playlist with the name of a video cannot make ffmpeg open other files or addresses.
@@ -20,6 +23,11 @@ _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,asf,mpeg,flv,ogg"
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"protocol_whitelist;file|format_whitelist;{_FORMATS}"
 
+# Names of files in these formats; a file that is named itself may be called otherwise.
+_SUFFIXES = {
+    ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mj2", ".mkv", ".webm", ".avi", ".ts", ".mts",
+    ".m2ts", ".asf", ".wmv", ".mpg", ".mpeg", ".flv", ".ogv", ".ogg",
+}  # fmt: skip
 _MAX_RATE = 10_000.0  # frames per second; a file that states more is wrong
 _MAX_ASPECT = 5.0  # of a pixel; likewise
 
@@ -169,6 +177,58 @@ def _read_picture(path: Path) -> np.ndarray:
         raise UserError(f"{path} is damaged or not a picture; replace it") from error
 
 
+def find_videos(words: Sequence[Path]) -> list[Path]:
+    """Returns the video files and folders of frames that a command line names, each once, in order.
+
+    Args:
+      words: files, folders, and patterns such as `clips/*.mp4`. A folder that directly holds
+        numbered pictures is one video; another one stands for all videos below it, or for itself
+        where there are none.
+
+    Raises:
+      UserError: there is no such file or folder, none matches a pattern, or one is a picture.
+    """
+    found: dict[Path, Path] = {}
+    for path in itertools.chain.from_iterable(map(_matches, words)):
+        for video in _videos_of(path):
+            found.setdefault(video.resolve(), video)
+    return [*found.values()]
+
+
+def _matches(word: Path) -> list[Path]:
+    if word.exists():
+        return [word]
+    if glob.has_magic(str(word)):
+        if found := sorted(glob.glob(str(word), recursive=True)):
+            return [*map(Path, found)]
+        raise UserError(f"no file or folder matches {word}; correct the pattern")
+    raise UserError(f"there is no video or folder {word}")
+
+
+def _videos_of(path: Path) -> list[Path]:
+    if not path.is_dir():
+        if is_picture(path):
+            raise UserError(f"{path} is a picture; give the folder of frames that it belongs to")
+        return [path]
+    videos: list[Path] = []
+    for place, subfolders, names in os.walk(path):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        files = [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+        of_videos = [file for file in files if file.suffix.lower() in _SUFFIXES]
+        if not any(is_picture(file) and re.search(r"\d", file.stem) for file in files):
+            videos += of_videos
+            continue
+        subfolders.clear()
+        videos.append(Path(place))
+        if of_videos:
+            print(
+                f"note: {place} holds numbered pictures, which are the frames of one video; its "
+                f"{len(of_videos)} video files are left out, unless they are named themselves",
+                file=sys.stderr,
+            )
+    return videos or [path]
+
+
 def open_video(path: Path, fps: float | None = None, max_seconds: float = math.inf) -> Video:
     """Opens a video file or a folder of pictures.
 
@@ -182,8 +242,8 @@ def open_video(path: Path, fps: float | None = None, max_seconds: float = math.i
     if path.is_dir():
         if not (pictures := index_frames(path)):
             raise UserError(
-                f"the folder {path} has no numbered frames; name them like img001.jpg, as .jpg, "
-                ".png or .bmp"
+                f"the folder {path} has no numbered frames and no videos; name frames like "
+                "img001.jpg, as .jpg, .png or .bmp"
             )
         return Video(path, fps, len(pictures), pictures=pictures, max_seconds=max_seconds)
     if not path.is_file():

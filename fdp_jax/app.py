@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ import tyro
 # Heavy modules are imported late, so that mistakes and --help are answered at once.
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
-from fdp_jax.predict import interval_from, windows_table
+from fdp_jax.inference.results import expressions_table, summary_of, windows_table
+from fdp_jax.predict import interval_from
 
 if TYPE_CHECKING:
     import gradio
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     from fdp_jax.inference.predictor import Predictor
 
 ADDRESS = "127.0.0.1"
+FILES = "/gradio_api/file="  # where Gradio serves the uploads
 MAX_AGE = 600  # seconds that an upload is kept after its last use
-_PREVIEW_HEIGHT = 240  # pixels
 # The browser refuses requests of the page to any other machine.
 _CONTENT_SECURITY_POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; form-action 'self'; "
@@ -117,8 +119,10 @@ def answer(
     onset: str = "",
     offset: str = "",
     progress: Callable[[Iterable], Iterable] = iter,
-) -> str:
-    """Returns HTML with the result page and its table, or with a sentence on what is wrong.
+) -> tuple[str, str]:
+    """Returns HTML: the player with marks, and the tables with the result page.
+
+    After a mistake, the player is empty, and a sentence on what is wrong comes instead of a result.
 
     Args:
       predictor: the networks.
@@ -128,6 +132,7 @@ def answer(
       progress: wraps the windows to show a progress bar.
     """
     from fdp_jax.inference.page import render_page
+    from fdp_jax.inference.player import render_player
 
     def used(windows: Iterable) -> Iterable:
         for window in progress(windows):
@@ -138,42 +143,42 @@ def answer(
         if upload is None:
             raise UserError("upload a video first")
         interval = interval_from(_seconds_from(onset), _seconds_from(offset))
-        content, pictures = predictor.predict(_open(upload, options), interval, used)
+        video = _open(upload, options)
+        content, pictures = predictor.predict(video, interval, used)
+        content |= {"video": upload.name}
+        player = render_player(_address_of(upload), video, summary_of(content))
     except UserError as error:
-        return _mistake(error, upload)
-    page = render_page(content | {"video": upload.name}, pictures)
-    name = html.escape(f"{upload.stem}_windows.csv")
-    table = base64.b64encode(windows_table(content).encode()).decode("ascii")
-    return (  # a frame as high as its content; it has no scripts and may run none
-        f'<p><a download="{name}" href="data:text/csv;base64,{table}">Table of all windows '
-        "(CSV)</a></p>"
-        '<iframe title="Prediction" sandbox="allow-same-origin" '
+        return "", _mistake(error, upload)
+    tables = (
+        ("expressions", "Table of expressions (CSV)", expressions_table([summary_of(content)])),
+        ("windows", "Table of all windows (CSV)", windows_table(content)),
+    )
+    links = " · ".join(_download(f"{upload.stem}_{name}.csv", *rest) for name, *rest in tables)
+    return player, (  # a frame as high as its content; it has no scripts and may run none
+        f'<p>{links}</p><iframe title="Prediction" sandbox="allow-same-origin" '
         'style="width: 100%; height: 80vh; border: 0" onload="this.style.height = '
         "this.contentDocument.documentElement.scrollHeight + 'px'\" "
-        f'srcdoc="{html.escape(page)}"></iframe>'
+        f'srcdoc="{html.escape(render_page(content, pictures))}"></iframe>'
     )
 
 
 def preview(options: Options, upload: Path) -> str:
-    """Returns HTML with the first frame of a video, or with a sentence on what is wrong."""
-    import cv2
+    """Returns HTML with the player of a video, or with a sentence on what is wrong."""
+    from fdp_jax.inference.player import render_player
 
     try:
-        video = _open(upload, options)
-        frame = next(video.read()).pixels
+        return render_player(_address_of(upload), _open(upload, options))
     except UserError as error:
         return _mistake(error, upload)
-    height, width = frame.shape[:2]
-    size = (max(1, round(width * _PREVIEW_HEIGHT / height)), _PREVIEW_HEIGHT)
-    _, jpeg = cv2.imencode(".jpg", cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
-    facts = f"{html.escape(upload.name)}: {width} x {height} pixels"
-    if video.stated_rate:
-        facts += f", {video.stated_rate:.4g} frames per second"
-    return (
-        f'<figure class="preview"><img alt="First frame" height="{_PREVIEW_HEIGHT}" '
-        f'src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode("ascii")}">'
-        f"<figcaption>{facts}</figcaption></figure>"
-    )
+
+
+def _address_of(upload: Path) -> str:
+    return f"{FILES}{urllib.parse.quote(str(upload))}"
+
+
+def _download(name: str, title: str, table: str) -> str:
+    encoded = base64.b64encode(table.encode()).decode("ascii")
+    return f'<a download="{html.escape(name)}" href="data:text/csv;base64,{encoded}">{title}</a>'
 
 
 def _open(upload: Path, options: Options) -> "Video":
@@ -246,6 +251,14 @@ def remove_old_uploads(folder: Path, max_age: float = MAX_AGE) -> None:
                     path.unlink()
 
 
+def _mark_used(address: str, folder: Path) -> None:
+    """Puts off the removal of an upload that the browser plays."""
+    path = Path(address.removeprefix(FILES))
+    if path.is_relative_to(folder) and ".." not in path.parts:
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
 def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     """Serves the page for good. Raises UserError where the port is taken."""
     os.environ["GRADIO_TEMP_DIR"] = uploads
@@ -256,7 +269,10 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    from fdp_jax.inference.player import HEAD
+
     async def add_policy(request, call_next):
+        _mark_used(request.scope["path"], Path(uploads))
         response = await call_next(request)
         response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
         return response
@@ -272,7 +288,8 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
             server_name=ADDRESS, server_port=options.port, share=False, prevent_thread_lock=True,
             quiet=True, max_file_size=options.max_megabytes * 2**20, footer_links=[],
             enable_monitoring=False, ssr_mode=False, run_history=False,
-            theme=gradio.themes.Base(**fonts), app_kwargs={"middleware": middleware},
+            theme=gradio.themes.Base(**fonts), head_paths=HEAD,
+            app_kwargs={"middleware": middleware},
         )  # fmt: skip
     except OSError as error:
         raise UserError(f"port {options.port} is taken; give another with --port=N") from error
@@ -285,14 +302,16 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
 def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "gradio.Blocks":
     import gradio
 
-    from fdp_jax.inference.predictor import MEANING
+    from fdp_jax.animation.action_units import NEUTRAL
+    from fdp_jax.inference.predictor import MEANING, MEANING_OF_SPOTTING
 
+    description = predictor.description
     paragraphs = (
         f"A video of a face, up to {options.max_seconds:g} s and {options.max_megabytes} MB. It is "
         "read on this machine and nothing leaves it. The video is removed when you close this "
         f"page, or {MAX_AGE // 60} minutes after its last use.",
-        MEANING,
-        predictor.description["worth"],
+        MEANING_OF_SPOTTING if NEUTRAL in description["classes"] else MEANING,
+        description["worth"],
     )
 
     def on_upload(upload: str, request: gradio.Request):
@@ -310,7 +329,8 @@ def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "
         def windows(clips: Iterable) -> Iterable:  # Gradio's own fails when asked after its end
             yield from progress.tqdm(clips, unit="window")
 
-        return answer(predictor, options, kept and Path(kept), onset, offset, windows)
+        player, result = answer(predictor, options, kept and Path(kept), onset, offset, windows)
+        return player or gradio.skip(), result
 
     def on_close(request: gradio.Request):
         uploads.drop(request.session_hash)
@@ -319,17 +339,21 @@ def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "
         text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
         gradio.HTML(f"<h1>Prediction for a video</h1>{text}")
         video = gradio.File(label="Video", type="filepath")
-        first_frame, kept = gradio.HTML(), gradio.State()  # kept: path of the page's video
+        player, kept = gradio.HTML(), gradio.State()  # kept: path of the page's video
         with gradio.Row():
             onset = gradio.Textbox(label="Onset in seconds (optional)", max_lines=1)
             offset = gradio.Textbox(label="Offset in seconds (optional)", max_lines=1)
         button = gradio.Button("Predict", variant="primary", interactive=False)
         result = gradio.HTML()
-        shown = [kept, first_frame, result, button]
+        shown = [kept, player, result, button]
         video.upload(on_upload, video, shown, api_visibility="private")
         video.clear(on_clear, None, shown, api_visibility="private")
         button.click(
-            on_click, [kept, onset, offset], result, api_visibility="private", concurrency_limit=1
+            on_click,
+            [kept, onset, offset],
+            [player, result],
+            api_visibility="private",
+            concurrency_limit=1,
         )
         page.unload(on_close)
     return page

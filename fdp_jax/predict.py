@@ -1,6 +1,7 @@
-"""Predicts the category of a micro-expression in a video or a folder of frames.
+"""Predicts the category of a micro-expression in videos or folders of frames.
 
     python -m fdp_jax.predict clip.mp4 --out=prediction
+    python -m fdp_jax.predict a.mp4 b.mp4 FOLDER_OF_VIDEOS 'clips/*.mp4' --out=predictions
     python -m fdp_jax.predict clip.mp4 --checkpoint=runs/demo --out=prediction
     python -m fdp_jax.predict clip.mp4 --checkpoint=WORKDIR --out=DIR --onset=1.2 --offset=1.6
     python -m fdp_jax.predict frames/ --fps=200 --checkpoint=WORKDIR --out=DIR --ensemble
@@ -11,15 +12,18 @@ The bundled network also tells windows with an expression from those without one
 reports the intervals that it finds: onset, apex, offset and category.
 Writes prediction.html, prediction.json, windows.csv and pictures; nothing leaves the machine. The
 prediction does not detect whether there is a micro-expression, and it is not a lie detector.
+
+Of several videos, videos.csv lists what was found, and index.html links a page for each. A video
+that fails is named in the column `problem`, the rest continue, and the exit status is 1 in the end.
+Repeat the command to resume: it keeps the videos that were predicted from the same files with the
+same network and options (remove videos.json to start again).
 """
 
 import contextlib
-import csv
-import io
-import json
+import functools
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +35,8 @@ from datasets.command_line import check_name, parse_options, run_command
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
+    from datasets.video import Video
+    from fdp_jax.inference.predictor import Predictor
     from fdp_jax.inference.windows import Interval
 
 _MAX_PRINTED = 10  # windows; windows.csv has all
@@ -40,8 +46,10 @@ _MAX_PRINTED = 10  # windows; windows.csv has all
 class Options:
     """Options of `python -m fdp_jax.predict`."""
 
-    video: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="VIDEO_OR_FOLDER")]
-    """A video file, or a folder of numbered frames."""
+    videos: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="VIDEO_OR_FOLDER")
+    ]
+    """Video files, folders of numbered frames, folders of both, or patterns such as 'a/*.mp4'."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for the page, the tables and the pictures."""
     checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR|FOLD|FILE")] = None
@@ -57,7 +65,9 @@ class Options:
     ensemble: bool = False
     """Average the probabilities of all finished folds of the work directory."""
     json: bool = False
-    """Print prediction.json instead of a summary."""
+    """Print prediction.json, or videos.json of several videos, instead of a summary."""
+    table_only: bool = False
+    """Write tables and JSON only, without pages and pictures."""
     face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder with the two .tflite face models; without it, pip downloads them once."""
     compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
@@ -86,16 +96,19 @@ def interval_from(onset: float | None, offset: float | None) -> "Interval | None
 
 
 def run(arguments: Sequence[str]) -> dict:
-    """Runs the command; returns the content of `prediction.json`, or raises UserError."""
+    """Runs the command; returns the content of `prediction.json`, of several of `videos.json`.
+
+    Raises UserError, also where one of several videos failed.
+    """
     options = options_from(arguments)
     checkpoint, out = options.checkpoint, options.out.expanduser()
-    from datasets.video import open_video
+    from datasets.video import find_videos
     from fdp_jax.workdir import check_writable
 
-    video = open_video(options.video.expanduser(), options.fps)
-    interval = interval_from(options.onset, options.offset)
-    if interval is not None and not video.has_times:
-        raise UserError("--onset and --offset are seconds; for a folder give --fps=RATE too")
+    words = [word.expanduser() for word in options.videos]
+    videos = find_videos(words)
+    is_single = len(words) == 1 and videos == words
+    video = _open(options, videos[0]) if is_single else None
     if checkpoint is not None:
         checkpoint = checkpoint.expanduser()
         check_name(checkpoint)
@@ -104,59 +117,94 @@ def run(arguments: Sequence[str]) -> dict:
     is_new = not out.exists()
     check_writable(out, "folder", "out")
     try:
-        from tqdm import tqdm
-
-        from fdp_jax.environment import start_jax
-
-        start_jax(options.compilation_cache.expanduser())
-        from fdp_jax.inference.predictor import Predictor
-        from fdp_jax.inference.windows import count_windows
-
-        predictor = Predictor.load(checkpoint, options.ensemble, options.face_models)
-        seconds = video.stated_frames / video.stated_rate if video.stated_rate else 0.0
-        bar = {"total": count_windows(seconds) or None, "unit": "window", "dynamic_ncols": True}
-        content, pictures = predictor.predict(
-            video, interval, lambda windows: tqdm(windows, disable=None, **bar)
-        )
-        _write(content, pictures, out)
+        predictor = _load(options, checkpoint)
+        if is_single:
+            return _run_single(options, predictor, video, out)
+        return _run_several(options, predictor, videos, out)
     except BaseException:
         if is_new:
             with contextlib.suppress(OSError):  # not empty
                 out.rmdir()
         raise
-    if options.json:
-        print(json.dumps(content, indent=2, ensure_ascii=False))
-    else:
-        print("\n".join(_summary(content, out)))
+
+
+def _open(options: Options, path: Path) -> "Video":
+    from datasets.video import open_video
+
+    video = open_video(path, options.fps)
+    if interval_from(options.onset, options.offset) is not None and not video.has_times:
+        raise UserError("--onset and --offset are seconds; for a folder give --fps=RATE too")
+    return video
+
+
+def _load(options: Options, checkpoint: Path | None) -> "Predictor":
+    from fdp_jax.environment import start_jax
+
+    start_jax(options.compilation_cache.expanduser())
+    from fdp_jax.inference.predictor import Predictor
+
+    return Predictor.load(checkpoint, options.ensemble, options.face_models)
+
+
+def _bar(video: "Video", label: str | None = None) -> Callable[[Iterable], Iterable]:
+    """Returns a function that shows a progress bar over the windows of a video."""
+    from tqdm import tqdm
+
+    from fdp_jax.inference.windows import count_windows
+
+    seconds = video.stated_frames / video.stated_rate if video.stated_rate else 0.0
+    return functools.partial(
+        tqdm, desc=label, total=count_windows(seconds) or None, unit="window", disable=None,
+        dynamic_ncols=True, leave=label is None,
+    )  # fmt: skip
+
+
+def _run_single(options: Options, predictor: "Predictor", video: "Video", out: Path) -> dict:
+    from fdp_jax.inference.page import draw_pictures
+    from fdp_jax.inference.results import as_json, write_prediction
+
+    interval = interval_from(options.onset, options.offset)
+    content, best = predictor.read(video, interval, _bar(video))
+    pictures = None
+    if not options.table_only:
+        pictures = draw_pictures(best, content["windows"], content["intervals"])
+    write_prediction(content, pictures, out)
+    print(as_json(content).rstrip() if options.json else "\n".join(_summary(content, out)))
     return content
 
 
-def _write(content: dict, pictures: dict[str, bytes], out: Path) -> None:
-    """Writes the files, `prediction.json` last, and removes those left from an earlier run."""
-    from fdp_jax.files import write_atomically
-    from fdp_jax.inference.page import PICTURES, render_page
+def _run_several(
+    options: Options, predictor: "Predictor", videos: Sequence[Path], out: Path
+) -> dict:
+    from fdp_jax.inference import many
+    from fdp_jax.inference.results import as_json
 
-    files = dict.fromkeys(PICTURES) | pictures
-    files["windows.csv"] = windows_table(content)
-    files["prediction.html"] = render_page(content, pictures)
-    as_json = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    files["prediction.json"] = f"{as_json}\n"
-    for name, written in files.items():
-        if written is None:
-            (out / name).unlink(missing_ok=True)
-        else:
-            write_atomically(out / name, written)
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
 
-
-def windows_table(content: dict) -> str:
-    """Returns `windows.csv`, a row for each window, from the content of `prediction.json`."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    lead = ["start", "end", "first_frame", "last_frame", "prediction"]
-    writer.writerow([*lead, *(f"p_{name}" for name in content["classes"])])
-    for row in content["windows"]:
-        writer.writerow([*(row[name] for name in lead), *row["probabilities"].values()])
-    return table.getvalue()
+    request = many.Request(
+        videos,
+        functools.partial(_open, options),
+        interval_from(options.onset, options.offset),
+        (options.onset, options.offset, options.fps),
+        out,
+        has_pages=not options.table_only,
+    )
+    try:
+        content = many.predict_videos(predictor, request, say, _bar)
+    except KeyboardInterrupt:
+        print("finished videos are kept; repeat the command to resume", file=sys.stderr)
+        raise
+    if options.json:
+        print(as_json(content).rstrip())
+    else:
+        print(f"\n{many.counts_of(content)}\n{content['model']}\n")
+        print(f"{content['meaning']} {content['worth']}\n")
+        print(f"Table: {out / many.TABLE}")
+        if (out / many.INDEX).exists():
+            print(f"Page: {out / many.INDEX}")
+    many.check_all_succeeded(content, out)
+    return content
 
 
 def _summary(content: dict, out: Path) -> Iterator[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from fdp_jax.inference.results import expression_rows, short_names
 from fdp_jax.reporting.figures import BLUE, render
 from fdp_jax.templates import environment_of
 
@@ -40,12 +41,13 @@ PICTURES = {
 }
 
 
-def render_page(content: dict, pictures: dict[str, bytes]) -> str | None:
+def render_page(content: dict, pictures: dict[str, bytes], index: str | None = None) -> str | None:
     """Returns the self-contained page; None where jinja2 is not installed.
 
     Args:
       content: of `prediction.json`.
       pictures: file name -> PNG bytes.
+      index: address of the page that lists several videos.
     """
     environment = environment_of(Path(__file__).parents[1])
     if environment is None:
@@ -59,6 +61,25 @@ def render_page(content: dict, pictures: dict[str, bytes]) -> str | None:
         captions=PICTURES,
         pictures={name: base64.b64encode(png).decode("ascii") for name, png in pictures.items()},
         describe_window=describe_window,
+        index=index,
+    )
+
+
+def render_index(content: dict, counts: str) -> str | None:
+    """Returns the page that lists several videos; None where jinja2 is not installed.
+
+    Args:
+      content: of `videos.json`.
+      counts: a summary of it.
+    """
+    environment = environment_of(Path(__file__).parents[1])
+    if environment is None:
+        return None
+    return environment.get_template("inference/index.html.j2").render(
+        content=content,
+        counts=counts,
+        rows_of=expression_rows,
+        names=short_names([entry["video"] for entry in content["videos"]]),
     )
 
 

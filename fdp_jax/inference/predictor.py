@@ -3,12 +3,15 @@
 Axes: t frames that a network takes, m categories.
 """
 
+import hashlib
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from datasets.errors import UserError
@@ -42,7 +45,7 @@ _WORTH_OF_DRAWN = (
     "The network was trained on drawn faces (the synthetic corpus). Its prediction for a real face "
     "only shows that the program works, and is no better than a guess."
 )
-_MEANING_OF_SPOTTING = (
+MEANING_OF_SPOTTING = (
     "An interval is where the network sees an expression, with the category that fits best. The "
     "network may miss expressions and see some where there are none, and it is not a lie detector."
 )
@@ -190,7 +193,7 @@ class Predictor:
             "width": video.size[0],
             "height": video.size[1],
             "frames_read": video.frames_read,
-            "meaning": MEANING if intervals is None else _MEANING_OF_SPOTTING,
+            "meaning": MEANING if intervals is None else MEANING_OF_SPOTTING,
             **self.description,
             "notices": notices,
             "intervals": intervals,
@@ -271,6 +274,14 @@ class Predictor:
             "folds": names,
             "classes": list(first.classes),
         }
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the networks: what a prediction depends on apart from the video."""
+        digest = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode())
+        for leaf in jax.tree.leaves([fold.variables for fold in self.folds]):
+            digest.update(np.asarray(leaf))
+        return digest.hexdigest()
 
     def _predict_windows(
         self, windows: Iterable[Window]

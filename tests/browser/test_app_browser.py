@@ -14,18 +14,20 @@ import pytest
 
 from tests.conftest import HANGS, ROOT
 from tests.helpers.face_videos import empty_frames, face_frames, write_video
-from tests.helpers.tiny import random_clips, train_tiny
+from tests.helpers.networks import write_random_weights
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    return train_tiny(tmp_path_factory.mktemp("trained"), random_clips(people=2, each=2), ("p0",))
+def network(tmp_path_factory):
+    path = tmp_path_factory.mktemp("network") / "tiny.weights"
+    return write_random_weights(path, ("class0", "class1"))
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
     write_video(folder / "smile <b>.mp4", face_frames(25))
+    write_video(folder / "smile.webm", face_frames(25))
     write_video(folder / "nobody.mp4", empty_frames(25))
     (folder / "text.mp4").write_text("no video")
     (folder / "large.mp4").write_bytes(bytes(2 * 2**20))
@@ -33,13 +35,13 @@ def videos(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def serving(workdir, kept, end):
+def serving(network, kept, end):
     """Serves the page; yields its address and the folder in which it keeps uploads."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "fdp_jax.app", f"--checkpoint={workdir}", f"--port={port}",
+        [sys.executable, "-m", "fdp_jax.app", f"--checkpoint={network}", f"--port={port}",
          "--max_megabytes=1"],
         cwd=ROOT, env={**os.environ, "TMPDIR": str(kept)}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -54,8 +56,8 @@ def serving(workdir, kept, end):
 
 
 @pytest.fixture(scope="module")
-def served(workdir, tmp_path_factory):
-    with serving(workdir, tmp_path_factory.mktemp("kept"), signal.SIGTERM) as page:
+def served(network, tmp_path_factory):
+    with serving(network, tmp_path_factory.mktemp("kept"), signal.SIGTERM) as page:
         yield page
 
 
@@ -80,7 +82,7 @@ def page(chromium, served):
 
 def ask(page, video, onset="", offset=""):
     page.locator("input[type=file]").set_input_files(video)
-    page.locator("figure.preview img, .mistake").first.wait_for()  # uploaded
+    page.locator(".player figcaption, .mistake").first.wait_for()  # uploaded
     page.get_by_label("Onset").fill(onset)
     page.get_by_label("Offset").fill(offset)
     page.get_by_role("button", name="Predict").click()
@@ -119,6 +121,51 @@ def test_a_clip_is_predicted_again_and_removed_with_its_page(page, served, video
         time.sleep(0.2)
 
 
+def test_the_video_plays_with_the_interval_marked(page, videos):
+    ask(page, videos / "smile.webm", onset="0.2", offset="0.6")
+    mark = page.get_by_role("group", name="Go to").get_by_role("button")
+    mark.wait_for()
+    assert mark.inner_text().startswith("0.20 to 0.60 s: class")
+    video = page.locator("video")
+    assert video.is_visible() and page.locator(".stills").is_hidden()
+    mark.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('video').currentTime === 0.2")
+    line, marked = (page.locator(f".timeline{part}").bounding_box() for part in ("", " span"))
+    assert marked["x"] - line["x"] == pytest.approx(0.2 / (25 / 30) * line["width"], abs=3)
+    page.wait_for_function("document.querySelector('.timeline i').style.left.startsWith('24')")
+    video.evaluate("v => v.play()")
+    page.wait_for_function("document.querySelector('video').currentTime > 0.5")
+    page.locator(".timeline span").click()
+    page.wait_for_function("document.querySelector('video').currentTime < 0.5")
+
+
+def test_frames_are_shown_where_the_browser_cannot_play_the_video(page, videos):
+    ask(page, videos / "smile <b>.mp4", onset="0.2", offset="0.6")
+    page.get_by_role("group", name="Go to").get_by_role("button").click()
+    page.get_by_role("img", name="Frame at 0.20 s").wait_for()
+    assert page.locator("video").is_hidden()
+    slider = page.get_by_role("slider", name="Frame at 0.20 s")
+    slider.press("ArrowRight")
+    assert page.locator(".stills img:visible").get_attribute("alt") > "Frame at 0.20 s"
+    slider.press("End")
+    page.get_by_role("img", name="Frame at 0.80 s").wait_for()
+
+
+def test_the_page_fits_its_window_and_every_control_has_a_name(page, videos):
+    ask(page, videos / "smile.webm", onset="0.2", offset="0.6")
+    page.get_by_role("group", name="Go to").wait_for()
+    for width in (400, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    names = page.locator("button, input:not([type=file]), textarea, a").evaluate_all(
+        "all => all.filter(e => e.checkVisibility()).map("
+        "e => e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText)"
+    )
+    assert len(names) >= 6 and all(name.strip() for name in names), names
+    assert page.locator("img:not([alt])").count() == 0
+
+
 def test_an_interval_is_one_window(page, videos):
     ask(page, videos / "smile <b>.mp4", onset="0.2", offset="0.6")
     answer = page.frame_locator("iframe")
@@ -145,8 +192,8 @@ def test_a_video_that_is_too_large_is_not_uploaded(page, served, videos):
     assert not any(path.stat().st_size for path in kept.rglob("*") if path.is_file())
 
 
-def test_closing_the_terminal_removes_the_videos(workdir, tmp_path):
-    with serving(workdir, tmp_path, signal.SIGHUP) as (_, kept):
+def test_closing_the_terminal_removes_the_videos(network, tmp_path):
+    with serving(network, tmp_path, signal.SIGHUP) as (_, kept):
         assert len(list(kept.glob("fdp_app_*"))) == 1  # and none after it
 
 

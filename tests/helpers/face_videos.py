@@ -24,12 +24,14 @@ def empty_frames(count: int) -> list[np.ndarray]:
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float = 30.0) -> Path:
-    """Writes a video: MPEG-4 in .mp4, motion JPEG in .avi."""
+    """Writes a video: MPEG-4 in .mp4, motion JPEG in .avi, VP8, which browsers play, in .webm."""
     frames = list(frames)
     height, width = frames[0].shape[:2]
     backend, code = cv2.CAP_FFMPEG, "mp4v"
     if path.suffix == ".avi":
         backend, code = cv2.CAP_OPENCV_MJPEG, "MJPG"  # keeps odd sizes
+    elif path.suffix == ".webm":
+        code = "VP80"
     codec = cv2.VideoWriter.fourcc(*code)
     writer = cv2.VideoWriter(str(path), backend, codec, fps, (width, height))
     assert writer.isOpened()

@@ -36,7 +36,7 @@ def workdir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answer(workdir):
-    """answer(upload, onset, offset, options=...) -> HTML."""
+    """answer(upload, onset, offset) -> HTML of the player, and of the result."""
     return partial(app.answer, Predictor.load(workdir, False, None), Options(workdir))
 
 
@@ -59,24 +59,49 @@ def upload(videos, tmp_path):
 def test_the_answer_is_the_page_and_the_table_of_predict(answer, workdir, upload, tmp_path):
     video = upload("smile.mp4")
     predict([str(video), f"--checkpoint={workdir}", f"--out={tmp_path / 'out'}"])
-    shown = answer(Path(video))
+    _, shown = answer(Path(video))
     (framed,) = re.findall(r'srcdoc="([^"]*)"', shown)
     assert html.unescape(framed) == (tmp_path / "out" / "prediction.html").read_text()
-    ((name, table),) = re.findall(r'download="([^"]*)" href="data:text/csv;base64,([^"]*)"', shown)
-    assert name == "smile_windows.csv"
-    assert base64.b64decode(table) == (tmp_path / "out" / "windows.csv").read_bytes()
+    tables = re.findall(r'download="([^"]*)" href="data:text/csv;base64,([^"]*)"', shown)
+    found, windows = (base64.b64decode(table) for _, table in tables)
+    assert [name for name, _ in tables] == ["smile_expressions.csv", "smile_windows.csv"]
+    assert windows == (tmp_path / "out" / "windows.csv").read_bytes()
+    assert found.startswith(b"video,onset,apex,offset,category,confidence,problem\nsmile.mp4,0.")
     # The video is still there for another interval.
-    assert "0.20 to 0.60 s, frames 7 to 19" in answer(Path(video), "0.2", " 0.6 ")
+    assert "0.20 to 0.60 s, frames 7 to 19" in answer(Path(video), "0.2", " 0.6 ")[1]
 
 
-def test_the_first_frame_is_shown_before_a_prediction(upload):
-    shown = app.preview(Options(Path("runs")), Path(upload("smile.mp4")))
-    (encoded,) = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', shown)
-    frame = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_COLOR)
-    assert frame.shape[0] == 240 and np.ptp(frame) > 50
+def frames_in(player):
+    """Seconds and pixels of each frame in the HTML of a player."""
+    found = re.findall(r'data-seconds="([^"]*)" src="data:image/jpeg;base64,([^"]*)"', player)
+    for seconds, encoded in found:
+        jpeg = np.frombuffer(base64.b64decode(encoded), np.uint8)
+        yield float(seconds), cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+
+
+def test_the_video_can_be_played_before_a_prediction(upload):
+    video = Path(upload("smile.mp4"))
+    shown = app.preview(Options(Path("runs")), video)
+    ((seconds, frame),) = frames_in(shown)
+    assert seconds == 0 and frame.shape[0] == 240 and np.ptp(frame) > 50
     assert "smile.mp4: " in shown and "30 frames per second" in shown
+    assert f'src="/gradio_api/file={video}"' in shown and "timeline" not in shown
     mistake = app.preview(Options(Path("runs")), Path(upload("<b>.mp4")))
     assert 'role="alert"' in mistake and "&lt;b&gt;.mp4 is not a readable video" in mistake
+
+
+def test_the_interval_is_marked_on_the_timeline(answer, upload):
+    player, _ = answer(Path(upload("smile.mp4")), "0.2", "0.6")
+    (left, width) = re.findall(r'style="left: (.*)%; width: (.*)%"', player)[0]
+    assert float(left) == pytest.approx(100 * 0.2 / (25 / 30), abs=0.1)
+    assert float(width) == pytest.approx(100 * 0.4 / (25 / 30), abs=0.1)
+    (button,) = re.findall(r'<button type="button" data-seconds="0.2" .*>(.*)</button>', player)
+    assert re.fullmatch(r"0.20 to 0.60 s: class[01] \(\d+\xa0%\)", button)
+    seconds, frames = zip(*frames_in(player), strict=True)
+    assert list(seconds) == sorted(set(seconds)) and seconds[-1] == 0.8
+    # A browser that cannot play the video steps through frames that include the interval's.
+    assert {0.2, 0.6} <= set(seconds) and len({frame.tobytes() for frame in frames}) > 20
+    assert player.count("hidden>") == len(frames) - 1 and 'alt="Frame at 0.20 s"' in player
 
 
 @pytest.mark.parametrize(
@@ -93,7 +118,8 @@ def test_the_first_frame_is_shown_before_a_prediction(upload):
     ],
 )
 def test_mistakes_are_answered_in_a_sentence(answer, upload, tmp_path, name, times, message):
-    page = answer(Path(upload(name)), *times)
+    player, page = answer(Path(upload(name)), *times)
+    assert player == ""
     assert 'role="alert"' in page and message in page and str(tmp_path) not in page
 
 
@@ -117,20 +143,27 @@ def test_a_video_is_removed_ten_minutes_after_its_last_use(answer, upload, tmp_p
     old, used = Path(upload("nobody.mp4")), Path(upload("smile.mp4"))
     for path in (old, used):
         os.utime(path, (0, time.time() - app.MAX_AGE - 5))
-    assert "srcdoc" in answer(used, "0", "0.3")
+    assert "srcdoc" in answer(used, "0", "0.3")[1]
     remove_old_uploads(tmp_path)
     assert used.exists() and not old.exists()
-    again = answer(old)
+    _, again = answer(old)
     assert 'role="alert"' in again and "nobody.mp4 was removed 10 minutes after its last" in again
     assert "upload it again" in again and str(tmp_path) not in again
-    assert "upload a video first" in answer(None)
+    assert "upload a video first" in answer(None)[1]
+    # Playing it is a use, too; an address elsewhere is none.
+    os.utime(used, (0, 0))
+    for path in (tmp_path.parent / used.name, tmp_path / ".." / tmp_path.name / used.name):
+        app._mark_used(f"{app.FILES}{path}", tmp_path)
+    assert used.stat().st_mtime == 0
+    app._mark_used(f"{app.FILES}{used}", tmp_path)
+    assert time.time() - used.stat().st_mtime < 60
 
 
 def test_limits_of_length_and_size_apply(answer, upload):
     def limited(**limits):
         predictor, options = answer.args
         video = Path(upload("smile.mp4"))
-        return app.answer(predictor, dataclasses.replace(options, **limits), video, "0", "0.3")
+        return app.answer(predictor, dataclasses.replace(options, **limits), video, "0", "0.3")[1]
 
     assert "srcdoc" in limited(max_seconds=0.84)  # 25 frames at 30 per second
     assert "smile.mp4 is longer than 0.7 s" in limited(max_seconds=0.7)

@@ -242,7 +242,8 @@ def test_a_video_without_a_face_ends_with_one_sentence(workdir, videos, tmp_path
         ("frames", ("--fps=0",), "must be more than 0"),
         ("none.mp4", (), "there is no video"),
         ("long.mp4", ("--esemble",), "did you mean --ensemble"),
-        ("long.mp4", ("again.mp4",), "unexpected argument 'again.mp4'"),
+        ("long.mp4", ("again.mp4",), "there is no video or folder again.mp4"),
+        ("frames/img1.png", (), "img1.png is a picture; give the folder of frames"),
     ],
 )
 def test_mistakes_are_one_sentence(workdir, videos, tmp_path, video, options, message):
@@ -335,7 +336,7 @@ def test_a_failure_leaves_no_empty_folder_and_keeps_an_old_one(workdir, videos, 
 
 def test_names_may_begin_with_a_hyphen_and_folders_may_be_the_current_one():
     options = options_from(["--checkpoint", ".", "--out", ".", "--", "-v.mp4"])
-    assert options.video == Path("-v.mp4") and options.checkpoint == options.out == Path(".")
+    assert options.videos == (Path("-v.mp4"),) and options.checkpoint == options.out == Path(".")
     with pytest.raises(UserError, match="--out= names nothing"):
         options_from(["v.mp4", "--checkpoint=c", "--out="])
 
