@@ -63,7 +63,7 @@ _CLIPS = (
 )
 _OTHER_CAMERA = _Clip(20, "ne", 1, 101)
 _WITH_TEXT = "s8_po_01"  # its cell of FirstF
-_NOTES = [
+_NOTES: list[list[Any]] = [
     [],
     [None, "Recordings with more than one micro-expression have several onsets."],
     ["Frame numbers are those of the camera."],
@@ -118,7 +118,7 @@ def write(
         recordings.setdefault(key, {})[clip] = drawn[clip]
     for recording in recordings.values():
         _write_recording(out / frames_in, recording, file)
-    rows: list[Any] = [_row(recording, is_2019) for recording in recordings.values()]
+    rows = [_row(recording, is_2019) for recording in recordings.values()]
     write_workbook(out / sheet, {"HS": [_header(is_2019), *rows, *_NOTES]})
     if others_in:
         _write_recording(out / others_in, other, file)

@@ -81,8 +81,8 @@ class WindowPrediction:
     def row(self, classes: Iterable[str]) -> dict:
         """Returns the entry of the window in `prediction.json`."""
         start, end, numbers = self.window.start, self.window.end, self.window.numbers
-        shares = [round(float(share), 6) for share in self.probabilities]
-        shares = dict(zip(classes, shares, strict=True))
+        rounded = [round(float(share), 6) for share in self.probabilities]
+        shares = dict(zip(classes, rounded, strict=True))
         return {
             "start": None if start is None else round(start, 4),
             "end": None if end is None else round(end, 4),
