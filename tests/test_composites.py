@@ -330,9 +330,11 @@ def test_mistakes_in_the_command_are_one_sentence(arguments, words):
 def builds(monkeypatch):
     """What would have been built: [corpus, folder]; nothing is."""
     asked = []
-    monkeypatch.setattr(
-        build, "build_corpus", lambda name, data_dir, folder: asked.append((name, folder))
-    )
+
+    def build_corpus(name, data_dir, folder, table=None):
+        asked.append((name, folder))
+
+    monkeypatch.setattr(build, "build_corpus", build_corpus)
     return asked
 
 
