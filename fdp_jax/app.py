@@ -283,12 +283,16 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
         Middleware(BaseHTTPMiddleware, dispatch=add_policy),
     ]
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    # The report's blue, on which white is legible.
+    fill = {"button_primary_background_fill": "#2a62a6"}
+    fill |= {f"button_primary_background_fill_{state}": "#2a62a6" for state in ("dark", "hover")}
+    theme = gradio.themes.Base(**fonts).set(**fill)
     try:
         _build_page(predictor, options, Uploads(Path(uploads))).launch(
             server_name=ADDRESS, server_port=options.port, share=False, prevent_thread_lock=True,
             quiet=True, max_file_size=options.max_megabytes * 2**20, footer_links=[],
             enable_monitoring=False, ssr_mode=False, run_history=False,
-            theme=gradio.themes.Base(**fonts), head_paths=HEAD,
+            theme=theme, head_paths=HEAD,
             app_kwargs={"middleware": middleware},
         )  # fmt: skip
     except OSError as error:

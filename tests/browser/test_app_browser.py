@@ -12,7 +12,8 @@ import urllib.request
 
 import pytest
 
-from tests.conftest import HANGS, ROOT
+from tests.browser.conftest import barriers
+from tests.conftest import HANGS, ROOT, run_module
 from tests.helpers.face_videos import empty_frames, face_frames, write_video
 from tests.helpers.networks import write_random_weights
 
@@ -145,7 +146,8 @@ def test_frames_are_shown_where_the_browser_cannot_play_the_video(page, videos):
     page.get_by_role("group", name="Go to").get_by_role("button").click()
     page.get_by_role("img", name="Frame at 0.20 s").wait_for()
     assert page.locator("video").is_hidden()
-    slider = page.get_by_role("slider", name="Frame at 0.20 s")
+    slider = page.get_by_role("slider", name="Frame")
+    assert slider.get_attribute("aria-valuetext") == "0.20 s"
     slider.press("ArrowRight")
     assert page.locator(".stills img:visible").get_attribute("alt") > "Frame at 0.20 s"
     slider.press("End")
@@ -164,6 +166,23 @@ def test_the_page_fits_its_window_and_every_control_has_a_name(page, videos):
     )
     assert len(names) >= 6 and all(name.strip() for name in names), names
     assert page.locator("img:not([alt])").count() == 0
+    assert barriers(page) == []
+
+
+def test_the_index_of_videos_fits_and_has_no_barriers(network, videos, open_page, tmp_path):
+    names = ("smile.webm", "nobody.mp4", "text.mp4")
+    done = run_module(
+        "fdp_jax.predict", *(str(videos / name) for name in names), f"--checkpoint={network}",
+        f"--out={tmp_path}", check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    for width, scheme in ((400, "light"), (1280, "dark")):
+        page = open_page((tmp_path / "index.html").as_uri(), width=width, scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert barriers(page) == []
+    page.get_by_role("link", name="smile.webm").click()
+    page.get_by_role("link", name="All videos").click()
+    assert page.title() == "FDP predictions for 3 videos"
 
 
 def test_an_interval_is_one_window(page, videos):
