@@ -136,7 +136,7 @@ def folder(data_dir, tmp_path_factory) -> Path:
     run_module("datasets.example", "own", f"--out={here / 'own'}")
     for path in (here / "own").iterdir():
         path.rename(here / path.name)
-    (here / "videos").mkdir()
+    (here / "videos").mkdir(exist_ok=True)  # the template has one
     for name in ("clip.mp4", "videos/a.mp4", "videos/b.mp4"):
         write_video(here / name, face_frames(25))
     for name in ("runs/demo", "OTHER_WORKDIR", "WORKDIR"):
@@ -144,6 +144,7 @@ def folder(data_dir, tmp_path_factory) -> Path:
             "fdp_jax.train", "--dataset=synthetic", f"--data_dir={data_dir}", *TINY_OPTIONS,
             "--steps=2", "--group_folds=2", f"--workdir={here / name}",
         )  # fmt: skip
+    (here / "runs" / "samm_5class_small_from_bundled").symlink_to("demo")
     return here
 
 
