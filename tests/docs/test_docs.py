@@ -26,7 +26,8 @@ TRAINS_NOTHING = [name for name in NAMES if not experiment(name).trains]
 # tests/browser and tests/test_makefile.py have tests of these.
 ELSEWHERE = ("--address=auto", "sbatch ", "ray ", "make ", "pip ", "python3 -m venv", "fdp_jax.app")
 # The size of the bundled network does not change; that of others does.
-FEW_STEPS = ["--preset=small", "--group_folds=2", "--steps=1", "--batch_size=2"]
+FEW_STEPS = ["--preset=small", "--group_folds=2", "--steps=1", "--batch_size=2",
+             "--optimizer.warmup_steps=0"]  # fmt: skip
 PRETRAIN = [*TINY_OPTIONS, "--people=2", "--stills=1", "--steps=1", "--group_folds=2"]
 BENCHMARK = ["--preset=small", "--batch_size=2", "--parts=start_up", "--repeats=1"]
 
@@ -133,6 +134,8 @@ def folder(data_dir, tmp_path_factory) -> Path:
         run_module("datasets.example", name, f"--out={here / 'PARENT' / name}")
     for name in ("SAMM", "DIR_OF_SAMM", "DIR"):
         (here / name).symlink_to(here / "PARENT" / "samm")
+    folders = [f"--manual_dir={here / 'SAMM'}", f"--data_dir={here / 'data'}"]
+    run_module("datasets.build", "samm", *folders)
     run_module("datasets.example", "own", f"--out={here / 'own'}")
     for path in (here / "own").iterdir():
         path.rename(here / path.name)
