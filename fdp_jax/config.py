@@ -213,7 +213,7 @@ def fine_tuned(config: TrainConfig) -> TrainConfig:
     """Returns a preset for trainings that start from pretrained weights: a third of both."""
     rate = config.optimizer.learning_rate / 3
     optimizer = dataclasses.replace(config.optimizer, learning_rate=rate)
-    return dataclasses.replace(config, steps=config.steps // 3, optimizer=optimizer)
+    return dataclasses.replace(config, steps=max(1, config.steps // 3), optimizer=optimizer)
 
 
 def as_dict(config: object) -> dict:
