@@ -70,7 +70,7 @@ def dynamic_images(options: TrainOptions, protocol: Protocol) -> list[Panel]:
         ensure_built(protocol, options.data_dir, options.manual_dir, config.crop)
     except MissingCorpusError as error:
         raise UserError(f"{error} (or choose another corpus with --dataset)") from error
-    clips = load_clips(protocol, options.data_dir, config.last_frame)
+    clips = load_clips(protocol, options.data_dir)
     indices = classes_in_turn(clips.labels, clips.subjects, len(protocol.classes))
     batch = jax.device_get(evaluation_batch(pack_clips(clips), np.int32(indices), config))
     grey = (batch.clips @ np.array(GREY_WEIGHTS, np.float32) + 1) / 2
