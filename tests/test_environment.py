@@ -101,6 +101,14 @@ def test_what_decides_numbers_is_not_taken_from_the_environment(tmp_path):
     assert note.startswith(f"note: {', '.join(OF_JAX)} ignored")
 
 
+def test_flags_of_the_user_follow_ours_and_so_hold(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=4")
+    module.prepare_environment()
+    module.prepare_environment()  # as in a child process
+    *ours, last = os.environ["XLA_FLAGS"].split()
+    assert ours == module.GPU_FLAGS.split() and last == "--xla_gpu_autotune_level=4"
+
+
 def test_proxies_are_gone_within_and_back_after(monkeypatch):
     ours = {"http_proxy": "http://a", "ALL_PROXY": "socks://b", "NO_PROXY": "[::1]"}
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:

@@ -17,7 +17,7 @@ from datasets.errors import UserError
 from fdp_jax.benchmark.parts import GPU_OPTIONS, Options, as_json, measure
 from fdp_jax.benchmark.table import print_table, summary
 from fdp_jax.config import TrainConfig, preset, validate
-from fdp_jax.environment import ignore_settings_of_jax, use_large_pages
+from fdp_jax.environment import prepare_environment, use_large_pages
 
 PROGRAM = "python -m fdp_jax.benchmark"
 
@@ -47,7 +47,7 @@ def config_of(options: Options) -> TrainConfig:
             raise UserError(f"--{name} must have at least one entry")
     counts = {"repeats": options.repeats, "steps": options.steps, "folds": min(options.folds)}
     for name, count in counts.items():
-        if count < 1:
+        if count is not None and count < 1:
             raise UserError(f"--{name} must be at least 1, not {count}")
     for name in ("minutes", "compile_limit"):
         if not 0 <= getattr(options, name) < float("inf"):
@@ -62,5 +62,5 @@ def config_of(options: Options) -> TrainConfig:
 
 if __name__ == "__main__":
     use_large_pages()
-    ignore_settings_of_jax()
+    prepare_environment()
     run_command(main)

@@ -215,22 +215,33 @@ def measure_loop(config: TrainConfig, repeats: int) -> None:
     emit(steps=steps, ratio=ratio, **spreads)
 
 
-def measure_training(config: TrainConfig, folds: int, steps: int) -> None:
-    """Trains, predicts and reports as `python -m fdp_jax.train` does; 0 folds: all.
+def measure_training(
+    config: TrainConfig, folds: int, steps: int, preset: str = "paper", init: str = ""
+) -> None:
+    """Trains, predicts and reports as `python -m fdp_jax.train` does.
 
-    If it is cut off, `whole_seconds` is projected from the share of the steps that are done.
+    If it is cut off, `whole_seconds` is projected: the time until the first line of the log, and
+    what followed divided by its share of the steps.
+
+    Args:
+      config: options of the training.
+      folds: their number; 0: all.
+      steps: of each fold.
+      preset, init: as of --preset and --init.
     """
-    start, done = time.perf_counter(), 0
+    start, lines = time.perf_counter(), []
 
     def progress(steps_done: int, metrics: Mapping[str, float]) -> None:
-        nonlocal done
-        done += steps_done
-        share = done / steps / len(plan.tasks)
+        done = steps_done + (lines[-1][0] if lines else 0)
+        lines.append((done, time.perf_counter()))
+        share = (done - lines[0][0]) / (steps * len(plan.tasks) - lines[0][0] or 1)
         if share:
-            emit(share_of_steps=share, whole_seconds=(time.perf_counter() - start) / share)
+            first, now = lines[0][1], lines[-1][1]
+            emit(share_of_steps=share, whole_seconds=first - start + (now - first) / share)
 
     with tempfile.TemporaryDirectory() as folder:
-        plan = _plan(with_steps(config, steps), random_clips(), Path(folder), folds)
+        config = with_steps(config, steps)
+        plan = _plan(config, random_clips(), Path(folder), folds, preset=preset, init=init)
         plan.claim_workdir()
         plan.write_run_files(describe_environment(plan))
         corpus = pack_clips(plan.clips)
@@ -245,14 +256,15 @@ def measure_training(config: TrainConfig, folds: int, steps: int) -> None:
         **{"folds": len(plan.tasks), "folds_at_once": at_once, "steps": steps},
         whole_seconds=ended - start,
         report_seconds=ended - trained,
+        first_log_seconds=lines[0][1] - start,
         peak_bytes=statistics.get("peak_bytes_in_use", peak_memory_bytes()),
     )
 
 
-def _plan(config: TrainConfig, clips: Clips, workdir: Path, folds: int, **schedule: Any) -> Plan:
+def _plan(config: TrainConfig, clips: Clips, workdir: Path, folds: int, **others: Any) -> Plan:
     """Returns the plan of a training of so many folds; 0: all."""
     names = tuple(sorted(set(clips.subjects))[:folds] if folds else ())
-    options = TrainOptions(config=config, workdir=workdir, folds=names, **schedule)
+    options = TrainOptions(config=config, workdir=workdir, folds=names, **others)
     return Plan(options, clips, "python -m fdp_jax.benchmark")
 
 

@@ -163,10 +163,14 @@ def test_contenders_take_turns_and_the_ratio_is_to_the_faster_layout(children):
 
 def test_within_a_limit_each_contender_starts_once_and_leaves_time_for_the_others(children):
     step = step_of(dataclasses.replace(GPU_OPTIONS, repeats=3), limit=100.0)
-    assert len(children) == 5 and all(limit <= 70.0 for _, limit in children)
+    assert all(limit <= 70.0 for _, limit in children)
+    # The contiguous layout is slower, and compiling takes minutes.
+    eager = ["ours", "contiguous", "channels_last"]
+    assert [name for name, _ in children] == [*eager, "compiled channels_last"]
     assert list(step) == ["float32", "tensorfloat32", "bfloat16"]
     assert all(of["ours"]["seconds"]["repeats"] == 3 for of in step.values())
     assert all(of["eager_ratio"] == 0.5 for of in step.values())
+    assert all(of["compiled_ratio"] == pytest.approx(1 / 1.5) for of in step.values())
 
 
 def test_without_compile_limit_or_pytorch_there_is_less_to_compare(children, monkeypatch):
