@@ -25,7 +25,7 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,7 +153,7 @@ def _device() -> str:
 
 def _read(path: Path) -> tuple[dict, bytes, dict[str, np.ndarray]]:
     """Returns header, program and weights of an intact file."""
-    entries, _ = read_archive(path, HEADER, "a network written by python -m fdp_jax.export")
+    entries, _ = read_archive([path], HEADER, "a network written by python -m fdp_jax.export")
     try:
         header = json.loads(entries[HEADER])
         if header["version"] != VERSION:
@@ -173,11 +173,11 @@ def _read(path: Path) -> tuple[dict, bytes, dict[str, np.ndarray]]:
         ) from error
 
 
-def read_archive(path: Path, header: str, what: str) -> tuple[dict[str, bytes], str]:
+def read_archive(pieces: Sequence[Path], header: str, what: str) -> tuple[dict[str, bytes], str]:
     """Reads a zip archive that ends in its own SHA-256.
 
     Args:
-      path: of the file.
+      pieces: files that follow one another; usually one.
       header: name of its first entry.
       what: the file should be, for messages.
 
@@ -187,8 +187,9 @@ def read_archive(path: Path, header: str, what: str) -> tuple[dict[str, bytes], 
     Raises:
       ExportedModelError: the file is missing, cut, altered, or something else.
     """
+    path = pieces[0]
     try:
-        content = path.read_bytes()
+        content = b"".join(piece.read_bytes() for piece in pieces)
     except OSError as error:
         raise ExportedModelError(f"{path} cannot be read ({error.strerror})") from error
     if content[_NAME_OFFSET : _NAME_OFFSET + len(header)] != header.encode():

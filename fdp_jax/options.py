@@ -77,7 +77,7 @@ class TrainOptions:
     preset: str = "paper"
     """Defaults of the options below: paper, or small for a laptop."""
     init: Annotated[str, arg(metavar="FILE|bundled")] = ""
-    """Weights to start from, of python -m fdp_jax.pretrain, or `bundled`, which fit --preset=small;
+    """Weights to start from, of python -m fdp_jax.pretrain, or `bundled`, those of the preset;
     with a third of the steps and of the learning rate by default."""
     folds: Names = ()
     """Folds to train now, as 006,007 or casme2_to_samm; all by default."""

@@ -112,7 +112,7 @@ class Plan:
             )
         self.options, self.clips, self.command = options, clips, command
         config = options.config
-        self.init = read_weights(options.init) if options.init else None
+        self.init = read_weights(options.init, options.preset) if options.init else None
         if self.init:
             self.init.check_fits(config)
         self.folds = folds or make_folds(

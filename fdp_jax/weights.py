@@ -20,8 +20,13 @@ from fdp_jax.config import TrainConfig, as_dict, config_from_dict
 from fdp_jax.exported_model import ExportedModelError, read_archive
 from fdp_jax.files import write_checked_archive
 
-BUNDLED = Path(__file__).with_name("bundled.weights")  # shipped with the package
 BUNDLED_NAME = "bundled"
+_FOLDER = Path(__file__).parent
+# Preset -> the file that is shipped with the package; the larger one in pieces.
+BUNDLED: dict[str, tuple[Path, ...]] = {
+    "small": (_FOLDER / "bundled.weights",),
+    "paper": tuple(_FOLDER / f"bundled_paper.weights.{piece}" for piece in (1, 2, 3)),
+}
 HEADER = "fdp_weights.json"  # the first entry; its name identifies the format
 FORMAT = 1
 _NO_SIZES = (
@@ -125,21 +130,26 @@ def write_weights(path: Path, weights: Weights) -> None:
     write_checked_archive(path, entries)
 
 
-def read_weights(name: str) -> Weights:
-    """Reads the weights in the file `name`, or the bundled ones.
+def read_weights(name: str, preset: str = "small") -> Weights:
+    """Reads weights.
+
+    Args:
+      name: a file, or `bundled`.
+      preset: whose bundled weights.
 
     Raises:
       UserError: the file is missing, truncated, altered, or of another format or version.
     """
-    path = BUNDLED if name == BUNDLED_NAME else Path(name).expanduser()
-    return _read(path.absolute())
+    pieces = BUNDLED[preset] if name == BUNDLED_NAME else (Path(name).expanduser().absolute(),)
+    return _read(pieces)
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path: Path) -> Weights:
+def _read(pieces: tuple[Path, ...]) -> Weights:
+    path = pieces[0]
     try:
         entries, digest = read_archive(
-            path, HEADER, "weights written by python -m fdp_jax.pretrain"
+            pieces, HEADER, "weights written by python -m fdp_jax.pretrain"
         )
         header = json.loads(entries.pop(HEADER))
     except (ExportedModelError, ValueError) as error:

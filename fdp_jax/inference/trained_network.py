@@ -141,12 +141,12 @@ def load_fold(directory: FoldDirectory) -> TrainedNetwork:
     )
 
 
-def load_weights(name: str) -> TrainedNetwork:
-    """Loads the network of a file of weights, or the bundled one.
+def load_weights(name: str, preset: str = "small") -> TrainedNetwork:
+    """Loads the network of a file of weights, or the bundled one of a preset.
 
     Raises UserError as `read_weights` does.
     """
-    weights = read_weights(name)
+    weights = read_weights(name, preset)
     variables = unflatten_dict(weights.arrays, sep="/")
     scores = ", ".join(f"{score} {value:.3g}" for score, value in weights.scores.items())
     return TrainedNetwork(

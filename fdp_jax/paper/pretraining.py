@@ -39,7 +39,7 @@ def pretraining_table(
     from fdp_jax.inference.trained_network import load_weights
     from fdp_jax.weights import read_weights
 
-    network = load_weights(weights)
+    network = load_weights(weights, options.preset)
     shared = [name for name in protocol.classes if name in network.classes]
     if len(shared) < 2:
         return starts_table(experiment, results, None)
@@ -62,8 +62,9 @@ def pretraining_table(
     scores = dataclasses.asdict(score(predictions.label, predictions.prediction, shared))
     scores["intervals"] = bootstrap_intervals([predictions])
     table = starts_table(experiment, results, scores)
+    source = read_weights(weights, options.preset).description
     note = (
-        f"Without training: {read_weights(weights).description}; {len(chosen)} clips of"
-        f" {listing(shared)}, among which alone it chooses."
+        f"Without training: {source}; {len(chosen)} clips of {listing(shared)}, among which alone it"
+        " chooses."
     )
     return dataclasses.replace(table, notes=(note, *table.notes))

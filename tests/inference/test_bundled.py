@@ -5,10 +5,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from datasets.synthetic.motion import FPS
 from datasets.synthetic.videos import draw_video
 from fdp_jax.animation.action_units import CATEGORIES
+from fdp_jax.config import PRESETS
 from fdp_jax.inference.trained_network import load_weights
 from fdp_jax.metrics.spotting import iou
 from fdp_jax.predict import run
@@ -38,10 +40,16 @@ def test_its_predictions_are_those_of_its_training():
     assert np.ptp(expected["rank_scores"]) > 0.05  # else they would say little
 
 
-def test_it_is_small_and_says_where_it_comes_from():
-    weights = read_weights(BUNDLED_NAME)
-    assert BUNDLED.stat().st_size < 6e6
-    assert (weights.preset, weights.classes) == ("small", CATEGORIES)
+def test_its_files_are_small():
+    assert BUNDLED["small"][0].stat().st_size < 6e6
+    assert all(piece.stat().st_size <= 16 * 2**20 for piece in BUNDLED["paper"])
+
+
+@pytest.mark.parametrize("preset", BUNDLED)
+def test_it_says_where_it_comes_from(preset):
+    weights = read_weights(BUNDLED_NAME, preset)
+    assert (weights.preset, weights.classes) == (preset, CATEGORIES)
+    weights.check_fits(PRESETS[preset])
     assert weights.command.startswith("python -m fdp_jax.pretrain ") and weights.device
     assert weights.scores["accuracy"] > 0.9 and weights.scores["detection AUC"] > 0.98
 
