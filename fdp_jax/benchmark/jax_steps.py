@@ -43,6 +43,7 @@ from fdp_jax.train_loop import (
 from fdp_jax.train_step import create_train_state, eval_step, stack_states
 
 CLIPS, PEOPLE = 136, 28  # of SAMM
+CASME3 = 860, 94  # the same of CAS(ME)^3
 INFERENCE_BATCHES = (1, 36)
 USABLE_MEMORY = 0.8  # of the free memory, that further folds may be expected to take
 
@@ -72,10 +73,10 @@ def random_clips(clips: int = CLIPS, people: int = PEOPLE, side: int = 72) -> Cl
 class TrainSteps:
     """Bare training steps of K folds as one program, all on the same clips."""
 
-    def __init__(self, config: TrainConfig, folds: int):
-        """Compiles, and moves the corpus to the device."""
+    def __init__(self, config: TrainConfig, folds: int, clips: Clips | None = None):
+        """Compiles, and moves the corpus to the device; by default one of SAMM's size."""
         self.config, self.folds, self.state = config, folds, None
-        self.corpus = pack_clips(random_clips())
+        self.corpus = pack_clips(clips or random_clips())
         clips = len(self.corpus.labels)
         start = time.perf_counter()
         self.program = compile_train_step(config, CLASSES, folds, self.corpus)
@@ -106,8 +107,8 @@ class TrainSteps:
         memory = self.program.memory_analysis()
         program_bytes = memory.temp_size_in_bytes + memory.argument_size_in_bytes
         program_bytes += memory.output_size_in_bytes - memory.alias_size_in_bytes
-        seconds = time_turns(self.run, turns)
         on_cpu = jax.default_backend() == "cpu"
+        seconds = time_turns(self.run, turns, on_gpu=not on_cpu)
         return {
             "seconds": seconds,
             "first_step_seconds": first,
@@ -159,6 +160,35 @@ def measure_folds(config: TrainConfig, counts: list[int], turns: int) -> None:
         emit(**{str(count): result})
 
 
+def measure_scaling(config: TrainConfig, turns: int) -> None:
+    """Measures the step of a single fold with other batches, numbers of frames and corpora.
+
+    `ratio` compares with the config as it is.
+    """
+    half, twice = config.batch_size // 2, config.batch_size * 2
+    less, more = (
+        dataclasses.replace(config.clip, frames=config.clip.frames * n // 2) for n in (1, 4)
+    )
+    variants = {
+        "base": (config, None),
+        "batch_half": (dataclasses.replace(config, batch_size=half), None),
+        "batch_double": (dataclasses.replace(config, batch_size=twice), None),
+        "frames_half": (dataclasses.replace(config, clip=less), None),
+        "frames_double": (dataclasses.replace(config, clip=more), None),
+        "clips_of_casme3": (config, random_clips(*CASME3)),
+    }
+    base = None
+    for name, (varied, clips) in variants.items():
+        try:
+            result = TrainSteps(varied, 1, clips).measure(turns)
+            result["seconds"] = spread(result["seconds"])
+            base = base or result["seconds"]["median"]
+            result["ratio"] = result["seconds"]["median"] / base
+        except RuntimeError as error:
+            result = {"missing": first_line(error)}
+        emit(**{name: result})
+
+
 def _free_bytes() -> int | None:
     """Returns the free memory of the device, None where it is unknown."""
     if statistics := jax.local_devices()[0].memory_stats():
@@ -181,7 +211,7 @@ def measure_inference(config: TrainConfig, turns: int) -> None:
     for batch in INFERENCE_BATCHES:
         indices = jnp.arange(batch, dtype=jnp.int32)
         run(1)  # compiles
-        seconds = spread(time_turns(run, turns))
+        seconds = spread(time_turns(run, turns, jax.default_backend() != "cpu"))
         rate = batch / seconds["median"]
         emit(**{str(batch): {"seconds": seconds, "clips_per_second": rate}})
 
@@ -286,6 +316,7 @@ if __name__ == "__main__":
         "device": describe_device,
         "step": measure_step,
         "folds": measure_folds,
+        "scaling": measure_scaling,
         "inference": measure_inference,
         "loop": measure_loop,
         "train": measure_training,

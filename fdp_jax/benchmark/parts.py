@@ -28,11 +28,24 @@ from fdp_jax.config import Ints, Precision, TrainConfig, as_dict, fine_tuned
 from fdp_jax.environment import installed_versions
 from fdp_jax.files import write_atomically
 
-Part = Literal["step", "fold", "loso", "loso_bundled", "folds", "inference", "loop", "start_up"]
+Part = Literal[
+    "step",
+    "fold",
+    "loso",
+    "loso_bundled",
+    "folds",
+    "inference",
+    "loop",
+    "start_up",
+    "scaling",
+    "score",
+]
 JAX, TORCH = "fdp_jax.benchmark.jax_steps", "fdp_jax.benchmark.torch_step"
+SCORE = "fdp_jax.benchmark.score_curve"
 LAYOUTS = ("contiguous", "channels_last")
 FOLD_STEPS = 20  # of the training whose peak memory is measured
 USUAL_MINUTES = 8.0  # for which the time limits of the parts are made
+TARGET_UF1 = 0.7  # of part `score`
 LEAST_SECONDS = 30.0  # with less time left a part is skipped
 
 
@@ -50,7 +63,10 @@ class Options:
     parts: tuple[Part, ...] = ("step", "loop", "inference", "folds", "start_up")
     """What to measure, in this order: step (beside PyTorch), fold (peak memory of a single fold),
     loso (a whole LOSO of SAMM's size), loso_bundled (the same from the bundled weights), folds (K
-    folds as one program), inference, loop (the training loop beside its bare steps), start_up."""
+    folds as one program), inference, loop (the training loop beside its bare steps), start_up,
+    scaling (the step with other batches, frames and corpora), score (the time until UF1 on held-out
+    people of the embedded corpus reaches 0.7: from scratch, from the bundled weights, and in
+    PyTorch; minutes long)."""
     repeats: int = 5
     """Measurements of each contender."""
     compile_limit: float = 600.0
@@ -121,7 +137,16 @@ def measure(options: Options, config: TrainConfig, command: str) -> dict[str, An
             }
             if options.out:
                 write_atomically(options.out, as_json(report) + "\n")
+                if "target_uf1" in results[name]:
+                    _draw_score(options.out.with_suffix(".png"), results[name])
     return report
+
+
+def _draw_score(path: Path, curves: Mapping[str, Any]) -> None:
+    from fdp_jax.benchmark.score_figure import draw  # loads matplotlib
+    from fdp_jax.reporting.figures import render
+
+    write_atomically(path, render(draw, curves))
 
 
 def as_json(report: Mapping[str, Any]) -> str:
@@ -289,6 +314,27 @@ def _start_up(options: Options, config: TrainConfig, limit: float | None) -> dic
     }
 
 
+def _score(options: Options, config: TrainConfig, limit: float | None) -> dict[str, Any]:
+    """Curves of UF1 over training time, and when each reaches `TARGET_UF1`."""
+    results: dict[str, Any] = {"target_uf1": TARGET_UF1}
+    with tempfile.TemporaryDirectory() as data:
+        try:
+            _seconds(["-m", "datasets.build", "synthetic", f"--data_dir={data}"], limit)
+        except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+            return {"missing": f"the corpus cannot be built: {error}"[:300]}
+        for name in ("bundled", "scratch", "pytorch"):
+            print(f"score, {name} ...", file=sys.stderr, flush=True)
+            of_training = {"preset": options.preset, "config": as_dict(config)}
+            curve, reason = run_child(SCORE, {"name": name, "data_dir": data, **of_training}, limit)
+            if reason:
+                curve = {"missing": reason}
+            elif there := [place for place, uf1 in enumerate(curve["uf1"]) if uf1 >= TARGET_UF1]:
+                for of_target in ("steps", "seconds"):
+                    curve[f"target_{of_target}"] = curve[of_target][there[0]]
+            results[name] = curve
+    return results
+
+
 def _seconds(arguments: list[str], limit: float | None, workdir: Path | None = None) -> float:
     """Returns the seconds of a command; of a training, those until its only step is logged."""
     start = time.time()
@@ -318,4 +364,6 @@ PARTS = {
     "inference": (lambda o, c, limit: _child("inference", c, limit, turns=o.repeats), 60.0),
     "loop": (lambda o, c, limit: _child("loop", c, limit, repeats=min(3, o.repeats)), 90.0),
     "start_up": (_start_up, 90.0),
+    "scaling": (lambda o, c, limit: _child("scaling", c, limit, turns=o.repeats), 150.0),
+    "score": (_score, 480.0),
 }

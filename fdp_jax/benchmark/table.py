@@ -34,6 +34,8 @@ def _outline(values: Report, indent: str) -> Iterator[str]:
         elif isinstance(value, Mapping):
             yield f"{indent}{name}"
             yield from _outline(value, f"{indent}  ")
+        elif isinstance(value, list):  # a curve
+            continue
         elif value is None or (isinstance(value, str | int | bool) and "bytes" not in name):
             yield f"{indent}{name}: {'not measured' if value is None else value}"
         elif name.endswith("seconds"):

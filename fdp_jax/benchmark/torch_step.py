@@ -85,7 +85,7 @@ def measure(config: TrainConfig, turns: int, **of_step: Any) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats()
     step = TorchStep(config, **of_step)
     first = step.run(1)
-    seconds = time_turns(step.run, turns)
+    seconds = time_turns(step.run, turns, ON_GPU)
     peak = torch.cuda.max_memory_allocated() if ON_GPU else peak_memory_bytes()
     return {"seconds": seconds, "first_step_seconds": first, "peak_bytes": peak}
 

@@ -64,7 +64,7 @@ def pretraining_table(
     table = starts_table(experiment, results, scores)
     source = read_weights(weights, options.preset).description
     note = (
-        f"Without training: {source}; {len(chosen)} clips of {listing(shared)}, among which alone it"
+        f"Without training: {source}; {len(chosen)} clips of {listing(shared)}, among which it"
         " chooses."
     )
     return dataclasses.replace(table, notes=(note, *table.notes))

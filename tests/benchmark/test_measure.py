@@ -30,7 +30,7 @@ def test_spread_by_hand():
 @pytest.mark.parametrize(("seconds", "repetitions"), [(3.0, 1), (0.1, 3), (0.001, 250)])
 def test_a_turn_has_enough_repetitions_and_starts_warm(seconds, repetitions):
     calls = []
-    measured = time_turns(lambda times: calls.append(times) or seconds, turns=2)
+    measured = time_turns(lambda times: calls.append(times) or seconds, turns=2, on_gpu=True)
     assert measured == [seconds] * 2
     assert calls == [1, *[repetitions] * 3]
 

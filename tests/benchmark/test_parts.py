@@ -6,15 +6,16 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from datasets.command_line import parse_options
 from datasets.errors import UserError
-from fdp_jax.benchmark import jax_steps, parts
+from fdp_jax.benchmark import jax_steps, parts, score_curve
 from fdp_jax.benchmark.__main__ import config_of
 from fdp_jax.benchmark.parts import GPU_OPTIONS, PARTS, Options, measure
 from fdp_jax.benchmark.table import summary
-from fdp_jax.config import PRESETS
+from fdp_jax.config import PRESETS, as_dict
 from fdp_jax.splits import make_folds
 from tests.conftest import ROOT, run_module
 from tests.helpers.tiny import TINY
@@ -182,6 +183,40 @@ def test_without_compile_limit_or_pytorch_there_is_less_to_compare(children, mon
     assert "eager_ratio" not in step and step["ours"]["seconds"]["median"] == 1.0
 
 
+# Time to score.
+
+
+def test_the_first_point_at_the_target_counts_and_the_figure_is_drawn(monkeypatch, tmp_path):
+    curve = {"steps": [10, 20, 30], "seconds": [1.0, 2.5, 4.0], "uf1": [0.5, 0.7, 0.6]}
+    answers = {"bundled": (curve, ""), "scratch": (curve | {"uf1": [0.1, 0.2, 0.3]}, "")}
+
+    def run_child(module, request, limit=None):
+        missing = {}, "PyTorch is not installed"
+        return answers.get(request["name"], missing) if "name" in request else ({"backend": ""}, "")
+
+    monkeypatch.setattr(parts, "run_child", run_child)
+    monkeypatch.setattr(parts, "_seconds", lambda *_: 0.0)
+    report = measure(Options(parts=("score",), out=tmp_path / "a.json"), TINY, "by hand")
+    bundled, scratch = report["score"]["bundled"], report["score"]["scratch"]
+    assert (bundled["target_steps"], bundled["target_seconds"]) == (20, 2.5)
+    assert "target_steps" not in scratch and scratch["uf1"] == [0.1, 0.2, 0.3]
+    assert report["score"]["pytorch"] == {"missing": "PyTorch is not installed"}
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert "target_seconds: 2.5 s" in summary(report)
+
+
+@pytest.mark.parametrize("name", ["scratch", "pytorch"])
+def test_a_curve_has_rising_seconds_and_scores_of_all_clips(name, data_dir, capsys):
+    if name == "pytorch":
+        pytest.importorskip("torch")
+    config = dataclasses.replace(TINY, steps=4)
+    score_curve.main(name, "small", as_dict(config), str(data_dir))
+    curve = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert curve["steps"][-1] == 4 and len(curve["uf1"]) == score_curve.POINTS
+    assert np.all(np.diff(curve["seconds"]) >= 0) and curve["seconds"][-1] > 0
+    assert all(0 <= uf1 <= 1 for uf1 in curve["uf1"]) and max(curve["uf1"]) > 0
+
+
 # What the child processes measure.
 
 
@@ -225,7 +260,7 @@ from pathlib import Path
 from fdp_jax.benchmark.parts import Options, measure
 from tests.helpers.tiny import TINY
 
-parts = ("step", "fold", "loso", "folds", "inference", "loop", "start_up")
+parts = ("step", "fold", "loso", "folds", "inference", "loop", "start_up", "scaling")
 sizes = {"repeats": 1, "compile_limit": 0.0, "folds": (2,), "steps": 2}
 options = Options(parts=parts, out=Path(sys.argv[1]), **sizes)
 measure(options, TINY, "by hand")
@@ -245,9 +280,11 @@ def report(tmp_path_factory) -> dict:
 
 @pytest.mark.slow
 def test_every_part_is_measured_and_the_headline_is_theirs(report):
-    assert report.keys() == KEYS | set(PARTS)
+    measured = set(PARTS) - {"loso_bundled", "score"}
+    assert report.keys() == KEYS | measured
     assert "missing" in report["start_up"]  # the command needs TFDS
-    assert not any("missing" in report[name] for name in PARTS if name != "start_up")
+    assert not any("missing" in report[name] for name in measured if name != "start_up")
+    assert report["scaling"]["frames_double"]["ratio"] > 0
     ours = report["step"]["float32"]["ours"]
     assert report["step_seconds"] == ours["seconds"]["median"] > 0
     assert report["step_peak_bytes"] == ours["peak_bytes"] > 10**8
