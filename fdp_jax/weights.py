@@ -16,7 +16,7 @@ import numpy as np
 from datasets.crop import CROP_ENTRIES, Crop
 from datasets.errors import UserError
 from fdp_jax import json_files
-from fdp_jax.config import TrainConfig, as_dict, config_from_dict
+from fdp_jax.config import NO_GLOBAL, TrainConfig, as_dict, config_from_dict
 from fdp_jax.exported_model import ExportedModelError, read_archive
 from fdp_jax.files import write_checked_archive
 
@@ -85,6 +85,11 @@ class Weights:
                     f"the initial weights are of a network with --{name}={ours[name]}, not "
                     f"{value}; use --preset={self.preset} without options that change sizes"
                 )
+        if config.ablate in NO_GLOBAL:
+            raise UserError(
+                f"--ablate={config.ablate} changes the widths of the network, so it cannot start "
+                "from weights of the whole one; leave out --init"
+            )
 
     @staticmethod
     def _sizes(config: TrainConfig) -> dict[str, object]:

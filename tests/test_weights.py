@@ -107,6 +107,14 @@ def test_weights_of_other_sizes_are_refused_in_one_sentence(file, tmp_path):
         make_tiny_plan(tmp_path, random_clips(), config, init=str(file))
 
 
+def test_a_network_without_global_aggregators_cannot_start_from_a_whole_one(file, tmp_path):
+    config = dataclasses.replace(TINY, ablate="no_global")
+    with pytest.raises(
+        UserError, match=r"--ablate=no_global changes the widths .* leave out --init"
+    ):
+        make_tiny_plan(tmp_path, random_clips(), config, init=str(file))
+
+
 def test_fine_tuning_has_a_third_of_steps_and_learning_rate_unless_given():
     small = PRESETS["small"]
     options, _ = parse_train_options(

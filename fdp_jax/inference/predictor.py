@@ -227,6 +227,8 @@ class Predictor:
             clips = spotting.cut(frames, seconds, extent, first.config.clip.frames)
             probabilities = self._predict_faces(clips)[1].mean(axis=0)
             shares = dict(zip(first.classes, probabilities.tolist(), strict=True))
+            if 1.0 - shares[NEUTRAL] < spotting.THRESHOLD:  # windows at its edges were mistaken
+                continue
             of_expressions = {name: p for name, p in shares.items() if name != NEUTRAL}
             nearest = int(np.abs(np.array(middles) - (extent.onset + extent.offset) / 2).argmin())
             part = window.part(rows[nearest]["start"], rows[nearest]["end"])
