@@ -23,7 +23,7 @@ LARGE_PAGES = "glibc.malloc.hugetlb=1"
 _HARMLESS = re.compile(
     "JAX_(PLATFORM|CUDA_|ROCM_|COMPILATION_CACHE|PERSISTENT_CACHE|LOG|DUMP|TRACEBACK|DEBUG_LOG|EXPLAIN)"
 )
-# Tuning its kernels, XLA compiles the step for more than two minutes on an H200; without, half one.
+# On an H200 XLA takes over two minutes to compile the step if it tunes kernels, else half a minute.
 GPU_FLAGS = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python-headless")
 

@@ -191,7 +191,7 @@ def read_archive(pieces: Sequence[Path], header: str, what: str) -> tuple[dict[s
     try:
         content = b"".join(piece.read_bytes() for piece in pieces)
     except OSError as error:
-        raise ExportedModelError(f"{path} cannot be read ({error.strerror})") from error
+        raise ExportedModelError(f"{error.filename} cannot be read ({error.strerror})") from error
     if content[_NAME_OFFSET : _NAME_OFFSET + len(header)] != header.encode():
         found = f"not {what}" if content else "empty"
         raise ExportedModelError(f"{path} is {found}; write it again")

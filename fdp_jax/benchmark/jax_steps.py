@@ -165,22 +165,23 @@ def measure_scaling(config: TrainConfig, turns: int) -> None:
 
     `ratio` compares with the config as it is.
     """
-    half, twice = config.batch_size // 2, config.batch_size * 2
-    less, more = (
-        dataclasses.replace(config.clip, frames=config.clip.frames * n // 2) for n in (1, 4)
-    )
+
+    def varied(batch: int = config.batch_size, frames: int = config.clip.frames) -> TrainConfig:
+        clip = dataclasses.replace(config.clip, frames=frames)
+        return dataclasses.replace(config, batch_size=batch, clip=clip)
+
     variants = {
         "base": (config, None),
-        "batch_half": (dataclasses.replace(config, batch_size=half), None),
-        "batch_double": (dataclasses.replace(config, batch_size=twice), None),
-        "frames_half": (dataclasses.replace(config, clip=less), None),
-        "frames_double": (dataclasses.replace(config, clip=more), None),
+        "batch_half": (varied(batch=config.batch_size // 2), None),
+        "batch_double": (varied(batch=config.batch_size * 2), None),
+        "frames_half": (varied(frames=config.clip.frames // 2), None),
+        "frames_double": (varied(frames=config.clip.frames * 2), None),
         "clips_of_casme3": (config, random_clips(*CASME3)),
     }
     base = None
-    for name, (varied, clips) in variants.items():
+    for name, (variant, clips) in variants.items():
         try:
-            result = TrainSteps(varied, 1, clips).measure(turns)
+            result = TrainSteps(variant, 1, clips).measure(turns)
             result["seconds"] = spread(result["seconds"])
             base = base or result["seconds"]["median"]
             result["ratio"] = result["seconds"]["median"] / base
@@ -250,8 +251,8 @@ def measure_training(
 ) -> None:
     """Trains, predicts and reports as `python -m fdp_jax.train` does.
 
-    If it is cut off, `whole_seconds` is projected: the time until the first line of the log, and
-    what followed divided by its share of the steps.
+    If it is cut off, `whole_seconds` is projected: the time until the first step, and what followed
+    divided by its share of the steps.
 
     Args:
       config: options of the training.
@@ -259,15 +260,16 @@ def measure_training(
       steps: of each fold.
       preset, init: as of --preset and --init.
     """
-    start, lines = time.perf_counter(), []
+    start, began, done = time.perf_counter(), 0.0, 0
 
     def progress(steps_done: int, metrics: Mapping[str, float]) -> None:
-        done = steps_done + (lines[-1][0] if lines else 0)
-        lines.append((done, time.perf_counter()))
-        share = (done - lines[0][0]) / (steps * len(plan.tasks) - lines[0][0] or 1)
+        nonlocal began, done
+        now = time.perf_counter()
+        began = began or now  # a fold reports its step 0 once the program is compiled
+        done += steps_done
+        share = done / steps / len(plan.tasks)
         if share:
-            first, now = lines[0][1], lines[-1][1]
-            emit(share_of_steps=share, whole_seconds=first - start + (now - first) / share)
+            emit(share_of_steps=share, whole_seconds=began - start + (now - began) / share)
 
     with tempfile.TemporaryDirectory() as folder:
         config = with_steps(config, steps)
@@ -286,7 +288,7 @@ def measure_training(
         **{"folds": len(plan.tasks), "folds_at_once": at_once, "steps": steps},
         whole_seconds=ended - start,
         report_seconds=ended - trained,
-        first_log_seconds=lines[0][1] - start,
+        until_first_step_seconds=began - start,
         peak_bytes=statistics.get("peak_bytes_in_use", peak_memory_bytes()),
     )
 

@@ -24,7 +24,7 @@ from typing import Any
 CLASSES = 5  # of SAMM's first protocol
 # Shorter turns would measure, on a GPU, the wait at their end, and on a CPU whether the system
 # hands out memory at that moment.
-SHORTEST_TURN_SECONDS = {True: 0.25, False: 3.0}  # whether on a GPU -> seconds
+GPU_TURN_SECONDS, CPU_TURN_SECONDS = 0.25, 3.0
 
 
 def spread(seconds: Sequence[float]) -> dict[str, Any]:
@@ -48,7 +48,8 @@ def time_turns(run: Callable[[int], float], turns: int, on_gpu: bool) -> list[fl
       turns: number of measurements.
       on_gpu: where it runs.
     """
-    repetitions = max(1, math.ceil(SHORTEST_TURN_SECONDS[on_gpu] / max(run(1), 1e-6)))
+    shortest = GPU_TURN_SECONDS if on_gpu else CPU_TURN_SECONDS
+    repetitions = max(1, math.ceil(shortest / max(run(1), 1e-6)))
     run(repetitions)  # fills the caches and, on a CPU, obtains memory from the system
     return [run(repetitions) for _ in range(turns)]
 

@@ -5,7 +5,6 @@ of the training steps of one group: compilation and evaluation are not timed, no
 of PyTorch's batches, which are those of our step.
 """
 
-import dataclasses
 import json
 import sys
 import time
@@ -31,6 +30,12 @@ from fdp_jax.weights import BUNDLED_NAME, read_weights
 SEED, GROUPS, POINTS = 0, 3, 30  # points of a curve
 
 
+def indices_of(config: TrainConfig, fold: Fold, step: int) -> np.ndarray:
+    """Returns the clips of a step, int32 [b]."""
+    clips = batch_indices(fold.train, config.batch_size, SEED, fold.name, step)
+    return clips.astype(np.int32)
+
+
 class JaxTraining:
     """Training of one fold with our step."""
 
@@ -50,15 +55,10 @@ class JaxTraining:
         """Returns the seconds of these steps."""
         start = time.perf_counter()
         for step in steps:
-            indices = self.indices(step)[None]
+            indices = indices_of(self.config, self.fold, step)[None]
             self.state, _ = self.program(self.state, self.corpus, indices, self.key[None])
         jax.block_until_ready(self.state)
         return time.perf_counter() - start
-
-    def indices(self, step: int) -> np.ndarray:
-        """Returns the clips of a step, int32 [b]."""
-        clips = batch_indices(self.fold.train, self.config.batch_size, SEED, self.fold.name, step)
-        return clips.astype(np.int32)
 
     def predict(self) -> np.ndarray:
         """Returns the predicted categories of the fold's test clips."""
@@ -75,7 +75,6 @@ def main(name: str, preset: str, config: dict[str, Any], data_dir: str) -> None:
     init = preset if name == "bundled" else ""
     options = config_from_dict(config, "REQUEST")
     options = fine_tuned(options) if init else options
-    options = dataclasses.replace(options, group_folds=GROUPS)
     protocol = get_protocol("synthetic", "5class")
     clips = load_clips(protocol, Path(data_dir))
     corpus = pack_clips(clips)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import torch
 
-from fdp_jax.benchmark.score_curve import SEED, JaxTraining
+from fdp_jax.benchmark.score_curve import SEED, indices_of
 from fdp_jax.benchmark.torch_reference import TorchFDP, torch_loss
 from fdp_jax.config import TrainConfig
 from fdp_jax.input_pipeline import Batch, PackedClips, evaluation_batch, training_batch
@@ -16,13 +16,13 @@ from fdp_jax.rng import Purpose, derive_key, fold_key
 from fdp_jax.splits import Fold
 
 
-class TorchTraining(JaxTraining):
+class TorchTraining:
     """Training of one fold with PyTorch, from its own initialisation, on the same batches."""
 
     def __init__(
         self, config: TrainConfig, classes: int, corpus: PackedClips, fold: Fold, init: str
     ):
-        """Takes the same arguments; `init` must be empty."""
+        """Takes the arguments of `JaxTraining`; `init` must be empty."""
         self.config, self.corpus, self.fold = config, corpus, fold
         self.key = fold_key(SEED, fold.name)
         torch.manual_seed(SEED)
@@ -43,9 +43,10 @@ class TorchTraining(JaxTraining):
         seconds = 0.0
         for step in steps:
             key = derive_key(self.key, Purpose.SAMPLING, step)
-            clips, target, labels = _tensors(self.draw(self.corpus, self.indices(step), key))
-            start = time.perf_counter()
+            indices = indices_of(self.config, self.fold, step)
+            clips, target, labels = _tensors(self.draw(self.corpus, indices, key))
             self.optimizer.param_groups[0]["lr"] = float(self.learning_rate(step))
+            start = time.perf_counter()
             self.optimizer.zero_grad(set_to_none=True)
             loss = torch_loss(self.network(clips), target, labels, self.config.loss)
             loss.backward()
