@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdp_jax.config import RULES, TrainConfig
-from fdp_jax.environment import device_name, give_back_freed_memory, installed_versions
+from fdp_jax.environment import device_name, installed_versions, reuse_freed_memory
 from fdp_jax.fold_training import (
     FoldTraining,
     Progress,
@@ -112,7 +112,7 @@ def _train_loop(
     filled = [*folds, *[folds[-1]] * (size - len(folds))]
     state = stack_states(_restored_states(folds, start, size), size)
     keys = jnp.stack([fold.key for fold in filled])
-    give_back_freed_memory()  # by compiling step and initial state, before the steps' buffers
+    reuse_freed_memory()
     since_log: list[dict[str, jax.Array]] = []
     logged = saved = time.monotonic()
     save_seconds = 0.0

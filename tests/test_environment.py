@@ -42,7 +42,7 @@ def test_what_the_user_chose_stays():
 
 FREEING = """
 import numpy as np
-from fdp_jax.environment import give_back_freed_memory
+from fdp_jax.environment import reuse_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -52,7 +52,7 @@ arrays = [np.ones(12_000) for _ in range(3000)]  # 96 kB each, too small for pag
 kept = arrays[::50]
 del arrays
 before = resident()
-give_back_freed_memory()
+reuse_freed_memory()
 print((before - resident()) // 2**20)
 """
 
@@ -63,6 +63,36 @@ def test_freed_memory_goes_back_to_the_system():
         [sys.executable, "-c", FREEING], cwd=ROOT, text=True, capture_output=True, check=True
     )
     assert int(done.stdout) > 150  # MiB, of the 275 freed
+
+
+REUSING = """
+import resource
+import numpy as np
+from fdp_jax.environment import reuse_freed_memory
+
+def page_faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**26, np.uint8)  # 64 MiB, which malloc would map and unmap
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(page_faults(), page_faults())
+reuse_freed_memory()
+page_faults()
+print(page_faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_a_step_gets_the_memory_that_the_step_before_freed():
+    environment = {**os.environ, "GLIBC_TUNABLES": "", "NUMPY_MADVISE_HUGEPAGE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", REUSING], cwd=ROOT, env=environment, text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    first, second, reused = (int(count) for count in done.stdout.split())
+    assert first > 1000
+    assert second > 1000
+    assert reused < 10
 
 
 STARTED = """
