@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-BLOCK_CHANNELS = 32  # narrower blocks leave vector units idle, wider ones multiply more zeros
+BLOCK_CHANNELS = 16  # narrower blocks leave vector units idle, wider ones multiply more zeros
 
 Padding = Sequence[tuple[int, int]]
 
