@@ -98,7 +98,7 @@ class TrainSteps:
         return (time.perf_counter() - start) / steps / self.folds
 
     def measure(self, turns: int) -> dict[str, Any]:
-        """Returns the seconds of each turn, the first step's with compilation, and the memory.
+        """Returns the spread of the turns, the first step's with compilation, and the memory.
 
         On a device the peak is what the compiler asks for, since the device counts all programs of
         a process together; on a CPU it is that of the process.
@@ -108,9 +108,8 @@ class TrainSteps:
         program_bytes = memory.temp_size_in_bytes + memory.argument_size_in_bytes
         program_bytes += memory.output_size_in_bytes - memory.alias_size_in_bytes
         on_cpu = jax.default_backend() == "cpu"
-        seconds = time_turns(self.run, turns, on_gpu=not on_cpu)
         return {
-            "seconds": seconds,
+            "seconds": spread(time_turns(self.run, turns, on_gpu=not on_cpu)),
             "first_step_seconds": first,
             "peak_bytes": peak_memory_bytes() if on_cpu else program_bytes,
             "program_bytes": program_bytes,
@@ -149,7 +148,6 @@ def measure_folds(config: TrainConfig, counts: list[int], turns: int) -> None:
             if free and needed > USABLE_MEMORY * free:
                 raise MemoryError(f"may need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
             result = steps.measure(turns)
-            result["seconds"] = spread(result["seconds"])
             median = result["seconds"]["median"]
             first = first or median
             result["ratio"] = median / first
@@ -182,7 +180,6 @@ def measure_scaling(config: TrainConfig, turns: int) -> None:
     for name, (variant, clips) in variants.items():
         try:
             result = TrainSteps(variant, 1, clips).measure(turns)
-            result["seconds"] = spread(result["seconds"])
             base = base or result["seconds"]["median"]
             result["ratio"] = result["seconds"]["median"] / base
         except RuntimeError as error:

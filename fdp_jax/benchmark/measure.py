@@ -28,7 +28,7 @@ GPU_TURN_SECONDS, CPU_TURN_SECONDS = 0.25, 3.0
 
 
 def spread(seconds: Sequence[float]) -> dict[str, Any]:
-    """Returns median, minimum, quartiles and number of the measurements."""
+    """Returns median, minimum, quartiles and the measurements themselves."""
     lower, upper = seconds[0], seconds[0]
     if len(seconds) > 1:
         lower, _, upper = statistics.quantiles(seconds, n=4, method="inclusive")
@@ -36,7 +36,7 @@ def spread(seconds: Sequence[float]) -> dict[str, Any]:
         "median": statistics.median(seconds),
         "min": min(seconds),
         "quartiles": [lower, upper],
-        "repeats": len(seconds),
+        "turns": list(seconds),
     }
 
 

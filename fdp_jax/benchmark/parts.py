@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
 from datasets.errors import UserError
@@ -229,11 +228,13 @@ def _step(options: Options, config: TrainConfig, limit: float | None) -> dict[st
     for _ in range(rounds):
         for name, request in list(requests.items()):
             module = JAX if name == "ours" else TORCH
-            if end is not None and request.get("compiled") and _is_slower(request["layout"], first):
+            is_compiled = request.get("compiled", False)
+            eager = first.get(f"eager_{request.get('layout')}")
+            if end is not None and is_compiled and fastest(first, "eager") is not eager:
                 continue
             # A process that hangs leaves time for the others.
             limits = [] if end is None else [max(1.0, 0.7 * (end - time.monotonic()))]
-            if request.get("compiled"):
+            if is_compiled:
                 limits.append(options.compile_limit)
             if module == TORCH and not importlib.util.find_spec("torch"):
                 found, reason = {}, "PyTorch is not installed"
@@ -244,9 +245,6 @@ def _step(options: Options, config: TrainConfig, limit: float | None) -> dict[st
             if reason:
                 del requests[name]
     for contenders in results.values():
-        for contender in contenders.values():
-            if "seconds" in contender:
-                contender["seconds"] = spread(contender["seconds"])
         for mode in ("eager", "compiled"):
             torch = fastest(contenders, mode)
             if torch and "seconds" in contenders["ours"]:
@@ -259,14 +257,8 @@ def _merge(contenders: dict[str, Any], name: str, result: dict[str, Any]) -> Non
     """Adds the result of one round; the first round's first step, which compiles, stays."""
     before = contenders.setdefault(name, result)
     if before is not result and "missing" not in result and "missing" not in before:
-        before["seconds"] += result["seconds"]
+        before["seconds"] = spread(before["seconds"]["turns"] + result["seconds"]["turns"])
         before["peak_bytes"] = max(before["peak_bytes"], result["peak_bytes"])
-
-
-def _is_slower(layout: str, contenders: Mapping[str, Any]) -> bool:
-    """Returns whether PyTorch's eager step was measured to be slower in this layout."""
-    eager = {name: contenders[f"eager_{name}"].get("seconds") for name in LAYOUTS}
-    return all(eager.values()) and layout != min(eager, key=lambda name: median(eager[name]))
 
 
 def fastest(contenders: Mapping[str, Any], mode: str) -> dict[str, Any] | None:

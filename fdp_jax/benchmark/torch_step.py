@@ -12,7 +12,14 @@ from typing import Any
 
 import torch
 
-from fdp_jax.benchmark.measure import CLASSES, emit, first_line, peak_memory_bytes, time_turns
+from fdp_jax.benchmark.measure import (
+    CLASSES,
+    emit,
+    first_line,
+    peak_memory_bytes,
+    spread,
+    time_turns,
+)
 from fdp_jax.benchmark.torch_reference import TorchFDP, torch_loss
 from fdp_jax.config import TrainConfig, config_from_dict
 
@@ -78,14 +85,14 @@ class TorchStep:
 
 
 def measure(config: TrainConfig, turns: int, **of_step: Any) -> dict[str, Any]:
-    """Returns the seconds of each turn, the seconds of the first step and the peak memory."""
+    """Returns the spread of the turns, the seconds of the first step and the peak memory."""
     if ON_GPU:
         gc.collect()  # of the step before
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     step = TorchStep(config, **of_step)
     first = step.run(1)
-    seconds = time_turns(step.run, turns, ON_GPU)
+    seconds = spread(time_turns(step.run, turns, ON_GPU))
     peak = torch.cuda.max_memory_allocated() if ON_GPU else peak_memory_bytes()
     return {"seconds": seconds, "first_step_seconds": first, "peak_bytes": peak}
 

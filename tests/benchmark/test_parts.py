@@ -13,6 +13,7 @@ from datasets.command_line import parse_options
 from datasets.errors import UserError
 from fdp_jax.benchmark import jax_steps, parts, score_curve
 from fdp_jax.benchmark.__main__ import config_of
+from fdp_jax.benchmark.measure import spread
 from fdp_jax.benchmark.parts import GPU_OPTIONS, PARTS, Options, measure
 from fdp_jax.benchmark.table import summary
 from fdp_jax.config import PRESETS, as_dict
@@ -136,7 +137,7 @@ def children(monkeypatch) -> list:
         if is_compiled and layout == "contiguous":
             return {}, f"took more than {limit:.0f} s"
         turn = seconds[layout] * (0.75 if is_compiled else 1.0)
-        result = {"seconds": [turn] * request["turns"], "peak_bytes": 1000 + len(started)}
+        result = {"seconds": spread([turn] * request["turns"]), "peak_bytes": 1000 + len(started)}
         return {precision: dict(result) for precision in request["precisions"]}, ""
 
     monkeypatch.setattr(parts, "run_child", run_child)
@@ -157,7 +158,7 @@ def test_contenders_take_turns_and_the_ratio_is_to_the_faster_layout(children):
     assert step["eager_ratio"] == 0.5 and step["compiled_ratio"] == pytest.approx(1 / 1.5)
     assert step["compiled_contiguous"] == {"missing": "took more than 9 s"}
     assert step["ours"] == {
-        "seconds": {"median": 1.0, "min": 1.0, "quartiles": [1.0, 1.0], "repeats": 2},
+        "seconds": {"median": 1.0, "min": 1.0, "quartiles": [1.0, 1.0], "turns": [1.0, 1.0]},
         "peak_bytes": 1006,
     }
 
@@ -169,7 +170,7 @@ def test_within_a_limit_each_contender_starts_once_and_leaves_time_for_the_other
     eager = ["ours", "contiguous", "channels_last"]
     assert [name for name, _ in children] == [*eager, "compiled channels_last"]
     assert list(step) == ["float32", "tensorfloat32", "bfloat16"]
-    assert all(of["ours"]["seconds"]["repeats"] == 3 for of in step.values())
+    assert all(len(of["ours"]["seconds"]["turns"]) == 3 for of in step.values())
     assert all(of["eager_ratio"] == 0.5 for of in step.values())
     assert all(of["compiled_ratio"] == pytest.approx(1 / 1.5) for of in step.values())
 
@@ -244,7 +245,7 @@ def test_folds_that_may_not_fit_the_memory_are_left_out(monkeypatch, capsys):
         def measure(self, turns):
             if self.folds == 3:
                 raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
-            return {"seconds": [1.0 + self.folds] * turns, "peak_bytes": 1000 * self.folds}
+            return {"seconds": spread([1.0 + self.folds] * turns), "peak_bytes": 1000 * self.folds}
 
     monkeypatch.setattr(jax_steps, "TrainSteps", FakeSteps)
     monkeypatch.setattr(jax_steps, "_free_bytes", lambda: 4000)  # of which 3200 are usable
