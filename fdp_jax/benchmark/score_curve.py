@@ -2,7 +2,7 @@
 
 The embedded corpus, three groups of people left out in turn, predictions pooled. Seconds are those
 of the training steps of one group: compilation and evaluation are not timed, nor is the preparation
-of PyTorch's batches, which are those of our step.
+of PyTorch's batches. PyTorch starts from the first weights of our training and takes its batches.
 """
 
 import json

@@ -9,15 +9,17 @@ import torch
 
 from fdp_jax.benchmark.score_curve import SEED, indices_of
 from fdp_jax.benchmark.torch_reference import TorchFDP, torch_loss
+from fdp_jax.benchmark.torch_weights import load_flax
 from fdp_jax.config import TrainConfig
 from fdp_jax.input_pipeline import Batch, PackedClips, evaluation_batch, training_batch
 from fdp_jax.optimizer import learning_rate_schedule
 from fdp_jax.rng import Purpose, derive_key, fold_key
 from fdp_jax.splits import Fold
+from fdp_jax.train_step import create_train_state
 
 
 class TorchTraining:
-    """Training of one fold with PyTorch, from its own initialisation, on the same batches."""
+    """Training of one fold with PyTorch: first weights and batches are those of our step."""
 
     def __init__(
         self, config: TrainConfig, classes: int, corpus: PackedClips, fold: Fold, init: str
@@ -25,9 +27,10 @@ class TorchTraining:
         """Takes the arguments of `JaxTraining`; `init` must be empty."""
         self.config, self.corpus, self.fold = config, corpus, fold
         self.key = fold_key(SEED, fold.name)
-        torch.manual_seed(SEED)
+        torch.manual_seed(SEED)  # dropout
         clip, optimizer = config.clip, config.optimizer
         self.network = TorchFDP(config.model, classes, clip.frames, clip.crop)
+        load_flax(self.network, create_train_state(config, classes, self.key).variables)
         self.optimizer = torch.optim.Adam(
             self.network.parameters(),
             betas=(0.9, optimizer.second_moment_decay),

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from fdp_jax.benchmark.torch_reference import TorchFDP, TorchOutputs, torch_loss
+from fdp_jax.benchmark.torch_weights import load_flax
 from fdp_jax.config import LossConfig, OptimizerConfig, TrainConfig, preset
 from fdp_jax.input_pipeline import Batch
 from fdp_jax.losses import clip_losses, total_loss
 from fdp_jax.models.fdp import FDP, Outputs, make_model
 from fdp_jax.optimizer import make_optimizer
 from fdp_jax.train_step import TrainState, create_train_state, update
-from tests.parity.correspondence import load_flax
 
 CLASSES = 5
 # The paper's, in every preset.

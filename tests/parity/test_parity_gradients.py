@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fdp_jax.benchmark.torch_reference import TorchFDP
-from tests.parity.correspondence import flax_path, in_torch_layout
+from fdp_jax.benchmark.torch_weights import flax_path, in_torch_layout
 from tests.parity.pairs import Pair, decided, first_clips, in_double
 
 # A constant added to whole channels is removed by the next batch normalisation, a constant value

@@ -11,10 +11,10 @@ from flax.traverse_util import unflatten_dict
 from torch import nn
 
 from fdp_jax.benchmark.torch_reference import TorchFDP, TorchOutputs
+from fdp_jax.benchmark.torch_weights import flax_path
 from fdp_jax.config import preset
 from fdp_jax.models.fdp import make_model
 from tests.conftest import ROOT
-from tests.parity.correspondence import flax_path
 from tests.parity.pairs import CLASSES, Pair, jax_evaluate, jax_forward, torch_clips
 
 TOLERANCE = 1e-4

@@ -1,4 +1,4 @@
-"""Maps the leaves of the Flax variables to the tensors of the PyTorch reference.
+"""Weights of the JAX network in the PyTorch reference.
 
 Axes of kernels: i o = channels in and out, y x = rows and columns, t = frames, g = heads.
 """
@@ -47,7 +47,7 @@ LEAVES = {"weight": "kernel", "bias": "bias", "running_mean": "mean", "running_v
 
 
 def flax_path(name: str, module: nn.Module) -> str:
-    """Name of a PyTorch tensor -> path of its Flax leaf, joined by slashes."""
+    """Returns the path of the Flax leaf, joined by slashes, of a PyTorch tensor."""
     owner, leaf = name.rsplit(".", 1)
     kind = "batch_stats" if leaf.startswith("running") else "params"
     leaf = "scale" if isinstance(module, nn.BatchNorm2d) and leaf == "weight" else LEAVES[leaf]
@@ -67,12 +67,11 @@ def flax_path(name: str, module: nn.Module) -> str:
     return f"{kind}/{place}/{leaf}"
 
 
-def to_torch_layout(kernel: np.ndarray, name: str, module: nn.Module) -> np.ndarray:
-    """A Flax kernel in the layout of the PyTorch weight."""
+def _to_torch_layout(kernel: np.ndarray, name: str, module: nn.Module, channels: int) -> np.ndarray:
+    """Returns a Flax kernel in the layout of the PyTorch weight."""
     match module:
         case nn.Linear() if name == "recognition.hidden.weight":
             # Flax flattens [y, x, channel], PyTorch [channel, y, x].
-            channels = 8
             side = round((kernel.shape[0] / channels) ** 0.5)
             split = kernel.reshape(side, side, channels, -1)
             return split.transpose(3, 2, 0, 1).reshape(kernel.shape[::-1])
@@ -92,13 +91,16 @@ def to_torch_layout(kernel: np.ndarray, name: str, module: nn.Module) -> np.ndar
 
 
 def in_torch_layout(network: TorchFDP, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Flax variables, or gradients of the same shape -> {name in PyTorch: array}.
+    """Returns Flax variables, or gradients of the same shape, as {name in PyTorch: array}.
 
     Args:
       network: only names and shapes are read.
       variables: {"params": tree} or {"params": tree, "batch_stats": tree}.
+
+    Raises:
+      ValueError: an array has another shape than its tensor.
     """
-    modules = dict(network.named_modules())
+    modules, channels = dict(network.named_modules()), network.temporal_pooling.out_channels
     arrays = {}
     for name, tensor in network.state_dict().items():
         module = modules[name.rsplit(".", 1)[0]]
@@ -112,7 +114,7 @@ def in_torch_layout(network: TorchFDP, variables: Mapping[str, Any]) -> dict[str
             leaf = leaf[key]
         array = np.asarray(leaf)
         if path[-1] in ("kernel", "u"):
-            array = to_torch_layout(array, name, module)
+            array = _to_torch_layout(array, name, module, channels)
         if array.shape != tuple(tensor.shape):
             raise ValueError(f"{'/'.join(path)}: {array.shape} does not fit {name}")
         arrays[name] = array
