@@ -42,18 +42,28 @@ def use_large_pages() -> None:
         os.execve(sys.executable, sys.orig_argv, environment)
 
 
-def reuse_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Returns freed memory to the system once and keeps what is freed from then on (glibc only).
 
     Compiling the `paper` step leaves more than a gigabyte behind. After it, XLA requests the same
     two gigabytes for every step on a CPU; mapping them anew costs up to a third of the step. Only
     the main thread's memory is kept, in which steps run as `start_jax` dispatches them.
     """
+    _set_malloc(maps=0, trim_threshold=-1)
+
+
+def return_freed_memory() -> None:
+    """Ends what `keep_freed_memory` began."""
+    _set_malloc(maps=65_536, trim_threshold=131_072)  # glibc's defaults
+
+
+def _set_malloc(maps: int, trim_threshold: int) -> None:
+    """Returns freed memory to the system and sets when malloc does so by itself."""
     malloc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(malloc, "malloc_trim") and hasattr(malloc, "mallopt"):
         malloc.malloc_trim(0)
-        malloc.mallopt(M_MMAP_MAX, 0)
-        malloc.mallopt(M_TRIM_THRESHOLD, -1)
+        malloc.mallopt(M_MMAP_MAX, maps)
+        malloc.mallopt(M_TRIM_THRESHOLD, trim_threshold)
 
 
 def prepare_environment() -> None:
@@ -91,7 +101,7 @@ def start_jax(compiled_programs: Path | None = None) -> None:
     prepare_environment()
     import jax
 
-    # In the main thread, one after the other: see `reuse_freed_memory`.
+    # In the main thread, one after the other: see `keep_freed_memory`.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     try:
         jax.local_devices()

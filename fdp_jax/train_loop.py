@@ -15,7 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdp_jax.config import RULES, TrainConfig
-from fdp_jax.environment import device_name, installed_versions, reuse_freed_memory
+from fdp_jax.environment import (
+    device_name,
+    installed_versions,
+    keep_freed_memory,
+    return_freed_memory,
+)
 from fdp_jax.fold_training import (
     FoldTraining,
     Progress,
@@ -112,7 +117,7 @@ def _train_loop(
     filled = [*folds, *[folds[-1]] * (size - len(folds))]
     state = stack_states(_restored_states(folds, start, size), size)
     keys = jnp.stack([fold.key for fold in filled])
-    reuse_freed_memory()
+    keep_freed_memory()
     since_log: list[dict[str, jax.Array]] = []
     logged = saved = time.monotonic()
     save_seconds = 0.0
@@ -144,6 +149,7 @@ def _train_loop(
                 fold.save(fold_state(state, place))
             saved = time.monotonic()
             save_seconds = saved - now
+    return_freed_memory()
     for place, fold in enumerate(folds):
         fold.finish(fold_variables(state, place))
 

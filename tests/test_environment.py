@@ -42,7 +42,7 @@ def test_what_the_user_chose_stays():
 
 FREEING = """
 import numpy as np
-from fdp_jax.environment import reuse_freed_memory
+from fdp_jax.environment import keep_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:
@@ -52,7 +52,7 @@ arrays = [np.ones(12_000) for _ in range(3000)]  # 96 kB each, too small for pag
 kept = arrays[::50]
 del arrays
 before = resident()
-reuse_freed_memory()
+keep_freed_memory()
 print((before - resident()) // 2**20)
 """
 
@@ -68,7 +68,7 @@ def test_freed_memory_goes_back_to_the_system():
 REUSING = """
 import resource
 import numpy as np
-from fdp_jax.environment import reuse_freed_memory
+from fdp_jax.environment import keep_freed_memory
 
 def page_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -76,7 +76,7 @@ def page_faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 print(page_faults(), page_faults())
-reuse_freed_memory()
+keep_freed_memory()
 page_faults()
 print(page_faults())
 """

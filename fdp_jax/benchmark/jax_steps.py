@@ -28,7 +28,7 @@ from fdp_jax.benchmark.measure import (
 )
 from fdp_jax.clips import Clips
 from fdp_jax.config import TrainConfig, config_from_dict
-from fdp_jax.environment import reuse_freed_memory, start_jax
+from fdp_jax.environment import keep_freed_memory, start_jax
 from fdp_jax.evaluate import pack_clips
 from fdp_jax.options import TrainOptions
 from fdp_jax.plan import Plan
@@ -90,7 +90,7 @@ class TrainSteps:
         if self.state is None:
             states = (create_train_state(self.config, CLASSES, key) for key in self.keys)
             self.state = stack_states(states, self.folds)
-            reuse_freed_memory()  # as a training does
+            keep_freed_memory()  # as a training does
         start = time.perf_counter()
         for _ in range(steps):
             self.state, metrics = self.program(self.state, self.corpus, self.indices, self.keys)

@@ -18,7 +18,7 @@ from datasets.protocols import get_protocol
 from fdp_jax.benchmark.measure import emit
 from fdp_jax.clips import load_clips
 from fdp_jax.config import TrainConfig, config_from_dict, fine_tuned
-from fdp_jax.environment import reuse_freed_memory, start_jax
+from fdp_jax.environment import keep_freed_memory, start_jax
 from fdp_jax.evaluate import pack_clips, predict_clips
 from fdp_jax.input_pipeline import PackedClips
 from fdp_jax.metrics.scores import score
@@ -51,7 +51,7 @@ class JaxTraining:
             state = with_weights(state, read_weights(BUNDLED_NAME, init).arrays)
         self.state = stack_states([state], 1)
         self.program = compile_train_step(config, classes, 1, corpus)
-        reuse_freed_memory()
+        keep_freed_memory()
 
     def train(self, steps: range) -> float:
         """Returns the seconds of these steps."""
