@@ -95,10 +95,7 @@ def _draw(person: int, take: int, category: str, count: int, colour: bool) -> tu
     """JPEG files: one before the clip, `count` of the clip, one after it."""
     clip = prepare_clip(ClipSpec(_SEED, person, take, category))
     chosen = np.linspace(0, len(clip.strengths) - 1, count).round().astype(int)
-    clip = dataclasses.replace(
-        clip, strengths=clip.strengths[chosen], brightness=clip.brightness[chosen]
-    )
-    frames = list(clip.frames())
+    frames = list(clip.frames(chosen))
     before, after = (
         cv2.warpAffine(frame, _ASIDE, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         for frame in (frames[0], frames[-1])

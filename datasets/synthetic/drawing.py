@@ -228,10 +228,8 @@ def _paint_nose(canvas: _Canvas, person: Person) -> None:
     tip, wing = person.nose_tip_y, person.nose_half_width
     canvas.shade(_ellipse(0, tip + 0.2, 0.7 * wing, 0.05), 0.035, 0.25)
     angle = np.linspace(-1.2, 1.3, 15)
-    crease_x, crease_y = (
-        0.66 * wing + 0.34 * wing * np.cos(angle),
-        tip + 0.06 + 0.11 * np.sin(angle),
-    )
+    crease_x = 0.66 * wing + 0.34 * wing * np.cos(angle)
+    crease_y = tip + 0.06 + 0.11 * np.sin(angle)
     for sign in _SIDES:
         canvas.shade(_ellipse(sign * 0.45 * wing, tip + 0.12, 0.27 * wing, 0.035), 0.012, 0.7)
         canvas.stroke(_curve(sign * crease_x, crease_y), 0.018, 0.014, 0.42)

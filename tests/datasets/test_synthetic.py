@@ -1,6 +1,7 @@
 """The embedded corpus: faces that the detector finds, and motion that a still does not show."""
 
 import collections
+import itertools
 
 import numpy as np
 import pytest
@@ -157,3 +158,34 @@ def test_every_category_pushes_places_of_its_own():
         fields.append(moved / np.linalg.norm(moved))
     likeness = np.array(fields) @ np.array(fields).T
     assert (likeness - np.eye(5)).max() < 0.7  # sadness and surprise share AU 1
+
+
+def test_the_expression_is_where_the_video_says():
+    video = clips.draw_video(seed=5, person=1, category="surprise", seconds=2.0)
+    onset, apex, offset = video.interval
+    assert 0.4 <= onset < apex < offset <= 1.6 and 0.14 <= offset - onset <= 0.5
+    strength = video.clip.strengths[:, 0]
+    assert strength.argmax() == round(apex * motion.FPS)
+    assert not strength[: round(onset * motion.FPS)].any()
+    assert strength[round(offset * motion.FPS) + 1 :].max() < 0.11 * strength.max()
+    assert len(strength) == 2.0 * motion.FPS
+
+
+def test_without_an_expression_only_distractors_move():
+    video = clips.draw_video(seed=5, person=1, category=None, seconds=2.0)
+    assert video.interval is None and not video.clip.strengths[:, 0].any()
+    assert video.clip.strengths[:, 1:].any()
+
+
+def test_frames_are_reproducible_and_differ_between_people():
+    first, again, other = (
+        np.stack(list(itertools.islice(clips.draw_video(5, person, "anger", 1.5).frames(), 3)))
+        for person in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_a_video_must_hold_its_expression():
+    with pytest.raises(ValueError):
+        clips.draw_video(5, 0, "anger", 0.5)
