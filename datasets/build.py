@@ -14,13 +14,7 @@ from typing import Literal
 
 import tyro
 
-from datasets.atomic_build import (
-    build_lock,
-    building_folder,
-    landmark_file,
-    put_in_place,
-    remove_leftovers,
-)
+from datasets.atomic_build import build_lock, building_folder, landmark_file, remove_leftovers
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 from datasets.options import BuildOptions
@@ -186,7 +180,6 @@ def _build(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOpt
             if failed := re.search(r"\w+\(\) failed: ([^;]+); writing ", str(error)):
                 raise OSError(failed[1]) from error
             raise
-        put_in_place(Path(builder.data_dir), name, data_dir)
 
 
 @contextlib.contextmanager
