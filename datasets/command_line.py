@@ -302,22 +302,22 @@ def _check_path(label: str, text: str) -> None:
             f"{label}={text} is an address, but must be a file or folder of this machine; copy it "
             "here, or mount it, and give that path"
         )
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        if label not in _ANY_BYTES:
-            raise UserError(
-                f"the name {text!a} of {label} is no UTF-8 text; rename it, or make a link with "
-                "another name and give that"
-            ) from error
+    if label not in _ANY_BYTES:
+        check_name(text, f" of {label}")
 
 
-def check_name(path: Path) -> None:
-    """Raises UserError where a path is no UTF-8 text, so that it cannot be written down."""
+def check_name(path: Path | str, what: str = "") -> None:
+    """Raises UserError where a path is no UTF-8 text, so that it cannot be written down.
+
+    `what` follows the name in the message.
+    """
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UserError(f"the name {str(path)!a} is no UTF-8 text; rename it") from error
+        raise UserError(
+            f"the name {str(path)!a}{what} is no UTF-8 text; rename it, or make a link with "
+            "another name and give that"
+        ) from error
 
 
 def _joined(names: Iterable[str], conjunction: str) -> str:
