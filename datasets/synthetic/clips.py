@@ -13,7 +13,6 @@ import numpy as np
 
 from datasets.clip_tasks import Annotation
 from datasets.synthetic import drawing, motion
-from datasets.synthetic.people import Person, draw_person
 
 HEIGHT, WIDTH = 208, 192  # pixels, of the frames
 
@@ -93,9 +92,9 @@ def clip_specs(people: int, clips_per_category: int, seed: int) -> list[ClipSpec
 
 
 @functools.lru_cache(maxsize=2)
-def _face(seed: int, index: int) -> tuple[Person, np.ndarray, np.ndarray | None]:
+def _face(seed: int, index: int) -> tuple[drawing.Person, np.ndarray, np.ndarray | None]:
     """A person, the neutral picture, and the cover of the glasses."""
-    person = draw_person(seed, index)
+    person = drawing.draw_person(seed, index)
     return person, drawing.draw_face(person), drawing.draw_glasses(person)
 
 

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from datasets.synthetic.people import Person, brow_line
+from datasets.synthetic.drawing import Person, brow_line
 
 FPS = 200.0
 FRAMES = (30, 100)  # shortest and longest clip: 0.15 to 0.5 s

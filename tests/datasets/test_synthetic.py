@@ -15,7 +15,7 @@ from datasets.build import build_corpus
 from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
 from datasets.reading import open_corpus
-from datasets.synthetic import clips, drawing, motion, people
+from datasets.synthetic import clips, drawing, motion
 from tests.helpers.drawn_landmarks import landmarks
 
 SEED = 1  # of the default corpus
@@ -91,7 +91,7 @@ def test_clips_are_of_the_length_and_rate_of_micro_expressions(corpus):
 def test_landmarks_are_found_where_they_were_drawn():
     landmarker = FaceLandmarker(get_face_models())
     for index in range(30):
-        person = people.draw_person(SEED, index)
+        person = drawing.draw_person(SEED, index)
         picture, glasses = drawing.draw_face(person), drawing.draw_glasses(person)
         if glasses is not None:
             picture = np.where(glasses > 127, drawing.glasses_tone(person), picture)
@@ -104,7 +104,7 @@ def test_landmarks_are_found_where_they_were_drawn():
 
 
 def test_people_differ():
-    faces = [drawing.draw_face(people.draw_person(SEED, index)) for index in range(8)]
+    faces = [drawing.draw_face(drawing.draw_person(SEED, index)) for index in range(8)]
     for index, face in enumerate(faces):
         for other in faces[:index]:
             assert np.abs(face.astype(int) - other).mean() > 5
@@ -149,7 +149,7 @@ def test_displacement_at_the_apex_is_what_was_asked_for():
 
 
 def test_every_category_pushes_places_of_its_own():
-    person = people.draw_person(SEED, 0)
+    person = drawing.draw_person(SEED, 0)
     y, x = np.mgrid[-0.8:2.0:0.05, -1.2:1.2:0.05]
     fields = []
     for category in motion.CATEGORIES:
