@@ -233,11 +233,11 @@ def _read_named(
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the values of the options by name, and the other arguments."""
     values, words = {}, []
-    waiting = list(reversed(arguments))
-    while waiting:
-        argument = waiting.pop()
+    rest = iter(arguments)
+    for argument in rest:
         if argument == "--":
-            return values, words + waiting[::-1]
+            words += rest
+            break
         if not argument.startswith("-"):
             words.append(argument)
             continue
@@ -249,9 +249,9 @@ def _read_named(
         if not equals and options[name].kind is bool:
             text = "true"
         elif not equals:
-            if not waiting or waiting[-1].startswith("--"):
+            text = next(rest, "--")
+            if text.startswith("--"):
                 raise UserError(f"--{name} needs a value; write --{name}=VALUE")
-            text = waiting.pop()
         values[name] = _read(f"--{name}", options[name].kind, text)
     return values, words
 
@@ -275,7 +275,6 @@ def _read_positionals(
 
 
 def _read(label: str, kind: Any, text: str) -> Any:
-    """Converts the text of a value."""
     if kind is Path:
         _check_path(label, text)
     if typing.get_origin(kind) is tuple:

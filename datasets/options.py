@@ -112,10 +112,10 @@ def corpus_command(
       options: those that choose sheet, frames and face models are repeated.
       further: arguments, already quoted.
     """
-    chosen = {}
-    for name in ("frames_in", "label_version", "after_apex", "face_models"):
-        if getattr(options, name) is not None:
-            chosen[name] = getattr(options, name)
-    arguments = [f"--{name}={shlex.quote(str(value))}" for name, value in chosen.items()]
+    arguments = [
+        f"--{name}={shlex.quote(str(value))}"
+        for name in ("frames_in", "label_version", "after_apex", "face_models")
+        if (value := getattr(options, name)) is not None
+    ]
     source = source_arguments(corpus, shlex.quote(str(manual_dir)))
     return " ".join([f"python -m {program} {source}", *arguments, *further])
