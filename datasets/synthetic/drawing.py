@@ -123,20 +123,20 @@ def brow_line(person: Person, x: np.ndarray) -> np.ndarray:
     return person.brow_y - person.brow_slope * t - person.brow_arch * np.sin(np.pi * t**0.8)
 
 
-def lid_curves(person: Person, sign: int, points: int = 25) -> tuple[np.ndarray, np.ndarray]:
-    """Returns upper and lower lid of the eye at x = sign / 2, inner to outer, [points, 2] each."""
-    t = np.linspace(0, 1, points)
+def lid_curves(person: Person, sign: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns upper and lower lid of the eye at x = sign / 2, inner to outer, [25, 2] each."""
+    t = np.linspace(0, 1, 25)
     x = sign * (0.5 + person.eye_half_width * (2 * t - 1))
     axis = person.eye_tilt * (0.5 - t)
     bow = np.sin(np.pi * t) ** 0.75
     upper = axis - person.eye_upper * bow * (1.04 - 0.12 * t)
     lower = axis + person.eye_lower * bow * (0.92 + 0.12 * t)
-    return np.stack([x, upper], axis=1), np.stack([x, lower], axis=1)
+    return _curve(x, upper), _curve(x, lower)
 
 
-def mouth_curves(person: Person, points: int = 41) -> tuple[np.ndarray, ...]:
-    """Returns top of the upper lip, line between the lips, bottom of the lower, [points, 2]."""
-    s = np.linspace(-1, 1, points)
+def mouth_curves(person: Person) -> tuple[np.ndarray, ...]:
+    """Returns top of the upper lip, line between the lips, bottom of the lower, [41, 2] each."""
+    s = np.linspace(-1, 1, 41)
     x = s * person.mouth_half_width
     corners = person.mouth_y - person.mouth_curve * s**2
     bow = (1 - s**2) ** 0.8
@@ -144,7 +144,7 @@ def mouth_curves(person: Person, points: int = 41) -> tuple[np.ndarray, ...]:
     top = corners - person.lip_upper * bow * (1 - dip)
     line = corners + 0.016 * np.cos(3 * np.pi * s) * (1 - s**2)
     bottom = corners + person.lip_lower * (1 - s**2) ** 0.65
-    return tuple(np.stack([x, y], axis=1) for y in (top, line, bottom))
+    return tuple(_curve(x, y) for y in (top, line, bottom))
 
 
 def to_pixels(points: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ def field(pushes: list[Push], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return total
 
 
-def action_unit(person: Person, number: int, left: float = 1.0, right: float = 1.0) -> list[Push]:
+def action_unit(person: Person, number: int, left: float, right: float) -> list[Push]:
     """Returns the pushes of an action unit, scaled on the two sides of the face."""
     return [
         Push(sign * x, y, sign * dx * strength, dy * strength, radius)

@@ -43,11 +43,8 @@ def test_side_and_margin_of_the_crop_are_obeyed():
     matrix = similarity_of_face(_landmarks(), Crop(False, 41, 1.2))
     np.testing.assert_allclose(_moved(np.array([[33, 45.5], [87, 99.5]]), matrix),
                                [[0, 0], [40, 40]], atol=1e-9)  # fmt: skip
-    assert align_to_rgb(np.zeros((100, 100), np.uint8), matrix, Crop(False, 41, 1.2)).shape == (
-        41,
-        41,
-        3,
-    )
+    aligned = align_to_rgb(np.zeros((100, 100), np.uint8), matrix, Crop(False, 41, 1.2))
+    assert aligned.shape == (41, 41, 3)
 
 
 def test_eyes_come_out_level_and_shape_is_kept():
