@@ -25,49 +25,33 @@ _NOSE_TIP, _LEFT_MOUTH, _RIGHT_MOUTH = 30, 48, 54
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:
-    """Returns eye centres, nose tip and mouth corners, [5, 2] float64 pixels, of [68, 2].
-
-    Raises:
-      ValueError: the landmarks have another shape, or are not finite.
-    """
+    """Returns eye centres, nose tip and mouth corners, [5, 2] float64 pixels, of [68, 2]."""
     points = np.asarray(landmarks, np.float64)
-    if points.shape != (68, 2) or not np.isfinite(points).all():
-        raise ValueError(f"landmarks must be 68 finite points, got shape {points.shape}")
     eyes = [points[_LEFT_EYE].mean(axis=0), points[_RIGHT_EYE].mean(axis=0)]
     return np.stack([*eyes, points[_NOSE_TIP], points[_LEFT_MOUTH], points[_RIGHT_MOUTH]])
 
 
-def similarity(landmarks: np.ndarray, side: int, margin: float) -> np.ndarray:
+def similarity_of_face(landmarks: np.ndarray | None, crop: Crop) -> np.ndarray | None:
     """Returns the matrix [2, 3] float64 from frame pixels to pixels of the aligned frame.
 
-    Landmarks are [68, 2] pixels; for side and margin see `datasets.crop.Crop`.
-
-    Raises:
-      ValueError: malformed landmarks, or both eyes at one point.
+    None without landmarks [68, 2] pixels, or with some that are no face: not finite, or with both
+    eyes at one point.
     """
+    if landmarks is None or not np.isfinite(landmarks).all():
+        return None
     points = five_points(landmarks)
     dx, dy = points[1] - points[0]
     norm = np.hypot(dx, dy)
     if norm == 0:
-        raise ValueError("the two eyes lie at one point")
+        return None
     # Any centre of rotation will do: the crop is centred on the rotated points afterwards.
     turn = np.array([[dx, dy], [-dy, dx]]) / norm
     turned = points @ turn.T
     low, high = turned.min(axis=0), turned.max(axis=0)
-    half = 0.5 * margin * (high - low).max()
-    scale = (side - 1) / (2 * half)
+    half = 0.5 * crop.margin * (high - low).max()
+    scale = (crop.side - 1) / (2 * half)
     corner = (low + high) / 2 - half
     return np.concatenate([scale * turn, -scale * corner[:, None]], axis=1)
-
-
-def similarity_of_face(landmarks: np.ndarray | None, crop: Crop) -> np.ndarray | None:
-    """Returns the `similarity` of landmarks [68, 2]; None if there are none or they are no face."""
-    if landmarks is None:
-        return None
-    try:
-        return similarity(landmarks, crop.side, crop.margin)
-    except ValueError:  # degenerate landmarks are no face
-        return None
 
 
 def align_to_rgb(frame: np.ndarray, matrix: np.ndarray, crop: Crop) -> np.ndarray:

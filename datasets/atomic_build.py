@@ -18,6 +18,7 @@ from pathlib import Path
 from datasets.reading import corpus_directory, is_built
 
 _LANDMARKS = "landmarks.npz"
+_HIDDEN = ("building", "replaced")  # in the names of the new corpus' folder and of the old one's
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -93,43 +94,37 @@ def _remove_lock(folder: Path, made: Sequence[Path]) -> None:
 
 @contextlib.contextmanager
 def building_folder(name: str, data_dir: Path) -> Iterator[Path]:
-    """Yields a folder to build in, which is removed at the end; see `put_in_place`."""
-    new, old = _hidden_folders(name, data_dir)
+    """Yields a folder to build in; what is built there takes the corpus' place at the end.
+
+    If it cannot be put in place, the old corpus stays.
+    """
+    ending = f"{socket.gethostname()}.{os.getpid()}"
+    new, old = (data_dir / f".{name}.{what}.{ending}" for what in _HIDDEN)
+    directory = corpus_directory(name, data_dir)
     try:
         yield new
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        # Deleting takes time, and a kill meanwhile would leave neither corpus; renaming does not.
+        if directory.exists():
+            directory.rename(old)
+        try:
+            corpus_directory(name, new).rename(directory)
+        except BaseException:
+            if old.exists():
+                old.rename(directory)
+            raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
         if is_built(name, data_dir):
             shutil.rmtree(old, ignore_errors=True)
 
 
-def put_in_place(built: Path, name: str, data_dir: Path) -> None:
-    """Renames the folder `built` to the corpus' place; if that fails, the old corpus stays."""
-    directory, (_, old) = corpus_directory(name, data_dir), _hidden_folders(name, data_dir)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    # Deleting takes time, and a kill meanwhile would leave neither corpus; renaming does not.
-    if directory.exists():
-        directory.rename(old)
-    try:
-        built.rename(directory)
-    except BaseException:
-        if old.exists():
-            old.rename(directory)
-        raise
-
-
-def _hidden_folders(name: str, data_dir: Path) -> tuple[Path, Path]:
-    """Returns this process' folders of the new corpus and of the one that it replaces."""
-    ending = f"{socket.gethostname()}.{os.getpid()}"
-    return data_dir / f".{name}.building.{ending}", data_dir / f".{name}.replaced.{ending}"
-
-
 def remove_leftovers(name: str, data_dir: Path) -> None:
     """Removes the folders of killed builds of this machine."""
-    for what in ("building", "replaced"):
+    for what in _HIDDEN:
         for path in data_dir.glob(f".{name}.{what}.{socket.gethostname()}.*"):
             process = path.name.rpartition(".")[2]
-            if os.name == "posix" and process.isdigit() and not _runs(int(process)):
+            if process.isdigit() and not _runs(int(process)):
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -14,13 +14,7 @@ from typing import Literal
 
 import tyro
 
-from datasets.atomic_build import (
-    build_lock,
-    building_folder,
-    landmark_file,
-    put_in_place,
-    remove_leftovers,
-)
+from datasets.atomic_build import build_lock, building_folder, landmark_file, remove_leftovers
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 from datasets.options import BuildOptions
@@ -33,8 +27,6 @@ from datasets.reading import (
     own_corpora,
     read_metadata,
 )
-
-__all__ = ["BuildOptions", "build_corpus"]
 
 
 def build_corpus(
@@ -132,18 +124,17 @@ def _source_differences(
     """
     from datasets.folder_search import FolderTree, file_digest
     from datasets.image_corpus import get_image_corpus  # late, since it loads OpenCV
-    from datasets.survey import survey
 
     corpus = get_image_corpus(name)
-    is_same_folder = str(manual_dir) == source["manual_dir"]
-    if not is_same_folder and not is_own(name):
-        _check_folder(name, manual_dir)
     if is_own(name):
         found = corpus.survey(manual_dir, options)  # raises UserError without a table
         is_same_table = file_digest(manual_dir) == source["sheet_sha256"]
         if is_same_table and (found.missing or found.digest == source["found_sha256"]):
             return []  # frames may be deleted after a build
         return [f"from {source['manual_dir']} or from other frames"]
+    is_same_folder = str(manual_dir) == source["manual_dir"]
+    if not is_same_folder:
+        _check_folder(name, manual_dir)
     if source["sheet"]:
         sheet = manual_dir / source["sheet"]
         if not sheet.is_file() and not is_same_folder:
@@ -156,7 +147,7 @@ def _source_differences(
     if not is_same_folder or not manual_dir.is_dir():
         return []
     try:
-        has_changed = survey(corpus, manual_dir, options).digest != source.get("found_sha256")
+        has_changed = corpus.survey(manual_dir, options).digest != source.get("found_sha256")
     except UserError:  # the frames were deleted
         return []
     return [f"from what {manual_dir} held, which has changed since"] if has_changed else []
@@ -186,7 +177,6 @@ def _build(name: str, data_dir: Path, manual_dir: Path | None, options: BuildOpt
             if failed := re.search(r"\w+\(\) failed: ([^;]+); writing ", str(error)):
                 raise OSError(failed[1]) from error
             raise
-        put_in_place(Path(builder.data_dir), name, data_dir)
 
 
 @contextlib.contextmanager

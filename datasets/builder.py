@@ -118,11 +118,10 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         writer = tfds.core.SequentialWriter(
             info, _CLIPS_PER_FILE, file_format=self.info.file_format.value
         )
-        for split, examples in self._split_generators(dl_manager).items():
-            writer.initialize_splits([split])
-            with contextlib.closing(examples):
-                for _, example in examples:
-                    writer.add_examples({split: [example]})
+        with contextlib.closing(self._split_generators(dl_manager)[SPLIT]) as examples:
+            writer.initialize_splits([SPLIT])
+            for _, example in examples:
+                writer.add_examples({SPLIT: [example]})
         writer.close_all()
         self.info.set_splits(info.splits)
 
@@ -141,44 +140,47 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     f"{self.name} holds clip {one.clip} of {one.subject} twice; keep one of them."
                 )
         options, subjects, frames, stored = self.build_options, set(), 0, 0
-        partial, skipped = [], collections.defaultdict(list)  # sentences; reason -> clips
+        warnings = list(plan.warnings)
+        skipped = collections.defaultdict(list)  # reason -> clips
         deep = collections.Counter()  # grey value taken for white -> clips
         built = build_clips(tasks, models, options.crop, options.workers, self._landmark_file)
         with contextlib.closing(built) as clips:
             for clip in tqdm(clips, f"building {self.name}", len(tasks), unit="clip"):
-                name = f"{clip.annotation.clip} ({clip.annotation.subject})"
+                annotation = clip.annotation
+                name = f"{annotation.clip} ({annotation.subject})"
                 if clip.frames is None:
                     skipped[_reason_to_skip(clip, options.on_no_face)].append(name)
                     continue
                 if count := clip.unreadable:
                     were = "frame was" if count == 1 else "frames were"
-                    partial.append(f"clip {name}: {count} unreadable {were} left out.")
-                annotation = {name: getattr(clip.annotation, name) for name in _ANNOTATION}
-                annotation |= {"label_version": plan.label_version}
-                yield stored, {"frames": clip.frames, **annotation}
-                deep[clip.white] += clip.white is not None
-                subjects.add(clip.annotation.subject)
+                    warnings.append(f"clip {name}: {count} unreadable {were} left out.")
+                if clip.white is not None:
+                    deep[clip.white] += 1
+                # A corpus' own kind of annotation may have further fields.
+                example = {field: getattr(annotation, field) for field in _ANNOTATION}
+                example |= {"label_version": plan.label_version, "frames": clip.frames}
+                yield stored, example
+                subjects.add(annotation.subject)
                 frames, stored = frames + len(clip.frames), stored + 1
         if not stored:
             raise UserError(
                 f"no clip of {self.name} is left: no face was found in any readable frame."
             )
-        skips = [
+        warnings += [
             f"{len(names)} of {len(tasks)} clips were skipped, since {why}: {', '.join(names)}."
             for why, names in skipped.items()
         ]
-        depths = [
+        warnings += [
             f"{count} of {len(tasks)} clips have grey values of more than 8 bits; all frames of a "
             f"clip were scaled alike, with {white:g} as white."
             for white, count in deep.items()
-            if count
         ]
         # Complete only now; TFDS writes it after the examples.
         self.info.metadata.update(
             label_version=plan.label_version,
             earlier_label_version=plan.earlier_label_version,
             corrections=list(plan.corrections),
-            warnings=[*plan.warnings, *partial, *skips, *depths],
+            warnings=warnings,
             options=options.identity(),
             source=plan.source,
             counts={"clips": stored, "subjects": len(subjects), "frames": frames},

@@ -233,11 +233,11 @@ def _read_named(
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns the values of the options by name, and the other arguments."""
     values, words = {}, []
-    waiting = list(reversed(arguments))
-    while waiting:
-        argument = waiting.pop()
+    rest = iter(arguments)
+    for argument in rest:
         if argument == "--":
-            return values, words + waiting[::-1]
+            words += rest
+            break
         if not argument.startswith("-"):
             words.append(argument)
             continue
@@ -249,9 +249,9 @@ def _read_named(
         if not equals and options[name].kind is bool:
             text = "true"
         elif not equals:
-            if not waiting or waiting[-1].startswith("--"):
+            text = next(rest, "--")
+            if text.startswith("--"):
                 raise UserError(f"--{name} needs a value; write --{name}=VALUE")
-            text = waiting.pop()
         values[name] = _read(f"--{name}", options[name].kind, text)
     return values, words
 
@@ -275,7 +275,6 @@ def _read_positionals(
 
 
 def _read(label: str, kind: Any, text: str) -> Any:
-    """Converts the text of a value."""
     if kind is Path:
         _check_path(label, text)
     if typing.get_origin(kind) is tuple:
@@ -302,22 +301,22 @@ def _check_path(label: str, text: str) -> None:
             f"{label}={text} is an address, but must be a file or folder of this machine; copy it "
             "here, or mount it, and give that path"
         )
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        if label not in _ANY_BYTES:
-            raise UserError(
-                f"the name {text!a} of {label} is no UTF-8 text; rename it, or make a link with "
-                "another name and give that"
-            ) from error
+    if label not in _ANY_BYTES:
+        check_name(text, f" of {label}")
 
 
-def check_name(path: Path) -> None:
-    """Raises UserError where a path is no UTF-8 text, so that it cannot be written down."""
+def check_name(path: Path | str, what: str = "") -> None:
+    """Raises UserError where a path is no UTF-8 text, so that it cannot be written down.
+
+    `what` follows the name in the message.
+    """
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UserError(f"the name {str(path)!a} is no UTF-8 text; rename it") from error
+        raise UserError(
+            f"the name {str(path)!a}{what} is no UTF-8 text; rename it, or make a link with "
+            "another name and give that"
+        ) from error
 
 
 def _joined(names: Iterable[str], conjunction: str) -> str:

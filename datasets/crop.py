@@ -9,20 +9,20 @@ CROP_ENTRIES = {"per_frame": bool, "side": int, "margin": float, "interpolation"
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """Alignment of frames: the options of `datasets.options.BuildOptions` of these names.
+    """Alignment of frames; the field docstrings are those of the options of a build."""
 
-    Attributes:
-      per_frame: landmarks are found on every frame instead of once per clip.
-      side: height and width of the aligned frame, pixels.
-      margin: side of the crop over the longer side of the five points' bounding box.
-      interpolation: `area` averages the pixels that an aligned one covers; `linear`, as in the
-        released code of the paper, does not.
-    """
+    per_frame: bool = False
+    """Find the landmarks on every frame, instead of on the onset frame alone."""
 
-    per_frame: bool
-    side: int
-    margin: float
+    side: int = 72
+    """Height and width of the aligned frames, pixels, from 16 to 512."""
+
+    margin: float = 2.5
+    """Side of the crop over the box of eyes, nose and mouth; more than 1, at most 10."""
+
     interpolation: Literal["area", "linear"] = "area"
+    """area: an aligned pixel is the mean of the pixels that it covers; linear: as in the released
+    code of the paper, with sensor noise and aliasing."""
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, Any]) -> "Crop":

@@ -18,15 +18,14 @@ from datasets.frames import index_frames
 from datasets.options import BuildOptions, corpus_command
 from datasets.protocols import OWN
 
-_MODULES = {"casme2": casme2, "samm": samm, "casme_sq": casme_sq, "casme3": casme3, "smic": smic}
+_MODULES = {
+    "casme2": casme2, "samm": samm, "casme_sq": casme_sq, "casme3": casme3, "smic": smic, OWN: own
+}  # fmt: skip
 _MOST_FOLDERS = 3  # that are printed; of more than these, only the first
 
-# Corpus -> its layouts, the default first.
-LAYOUTS: dict[str, tuple[str, ...]] = {
-    name: tuple(module.LAYOUTS) for name, module in _MODULES.items()
-}
-# And of a corpus of the user's own, whose layouts are kinds of tables.
-_ALL_LAYOUTS = LAYOUTS | {OWN: tuple(own.LAYOUTS)}
+# Corpus -> its layouts, the default first; those of `own` are kinds of tables.
+_ALL_LAYOUTS = {name: tuple(module.LAYOUTS) for name, module in _MODULES.items()}
+LAYOUTS = {name: layouts for name, layouts in _ALL_LAYOUTS.items() if name != OWN}
 
 
 def write_example(name: str, out: Path, layout: str | None = None) -> Path:
@@ -53,7 +52,7 @@ def write_example(name: str, out: Path, layout: str | None = None) -> Path:
         fault = "is not empty" if out.is_dir() else "is a file"
         raise UserError(f"{out} {fault}; name an empty or a new folder with --out=DIR.")
     out.mkdir(parents=True, exist_ok=True)
-    module = own if name == OWN else _MODULES[name]
+    module = _MODULES[name]
     module.write(out, **module.LAYOUTS[layout])
     return out
 

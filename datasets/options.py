@@ -21,21 +21,8 @@ def _only(*corpora: str, default: Any = None, filled_in: Any = None) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class BuildOptions:
-    """Options of a build."""
-
-    per_frame: bool = False
-    """Find the landmarks on every frame, instead of on the onset frame alone."""
-
-    side: int = 72
-    """Height and width of the aligned frames, pixels, from 16 to 512."""
-
-    margin: float = 2.5
-    """Side of the crop over the box of eyes, nose and mouth; more than 1, at most 10."""
-
-    interpolation: Literal["area", "linear"] = "area"
-    """area: an aligned pixel is the mean of the pixels that it covers; linear: as in the released
-    code of the paper, with sensor noise and aliasing."""
+class BuildOptions(Crop):
+    """Options of a build, the crop among them."""
 
     on_no_face: Literal["fail", "skip"] = "fail"
     """What to do with a clip without a face in any frame."""
@@ -125,10 +112,10 @@ def corpus_command(
       options: those that choose sheet, frames and face models are repeated.
       further: arguments, already quoted.
     """
-    chosen = {}
-    for name in ("frames_in", "label_version", "after_apex", "face_models"):
-        if getattr(options, name) is not None:
-            chosen[name] = getattr(options, name)
-    arguments = [f"--{name}={shlex.quote(str(value))}" for name, value in chosen.items()]
+    arguments = [
+        f"--{name}={shlex.quote(str(value))}"
+        for name in ("frames_in", "label_version", "after_apex", "face_models")
+        if (value := getattr(options, name)) is not None
+    ]
     source = source_arguments(corpus, shlex.quote(str(manual_dir)))
     return " ".join([f"python -m {program} {source}", *arguments, *further])

@@ -25,27 +25,15 @@ _OBJECTIVE_CLASSES = {"happy": 1, "surprise": 2, "anger": 3, "disgust": 4, "fear
 class _Clip(NamedTuple):
     subject: int
     name: str
-    onset: int  # this and the next two as in the sheet
+    first: int
     apex: int
-    offset: int
+    last: int
     units: str | int
     emotion: str
-    right_onset: int | None = None  # where the onset is wrong
-    right_offset: int | None = None  # where the offset is wrong
+    onset_cell: int | None = None  # where the onset in the sheet is wrong
+    offset_cell: int | None = None  # where the offset in the sheet is wrong
     missing: tuple[int, ...] = ()  # frames that no release holds
     only_v1: bool = False
-
-    @property
-    def video(self) -> str:
-        return self.name.lower()
-
-    @property
-    def first(self) -> int:
-        return self.onset if self.right_onset is None else self.right_onset
-
-    @property
-    def last(self) -> int:
-        return self.offset if self.right_offset is None else self.right_offset
 
 
 _CLIPS = (
@@ -57,15 +45,15 @@ _CLIPS = (
     _Clip(14, "J", 120, 125, 129, 15, "sad"),
     _Clip(14, "e", 77, 81, 86, "14", "Others", missing=(81,)),
     _Clip(40, "a", 12, 16, 21, "6+12", "happy", missing=(12, 13)),
-    _Clip(40, "e", 1836, 1840, 0, "9", "disgust", right_offset=1845),
-    _Clip(40, "e", 2394, 2398, 0, "4", "anger", right_offset=2403),
+    _Clip(40, "e", 1836, 1840, 1845, "9", "disgust", offset_cell=0),
+    _Clip(40, "e", 2394, 2398, 2403, "4", "anger", offset_cell=0),
     _Clip(149, "d", 112, 83, 358, "L10", "others"),
     _Clip(149, "f", 60, 64, 69, "15+17", "sad"),
     _Clip(149, "g", 30, 30, 39, "5", "surprise"),
-    _Clip(214, "c", 25, 29, 3460, "10", "disgust", right_offset=34),
+    _Clip(214, "c", 25, 29, 34, "10", "disgust", offset_cell=3460),
     _Clip(214, "h", 52, 54, 57, "20", "fear"),
-    _Clip(216, "d", 3647, 2651, 2656, "1+2+5", "surprise", right_onset=2647),
-    _Clip(216, "e", 0, 0, 9, "9+10", "disgust", right_onset=1),
+    _Clip(216, "d", 2647, 2651, 2656, "1+2+5", "surprise", onset_cell=3647),
+    _Clip(216, "e", 1, 0, 9, "9+10", "disgust", onset_cell=0),
     _Clip(216, "k", 305, 310, 316, "17", "others", missing=(307, 308, 313)),
     _Clip(151, "a", 200, 204, 209, "12", "happy", only_v1=True),
 )
@@ -86,13 +74,15 @@ def write(out: Path, frames_in: str, kind: str, is_v1: bool = False) -> None:
     clips = [clip for clip in _CLIPS if is_v1 or not clip.only_v1]
     for clip, drawn in draw_clips(clips, _FIRST_FACE):
         counts[clip.subject, clip.name] += 1
-        video = root / f"spNO.{clip.subject}" / clip.video
+        onset = clip.first if clip.onset_cell is None else clip.onset_cell
+        offset = clip.last if clip.offset_cell is None else clip.offset_cell
+        video = root / f"spNO.{clip.subject}" / clip.name.lower()
         numbers = drawn.around(_AROUND) if kind == "videos" else drawn.numbers
         if kind == "clips":
-            name = f"spNo.{clip.subject}_{clip.video}_{clip.onset}"
+            name = f"spNo.{clip.subject}_{clip.name.lower()}_{onset}"
             colour, depth = root / "frame" / name, root / "depth" / name
         elif kind == "videos":
-            is_flat = (clip.subject, clip.video) == _FLAT_DEPTH
+            is_flat = (clip.subject, clip.name) == _FLAT_DEPTH
             colour, depth = video / "color", video if is_flat else video / "depth"
         else:
             colour, depth = Path(f"{video}{counts[clip.subject, clip.name]}", "color"), None
@@ -101,7 +91,7 @@ def write(out: Path, frames_in: str, kind: str, is_v1: bool = False) -> None:
             write_depth_maps(depth, numbers)
         unnamed = (0, 1) if is_v1 else ()
         rows.append(
-            (f"spNO.{clip.subject}", clip.name, clip.onset, clip.apex, clip.offset, clip.units,
+            (f"spNO.{clip.subject}", clip.name, onset, clip.apex, offset, clip.units,
              _OBJECTIVE_CLASSES.get(clip.emotion, 7), clip.emotion, *unnamed)
         )  # fmt: skip
     if kind == "clips":

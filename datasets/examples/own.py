@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from datasets.atomic_build import write_atomically
 from datasets.examples.writing import DrawnClip, draw_clips, write_frames, write_workbook
 
 LAYOUTS = {"csv": {"table": "clips.csv"}, "xlsx": {"table": "clips.xlsx"}}
@@ -65,8 +64,8 @@ def write(out: Path, table: str) -> None:
             clip.action_units, clip.category,
         ])  # fmt: skip
     if table.endswith(".csv"):
-        lines = (",".join(map(str, row)) for row in rows)
-        write_atomically(out / table, "".join(f"{line}\n" for line in lines).encode())
+        lines = (",".join(map(str, row)) + "\n" for row in rows)
+        (out / table).write_text("".join(lines), encoding="utf-8")
     else:
         write_workbook(out / table, {"clips": rows})
 

@@ -95,10 +95,7 @@ def _draw(person: int, take: int, category: str, count: int, colour: bool) -> tu
     """JPEG files: one before the clip, `count` of the clip, one after it."""
     clip = prepare_clip(ClipSpec(_SEED, person, take, category))
     chosen = np.linspace(0, len(clip.strengths) - 1, count).round().astype(int)
-    clip = dataclasses.replace(
-        clip, strengths=clip.strengths[chosen], brightness=clip.brightness[chosen]
-    )
-    frames = list(clip.frames())
+    frames = list(clip.frames(chosen))
     before, after = (
         cv2.warpAffine(frame, _ASIDE, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         for frame in (frames[0], frames[-1])
@@ -130,19 +127,15 @@ def write_frames(folder: Path, clip: DrawnClip, numbers: Iterable[int], file: st
         path.write_bytes(content)
 
 
-@functools.cache
-def _depth_map() -> bytes:
+def write_depth_maps(folder: Path, numbers: Iterable[int]) -> None:
+    """Writes depth maps `{number}.png`, 16 bits, millimetres, all with the same pixels."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     from_nose = np.hypot(x - WIDTH / 2, y - HEIGHT / 2)
     depth = 600 + 16 * (from_nose // 8)  # in steps, which make a small file
-    return cv2.imencode(".png", depth.astype(np.uint16))[1].tobytes()
-
-
-def write_depth_maps(folder: Path, numbers: Iterable[int]) -> None:
-    """Writes depth maps `{number}.png`, 16 bits, millimetres, all with the same pixels."""
+    content = cv2.imencode(".png", depth.astype(np.uint16))[1].tobytes()
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
-        (folder / f"{number}.png").write_bytes(_depth_map())
+        (folder / f"{number}.png").write_bytes(content)
 
 
 def write_workbook(path: Path, tables: Mapping[str, Table]) -> None:

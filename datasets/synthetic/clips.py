@@ -1,4 +1,4 @@
-"""Clips of the synthetic corpus and their frames.
+"""Clips of the synthetic corpus, and longer videos of the same people.
 
 Person, resting face, pose, timing, drift, flicker, noise and distractors of clip k of a person
 follow from (seed, person, k). The categories of a person's clips are shuffled independently.
@@ -13,11 +13,10 @@ import numpy as np
 
 from datasets.clip_tasks import Annotation
 from datasets.synthetic import drawing, motion
-from datasets.synthetic.people import Person, draw_person
 
 HEIGHT, WIDTH = 208, 192  # pixels, of the frames
 
-_CLIP_STREAM, _ORDER_STREAM, _HABIT_STREAM = 2, 3, 4  # of random numbers
+_CLIP_STREAM, _ORDER_STREAM, _HABIT_STREAM, _VIDEO_STREAM = 2, 3, 4, 5  # of random numbers
 _HEAD_FIELDS = 3  # the last fields of a clip: sideways, up and down, roll
 _HEAD_CENTRE = 0.6  # y of the point that the head rolls about, eye distances
 _NOISE = (1.0, 2.0)  # grey levels, standard deviation, drawn per clip
@@ -26,6 +25,11 @@ _DRIFT = 0.006  # eye distances, of the head over a clip
 _ROLL = 0.002  # radians, of the head over a clip
 _TURN = np.array([0.24, 0.20])  # radians, largest yaw and pitch
 _LIGHT = 0.35  # largest change of the brightness over one eye distance
+
+# Of a video.
+_MARGIN = 0.4  # seconds without expression at either end, at least
+_TWITCHES_PER_SECOND = 1.0  # of each kind that the clip has
+_SMALLEST_TWITCH = 0.004  # eye distances
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +92,9 @@ def clip_specs(people: int, clips_per_category: int, seed: int) -> list[ClipSpec
 
 
 @functools.lru_cache(maxsize=2)
-def _face(seed: int, index: int) -> tuple[Person, np.ndarray, np.ndarray | None]:
+def _face(seed: int, index: int) -> tuple[drawing.Person, np.ndarray, np.ndarray | None]:
     """A person, the neutral picture, and the cover of the glasses."""
-    person = draw_person(seed, index)
+    person = drawing.draw_person(seed, index)
     return person, drawing.draw_face(person), drawing.draw_glasses(person)
 
 
@@ -125,11 +129,13 @@ class Clip:
     light: np.ndarray
     noise: float
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Yields the frames from onset to offset, uint8 [h, w] grey each."""
+    def frames(self, chosen: slice | np.ndarray = slice(None)) -> Iterator[np.ndarray]:
+        """Yields the frames from onset to offset, or those at `chosen`, uint8 [h, w] grey each."""
         person, picture, glasses = _face(self.spec.seed, self.spec.person)
         rng = self.spec.rng(1)
-        for strength, brightness in zip(self.strengths, self.brightness, strict=True):
+        for strength, brightness in zip(
+            self.strengths[chosen], self.brightness[chosen], strict=True
+        ):
             # Displacements are small, so that the backward map equals the forward one.
             places = _displaced(self.base, self.fields, strength)
             frame = cv2.remap(
@@ -179,8 +185,8 @@ def prepare_clip(spec: ClipSpec) -> Clip:
         curves.append(strength)
     ones, zeros = np.ones_like(x), np.zeros_like(x)
     fields += [np.stack(f, axis=-1) for f in ((ones, zeros), (zeros, ones), (_HEAD_CENTRE - y, x))]
-    curves += drift_curves(count, rng)
-    brightness = flicker(count, rng)
+    curves += _head_curves(count, rng)
+    brightness = _flicker(count, rng)
     return Clip(
         spec=spec,
         onset=onset,
@@ -198,12 +204,12 @@ def prepare_clip(spec: ClipSpec) -> Clip:
     )
 
 
-def drift_curves(frames: int, rng: np.random.Generator) -> list[np.ndarray]:
+def _head_curves(frames: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Returns the path of the head, sideways, up and down, and roll, [frames] each."""
     return [motion.drift(frames, size, rng) for size in (_DRIFT, _DRIFT, _ROLL)]
 
 
-def flicker(frames: int, rng: np.random.Generator) -> np.ndarray:
+def _flicker(frames: int, rng: np.random.Generator) -> np.ndarray:
     """Returns the brightness of each frame, [frames] float32 factors: a wave and noise."""
     size, speed, phase = rng.uniform(0, 1), rng.uniform(0.2, 2.0), rng.uniform(0, 6.28)
     wave = size * np.sin(speed * np.arange(frames) + phase)
@@ -226,3 +232,68 @@ def _pose(rng: np.random.Generator) -> np.ndarray:
     cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
     middle = drawing.to_pixels((0.0, 0.35))
     return np.stack([cos * x + sin * y + middle[0], cos * y - sin * x + middle[1]], axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnVideo:
+    """A video, drawn frame by frame: a resting face, and in most videos one expression.
+
+    Person, pose, light and expression are those of a clip; twitches, drift and flicker go on for
+    the whole video.
+
+    Attributes:
+      clip: fields and strengths over the whole video.
+      category: of the expression; None without one.
+      interval: onset, apex and offset in seconds; None without an expression.
+    """
+
+    clip: Clip
+    category: str | None
+    interval: tuple[float, float, float] | None
+
+    def frames(self, step: int = 1) -> Iterator[np.ndarray]:
+        """Yields each `step`-th frame, uint8 [h, w] grey, of `motion.FPS` per second."""
+        return self.clip.frames(slice(None, None, step))
+
+
+def draw_video(seed: int, person: int, category: str | None, seconds: float) -> DrawnVideo:
+    """Returns the video of a person; the same arguments give the same frames.
+
+    Args:
+      seed: of people and motion.
+      person: from 0.
+      category: of `motion.CATEGORIES`; None for a video without an expression.
+      seconds: length.
+    """
+    spec = ClipSpec(seed, person, 0, category or next(iter(motion.CATEGORIES)))
+    clip, rng = prepare_clip(spec), np.random.default_rng([seed, _VIDEO_STREAM, person])
+    frames = round(seconds * motion.FPS)
+    curve, interval = np.zeros(frames), None
+    duration = len(clip.strengths)
+    margin = round(_MARGIN * motion.FPS)
+    start = int(rng.integers(margin, frames - duration - margin))
+    if category is not None:
+        curve[start : start + duration] = clip.strengths[:, 0]
+        # Nobody jumps back to rest: what is left at the offset fades.
+        tail = np.exp(-np.arange(frames - start - duration) / (0.1 * motion.FPS))
+        curve[start + duration :] = clip.strengths[-1, 0] * tail
+        ends = (0, clip.apex - clip.onset, duration - 1)
+        interval = tuple((start + end) / motion.FPS for end in ends)
+    return DrawnVideo(_prolonged(clip, curve, rng), category, interval)
+
+
+def _prolonged(clip: Clip, expression: np.ndarray, rng: np.random.Generator) -> Clip:
+    """Returns the clip with other strengths: the expression's, and distractors all the time."""
+    frames = len(expression)
+    head, time = _head_curves(frames, rng), np.arange(frames)
+    twitches = []
+    for own in clip.strengths[:, 1 : -len(head)].T:  # the same movements, but others in time
+        count = rng.poisson(_TWITCHES_PER_SECOND * frames / motion.FPS)
+        middles, widths = rng.uniform(0, frames, count), rng.uniform(6, 14, count)
+        bumps = np.exp(-0.5 * ((time[:, None] - middles) / widths) ** 2)
+        twitches.append(max(own.max(), _SMALLEST_TWITCH) * bumps.max(axis=1, initial=0.0))
+    return dataclasses.replace(
+        clip,
+        strengths=np.stack([expression, *twitches, *head], axis=1).astype(np.float32),
+        brightness=_flicker(frames, rng),
+    )

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from datasets.synthetic.people import Person, brow_line
+from datasets.synthetic.drawing import Person, brow_line
 
 FPS = 200.0
 FRAMES = (30, 100)  # shortest and longest clip: 0.15 to 0.5 s
@@ -54,7 +54,7 @@ def field(pushes: list[Push], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return total
 
 
-def action_unit(person: Person, number: int, left: float = 1.0, right: float = 1.0) -> list[Push]:
+def action_unit(person: Person, number: int, left: float, right: float) -> list[Push]:
     """Returns the pushes of an action unit, scaled on the two sides of the face."""
     return [
         Push(sign * x, y, sign * dx * strength, dy * strength, radius)

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.synthetic import motion
-from datasets.synthetic.videos import DrawnVideo, draw_video
+from datasets.synthetic.clips import DrawnVideo, draw_video
 from datasets.video import Frame, Video
 from fdp_jax.animation.action_units import CATEGORIES
 from fdp_jax.environment import start_jax

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.alignment import align_to_rgb, five_points, similarity
+from datasets.alignment import align_to_rgb, five_points, similarity_of_face
 from datasets.crop import Crop
 
 SIDE, MARGIN = 72, 2.5
@@ -30,7 +30,7 @@ def test_five_points_are_eye_centres_nose_tip_and_mouth_corners():
 def test_upright_face_lands_where_computed_by_hand():
     # Bounding box 40..80 x 50..95: centre (60, 72.5), longer side 45, half side 56.25, so the
     # square's corners (3.75, 16.25) and (116.25, 128.75) land on pixels 0 and 71.
-    matrix = similarity(_landmarks(), SIDE, MARGIN)
+    matrix = similarity_of_face(_landmarks(), CROP)
     np.testing.assert_allclose(_moved(np.array([[3.75, 16.25], [116.25, 128.75]]), matrix),
                                [[0, 0], [71, 71]], atol=1e-9)  # fmt: skip
     scale = 71 / 112.5
@@ -40,14 +40,11 @@ def test_upright_face_lands_where_computed_by_hand():
 
 def test_side_and_margin_of_the_crop_are_obeyed():
     # As above, with half side 1.2 * 45 / 2 = 27: the square's corners (33, 45.5) and (87, 99.5).
-    matrix = similarity(_landmarks(), side=41, margin=1.2)
+    matrix = similarity_of_face(_landmarks(), Crop(False, 41, 1.2))
     np.testing.assert_allclose(_moved(np.array([[33, 45.5], [87, 99.5]]), matrix),
                                [[0, 0], [40, 40]], atol=1e-9)  # fmt: skip
-    assert align_to_rgb(np.zeros((100, 100), np.uint8), matrix, Crop(False, 41, 1.2)).shape == (
-        41,
-        41,
-        3,
-    )
+    aligned = align_to_rgb(np.zeros((100, 100), np.uint8), matrix, Crop(False, 41, 1.2))
+    assert aligned.shape == (41, 41, 3)
 
 
 def test_eyes_come_out_level_and_shape_is_kept():
@@ -55,8 +52,8 @@ def test_eyes_come_out_level_and_shape_is_kept():
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     moved = _landmarks() @ turn.T + (13, -7)
     np.testing.assert_allclose(
-        _moved(moved, similarity(moved, SIDE, MARGIN)),
-        _moved(_landmarks(), similarity(_landmarks(), SIDE, MARGIN)),
+        _moved(moved, similarity_of_face(moved, CROP)),
+        _moved(_landmarks(), similarity_of_face(_landmarks(), CROP)),
         atol=1e-9,
     )
 
@@ -69,15 +66,15 @@ def test_rotated_and_scaled_picture_gives_the_same_frame():
     turn = cv2.getRotationMatrix2D((75, 75), 20, 1.6)
     turn[:, 2] += 100
     other = cv2.warpAffine(picture, turn, (420, 420), flags=cv2.INTER_CUBIC, borderValue=128)
-    first = align_to_rgb(picture, similarity(_landmarks(), SIDE, MARGIN), CROP)
-    second = align_to_rgb(other, similarity(_moved(_landmarks(), turn), SIDE, MARGIN), CROP)
+    first = align_to_rgb(picture, similarity_of_face(_landmarks(), CROP), CROP)
+    second = align_to_rgb(other, similarity_of_face(_moved(_landmarks(), turn), CROP), CROP)
     assert first.shape == (72, 72, 3)
     assert np.abs(first.astype(int) - second)[2:-2, 2:-2].mean() < 1.5
 
 
 def test_outside_of_the_frame_is_128_in_every_channel():
     frame = np.zeros((100, 100, 3), np.uint8)
-    aligned = align_to_rgb(frame, similarity(_landmarks(), SIDE, MARGIN), CROP)
+    aligned = align_to_rgb(frame, similarity_of_face(_landmarks(), CROP), CROP)
     assert aligned.shape == (72, 72, 3)
     assert (aligned[-1, -1] == 128).all()
     assert (aligned[30, 30] == 0).all()
@@ -101,7 +98,6 @@ def test_aligned_pixel_is_the_mean_of_those_it_covers_or_with_linear_one_of_them
     )
 
 
-def test_malformed_landmarks_are_refused():
-    for bad in (np.zeros((5, 2)), np.full((68, 2), np.nan), np.zeros((68, 2))):
-        with pytest.raises(ValueError, match=r"landmarks|one point"):
-            similarity(bad, SIDE, MARGIN)
+@pytest.mark.parametrize("landmarks", [None, np.full((68, 2), np.nan), np.zeros((68, 2))])
+def test_landmarks_that_are_no_face_have_no_similarity(landmarks):
+    assert similarity_of_face(landmarks, CROP) is None

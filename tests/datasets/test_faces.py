@@ -11,7 +11,7 @@ from datasets import face_models
 from datasets.errors import UserError
 from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
-from datasets.synthetic import drawing, people
+from datasets.synthetic import drawing
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def landmarker():
 
 @pytest.fixture(scope="module")
 def face():
-    return drawing.draw_face(people.draw_person(1, 0))
+    return drawing.draw_face(drawing.draw_person(1, 0))
 
 
 def test_landmarks_are_68_pixels_and_the_same_for_grey_and_colour(landmarker, face):

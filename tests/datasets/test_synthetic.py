@@ -1,6 +1,7 @@
 """The embedded corpus: faces that the detector finds, and motion that a still does not show."""
 
 import collections
+import itertools
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from datasets.build import build_corpus
 from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
 from datasets.reading import open_corpus
-from datasets.synthetic import clips, drawing, motion, people
+from datasets.synthetic import clips, drawing, motion
 from tests.helpers.drawn_landmarks import landmarks
 
 SEED = 1  # of the default corpus
@@ -90,7 +91,7 @@ def test_clips_are_of_the_length_and_rate_of_micro_expressions(corpus):
 def test_landmarks_are_found_where_they_were_drawn():
     landmarker = FaceLandmarker(get_face_models())
     for index in range(30):
-        person = people.draw_person(SEED, index)
+        person = drawing.draw_person(SEED, index)
         picture, glasses = drawing.draw_face(person), drawing.draw_glasses(person)
         if glasses is not None:
             picture = np.where(glasses > 127, drawing.glasses_tone(person), picture)
@@ -103,7 +104,7 @@ def test_landmarks_are_found_where_they_were_drawn():
 
 
 def test_people_differ():
-    faces = [drawing.draw_face(people.draw_person(SEED, index)) for index in range(8)]
+    faces = [drawing.draw_face(drawing.draw_person(SEED, index)) for index in range(8)]
     for index, face in enumerate(faces):
         for other in faces[:index]:
             assert np.abs(face.astype(int) - other).mean() > 5
@@ -148,7 +149,7 @@ def test_displacement_at_the_apex_is_what_was_asked_for():
 
 
 def test_every_category_pushes_places_of_its_own():
-    person = people.draw_person(SEED, 0)
+    person = drawing.draw_person(SEED, 0)
     y, x = np.mgrid[-0.8:2.0:0.05, -1.2:1.2:0.05]
     fields = []
     for category in motion.CATEGORIES:
@@ -157,3 +158,34 @@ def test_every_category_pushes_places_of_its_own():
         fields.append(moved / np.linalg.norm(moved))
     likeness = np.array(fields) @ np.array(fields).T
     assert (likeness - np.eye(5)).max() < 0.7  # sadness and surprise share AU 1
+
+
+def test_the_expression_is_where_the_video_says():
+    video = clips.draw_video(seed=5, person=1, category="surprise", seconds=2.0)
+    onset, apex, offset = video.interval
+    assert 0.4 <= onset < apex < offset <= 1.6 and 0.14 <= offset - onset <= 0.5
+    strength = video.clip.strengths[:, 0]
+    assert strength.argmax() == round(apex * motion.FPS)
+    assert not strength[: round(onset * motion.FPS)].any()
+    assert strength[round(offset * motion.FPS) + 1 :].max() < 0.11 * strength.max()
+    assert len(strength) == 2.0 * motion.FPS
+
+
+def test_without_an_expression_only_distractors_move():
+    video = clips.draw_video(seed=5, person=1, category=None, seconds=2.0)
+    assert video.interval is None and not video.clip.strengths[:, 0].any()
+    assert video.clip.strengths[:, 1:].any()
+
+
+def test_frames_are_reproducible_and_differ_between_people():
+    first, again, other = (
+        np.stack(list(itertools.islice(clips.draw_video(5, person, "anger", 1.5).frames(), 3)))
+        for person in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_a_video_must_hold_its_expression():
+    with pytest.raises(ValueError):
+        clips.draw_video(5, 0, "anger", 0.5)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from datasets.synthetic.people import Person, brow_line, head_outline, lid_curves, mouth_curves
+from datasets.synthetic.drawing import Person, brow_line, head_outline, lid_curves, mouth_curves
 
 
 def landmarks(person: Person) -> np.ndarray:

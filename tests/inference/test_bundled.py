@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from datasets.synthetic.clips import draw_video
 from datasets.synthetic.motion import FPS
-from datasets.synthetic.videos import draw_video
 from fdp_jax.animation.action_units import CATEGORIES
 from fdp_jax.config import PRESETS
 from fdp_jax.inference.trained_network import load_weights
