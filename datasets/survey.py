@@ -24,9 +24,15 @@ _LONGEST = 2000  # frames; twice as long as any known clip
 
 @dataclasses.dataclass(frozen=True)
 class RowClip:
-    """A clip with its row of the annotation."""
+    """A row of the annotation with the files of its frames; a `datasets.clip_tasks.ClipTask`.
+
+    Attributes:
+      skips_unreadable: whether an unreadable frame is skipped, as a known loss.
+    """
 
     row: Row
+    files: tuple[Path, ...]
+    skips_unreadable: bool = False
 
     @property
     def subject(self) -> str:
@@ -42,18 +48,23 @@ class RowClip:
         """Returns the annotation."""
         return self.row
 
+    def readings(self) -> Iterator[np.ndarray | UserError]:
+        """Yields every frame from onset to offset, or why it cannot be read."""
+        raise NotImplementedError
 
-@dataclasses.dataclass(frozen=True)
+    def frames(self) -> Iterator[np.ndarray | None]:
+        """Yields every frame; None for a skipped one."""
+        for frame in self.readings():
+            if not isinstance(frame, UserError):
+                yield frame
+            elif self.skips_unreadable:
+                yield None
+            else:
+                raise frame
+
+
 class ImageClip(RowClip):
-    """A clip of picture files; a `datasets.clip_tasks.ClipTask`.
-
-    Attributes:
-      files: from onset to offset.
-      skips_unreadable: whether an unreadable file is skipped, as a known loss.
-    """
-
-    files: tuple[Path, ...]
-    skips_unreadable: bool
+    """A clip with a picture file for every frame."""
 
     @property
     def where(self) -> str:
@@ -65,19 +76,9 @@ class ImageClip(RowClip):
         """Number of frames."""
         return len(self.files)
 
-    def frames(self) -> Iterator[np.ndarray | None]:
-        """Yields the pictures; None for a skipped one."""
-        for path in self.files:
-            try:
-                yield read_frame(path)
-            except UserError:
-                if not self.skips_unreadable:
-                    raise
-                yield None
-
     def readings(self) -> Iterator[np.ndarray | UserError]:
-        """Yields every picture once, or why it cannot be read."""
-        for path in dict.fromkeys(self.files):  # one file may replace missing ones
+        """Yields every picture, or why it cannot be read."""
+        for path in self.files:
             try:
                 yield read_frame(path)
             except UserError as error:
@@ -93,11 +94,11 @@ class Survey:
       roots: folders of the subjects' folders, several if the corpus lies there in parts; none if
         they were not looked for.
       clips: those that can be built, judging by names.
-      problems: sentences, one per row or clip that cannot be built.
+      problems: sentences, one per row or clip that cannot be built; begins with the annotations'.
       missing: sentences, one per clip without (many of) its frames; also problems, unless such
         clips are skipped.
       losses: sentences, one per clip that lacks some frames and is built nevertheless.
-      notes: other sentences.
+      notes: other sentences; begins with the annotations'.
       longer: number of clips whose folder holds more than onset to offset.
       digest: changes with the sheet, the clips' folders, and the names of their files.
     """
@@ -111,6 +112,10 @@ class Survey:
     notes: list[str] = dataclasses.field(default_factory=list)
     longer: int = 0
     digest: str = ""
+
+    def __post_init__(self):
+        self.problems += self.annotations.problems
+        self.notes += self.annotations.notes
 
 
 @dataclasses.dataclass
@@ -152,7 +157,8 @@ def survey(corpus: ImageCorpus, manual_dir: Path, options: BuildOptions) -> Surv
         for root in roots:
             notes += _unlisted_folders(corpus, root, annotations, located)
     paths = tuple(root.path for root in roots)
-    found = Survey(annotations, paths, notes=[*annotations.notes, *notes])
+    found = Survey(annotations, paths)
+    found.notes += notes
     for one in located:
         files = [] if one.problem else _files(corpus, roots[0].layout, one, found)
         if one.problem:
@@ -168,7 +174,6 @@ def survey(corpus: ImageCorpus, manual_dir: Path, options: BuildOptions) -> Surv
         found.notes.append(
             f"{', '.join(packed)} seems to be still packed; unpack it if it holds clips."
         )
-    found.problems += annotations.problems
     if options.on_missing == "fail":
         found.problems += found.missing
     found.digest = _digest(annotations.sheet, manual_dir, located)

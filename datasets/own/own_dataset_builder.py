@@ -34,11 +34,8 @@ _COUNTED = (".avi", ".m4v", ".mov", ".mp4")  # these files state the exact numbe
 _Frames = tuple[Mapping[int, Path] | range, float]
 
 
-@dataclasses.dataclass(frozen=True)
 class VideoClip(RowClip):
-    """The frames from onset to offset of a video; a `datasets.clip_tasks.ClipTask`."""
-
-    files: tuple[Path]
+    """The frames from onset to offset of one video file."""
 
     @property
     def where(self) -> str:
@@ -50,26 +47,23 @@ class VideoClip(RowClip):
         """Number of frames."""
         return self.row.offset - self.row.onset + 1
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Yields the frames; raises UserError if the video ends before the offset."""
-        number = 0
-        for number, pixels in _decode(self.files[0]):
-            if number >= self.row.onset:
-                yield pixels
-            if number == self.row.offset:
-                return
-        raise UserError(
-            f"{self.where} ends after {number} frames, before the offset {self.row.offset} of "
-            f"{self.row} (row {self.row.line} of its table); copy the video again, or give an "
-            "earlier offset."
-        )
-
     def readings(self) -> Iterator[np.ndarray | UserError]:
-        """Yields every frame, and why the others cannot be read."""
+        """Yields the frames, and at last why the others cannot be read."""
+        number = 0
         try:
-            yield from self.frames()
+            for number, pixels in _decode(self.files[0]):
+                if number >= self.row.onset:
+                    yield pixels
+                if number == self.row.offset:
+                    return
         except UserError as error:
             yield error
+        else:
+            yield UserError(
+                f"{self.where} ends after {number} frames, before the offset {self.row.offset} of "
+                f"{self.row} (row {self.row.line} of its table); copy the video again, or give an "
+                "earlier offset."
+            )
 
 
 def _decode(path: Path) -> Iterator[tuple[int, np.ndarray]]:
@@ -95,7 +89,7 @@ class OwnCorpus(ImageCorpus):
         """Returns the clips of the table `manual_dir`; raises UserError if it cannot be read."""
         table, frames_of = manual_dir, functools.cache(_frames_of)
         annotations = read_table(table)
-        found = Survey(annotations, (table.parent,), notes=annotations.notes)
+        found = Survey(annotations, (table.parent,))
         digest = hashlib.sha256(file_digest(table).encode())
         for row in annotations.rows:
             where = f"row {row.line} of {table.name}"
@@ -107,7 +101,6 @@ class OwnCorpus(ImageCorpus):
             found.clips.append(clip)
             files = [relative(path, table.parent) for path in clip.files]
             digest.update(repr((files, clip.frame_count)).encode())
-        found.problems += annotations.problems
         if options.on_missing == "fail":
             found.problems += found.missing
         found.digest = digest.hexdigest()
@@ -137,7 +130,7 @@ def _find(
             f"{where}: {path} has no frame {lacking}; those that it has are taken one after the "
             "other."
         )
-    return ImageClip(row, tuple(numbered[number] for number in chosen), False)
+    return ImageClip(row, tuple(numbered[number] for number in chosen))
 
 
 def _path(text: str, folder: Path) -> Path:
