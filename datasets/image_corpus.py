@@ -297,8 +297,8 @@ class ImageCorpus:
 
     def frame_roots(
         self, tree: FolderTree, options: BuildOptions
-    ) -> tuple[list[FrameRoot], list[str]]:
-        """Returns the folder of the subjects' folders, or those of its parts, and notes.
+    ) -> tuple[list[FrameRoot], list[Path]]:
+        """Returns the folder of the subjects' folders, or those of its parts, and those left out.
 
         Raises:
           UserError: there is none, or the two best ones rank equally and hold the same clips.
@@ -309,7 +309,7 @@ class ImageCorpus:
             if options.frames_in is not None and start in roots:
                 roots = {start: roots[start]}
             if roots:
-                paths, notes = choose_roots(
+                paths, left_out = choose_roots(
                     tree,
                     roots,
                     spelling,
@@ -317,7 +317,7 @@ class ImageCorpus:
                     self.preferred_trees,
                     lambda root: self.layout(tree, root),
                 )
-                return [FrameRoot(tree, path, self.layout(tree, path)) for path in paths], notes
+                return [FrameRoot(tree, path, self.layout(tree, path)) for path in paths], left_out
         raise self.no_frames(tree, options)
 
     def no_frames(self, tree: FolderTree, options: BuildOptions) -> UserError:
@@ -358,13 +358,10 @@ class ImageCorpus:
     def _inside_a_subject(self, tree: FolderTree) -> Path | None:
         """Returns a folder that is named as a subject's and holds a sheet or subjects' folders."""
         for folder in tree.walk(tree.top, self.subject_folder, self.excluded_folders):
-            for path in tree.entries(folder)[0]:
-                if not self.subject_folder.fullmatch(path.name.lower()):
-                    continue
-                below = tree.walk(path, self.subject_folder, self.excluded_folders, depth=1)
-                names = [entry.name.lower() for one in below for entry in tree.entries(one)[0]]
-                subjects = set(filter(self.subject_folder.fullmatch, names)) - {path.name.lower()}
-                if len(subjects) > 1 or self.sheets(FolderTree(path)):
+            for path in tree.subject_folders(folder, self.subject_folder):
+                below = FolderTree(path)
+                roots = find_roots(below, path, self.subject_folder, self.excluded_folders)
+                if any(len(subjects) > 1 for subjects in roots.values()) or self.sheets(below):
                     return path
         return None
 
