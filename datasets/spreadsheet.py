@@ -110,9 +110,7 @@ def _whole(cell: str) -> str:
     return re.sub(r"^\s*(\d+)\.0+\s*$", r"\1", cell)
 
 
-def read_sheet(
-    path: Path, columns: Mapping[str, str], optional: Mapping[str, str] | None = None
-) -> Sheet:
+def read_sheet(path: Path, columns: Mapping[str, str], optional: Mapping[str, str]) -> Sheet:
     """Reads the first table that has a header.
 
     Args:
@@ -137,7 +135,7 @@ def read_sheet(
                 )
             places = {
                 field: header.index(_normalized(name))
-                for field, name in (columns | (optional or {})).items()
+                for field, name in (columns | optional).items()
                 if _normalized(name) in header
             }
             return Sheet(_rows(table, number, places), tuple(header))
