@@ -91,7 +91,7 @@ def diagnose(
     """
     if annotations_only:
         annotations = corpus.annotations(FolderTree(manual_dir), options)
-        found = Survey(annotations, problems=annotations.problems, notes=annotations.notes)
+        found = Survey(annotations)
         usable, can_skip = annotations.rows, False
     else:
         found = corpus.survey(manual_dir, options)
@@ -147,10 +147,13 @@ def _check_clips(
     checks = map_in_processes(_ClipChecker, (models, options.crop), found.clips, options.workers)
     checks = tqdm(checks, "reading frames", len(found.clips), unit="clip")
     for clip, (unreadable, faceless, faults) in zip(found.clips, checks, strict=True):
-        (found.losses if corpus.is_incomplete else found.problems).extend(unreadable)
+        if corpus.is_incomplete:
+            found.losses += unreadable
+        else:
+            faults = unreadable + faults
         found.problems += faults + faceless
         skippable += len(faceless)
-        if not (faults or faceless) and (corpus.is_incomplete or not unreadable):
+        if not (faults or faceless):
             usable.append(clip.row)
     return usable, skippable == len(found.problems)
 
@@ -180,7 +183,8 @@ class _ClipChecker:
         if len(sizes) > 1:
             counts = ", ".join(f"{count} of {w}x{h}" for (h, w), count in sizes.most_common())
             faults.append(f"{where} has frames of different sizes ({counts}); copy it again.")
-        return unreadable, faceless, faults
+        once = list(dict.fromkeys(unreadable))  # a file may stand in for missing ones
+        return once, faceless, faults
 
     def _shows_face(self, frame: np.ndarray) -> bool:
         (pixels,) = EightBitFrames(lambda: [frame])
@@ -201,10 +205,10 @@ def screen(found: Diagnosis, options: BuildOptions) -> Iterator[str]:
     clips = f"{found.clips} of {found.rows} can be built, {found.subjects} subjects{count}"
     yield f"  clips     {clips}"
     yield f"  emotions  {emotions}"
-    protocol_notes = [counts.note for counts in found.protocols if counts.note]
+    of_protocols = [counts.note for counts in found.protocols if counts.note]
     for heading, sentences in (
         ("corrected", found.corrections),
-        ("notes", [*found.notes, *protocol_notes]),
+        ("notes", found.notes + of_protocols),
         ("lost, and built without", found.losses),
         ("PROBLEMS", found.problems),
     ):

@@ -8,9 +8,8 @@ folders, and the sheet in the folders above them.
 import hashlib
 import os
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from datasets.errors import UserError
 from datasets.frames import index_frames, is_picture
@@ -27,7 +26,8 @@ _OF_SYSTEMS = re.compile(
 )
 _ARCHIVE = re.compile(r"\.(?:zip|rar|7z|tar|tgz|gz|bz2|xz|z\d\d|zip\.\d{3}|7z\.\d{3})$")
 
-Clips = Mapping[Hashable, Sequence[Path]]  # clip -> the folders that hold its pictures
+# (Subject's number, what follows it, names of folders) of a clip -> the folders of its pictures.
+Clips = dict[tuple, list[Path]]
 
 
 class FolderTree:
@@ -70,6 +70,10 @@ class FolderTree:
                 f"the folder {folder} cannot be read ({self.unreadable[folder]}); check its "
                 "permissions."
             )
+
+    def subject_folders(self, folder: Path, subjects: re.Pattern) -> list[Path]:
+        """Returns the folders in `folder` whose lower-case name matches `subjects`."""
+        return [path for path in self.entries(folder)[0] if subjects.fullmatch(path.name.lower())]
 
     def picture_folders(
         self, folder: Path, excluded: re.Pattern, depth: int = MAX_DEPTH
@@ -148,12 +152,7 @@ class FolderTree:
     def archives(self, subjects: re.Pattern, excluded: re.Pattern) -> list[str]:
         """Returns the files that seem to be still packed, relative to `top`."""
         places = list(self.walk(self.top, subjects, excluded))
-        places += [
-            path
-            for folder in places
-            for path in self.entries(folder)[0]
-            if subjects.fullmatch(path.name.lower())
-        ]
+        places += [path for place in places for path in self.subject_folders(place, subjects)]
         files = (path for folder in places for path in self.entries(folder)[1])
         return [relative(path, self.top) for path in files if _ARCHIVE.search(path.name.lower())]
 
@@ -193,7 +192,7 @@ def find_roots(
     The group of `subjects` is the subject's number; see `FolderTree.walk`.
     """
     found = {
-        folder: [path for path in tree.entries(folder)[0] if subjects.fullmatch(path.name.lower())]
+        folder: tree.subject_folders(folder, subjects)
         for folder in tree.walk(start, subjects, excluded)
     }
     # A tree of links to the subjects of another one is the same tree again.
@@ -218,8 +217,8 @@ def choose_roots(
     excluded: re.Pattern,
     preferred: Sequence[str],
     layout: Callable[[Path], Hashable],
-) -> tuple[list[Path], list[str]]:
-    """Returns the place of the frames, or the places of its parts, and notes on a choice.
+) -> tuple[list[Path], list[Path]]:
+    """Returns the place of the frames, or the places of its parts, and the roots left out.
 
     Trees that hold different people, or different clips, are parts of one corpus, as archives
     unpacked beside each other are. Of trees that hold the same clips one is chosen. A tree without
@@ -242,30 +241,32 @@ def choose_roots(
     held = {root: clips for root, clips in held.items() if clips} or {
         root: {_subject(path, subjects): [path] for path in paths} for root, paths in roots.items()
     }
-    people = {root: {number for number, *_ in clips} for root, clips in held.items()}
-    most = max(map(len, people.values()))
+    most = max(len(_people(clips)) for clips in held.values())
     ranks = {
-        root: (2 * len(people[root]) < most, rank(relative(root, tree.top), preferred))
-        for root in held
+        root: (2 * len(_people(clips)) < most, rank(relative(root, tree.top), preferred))
+        for root, clips in held.items()
     }
     best, *others = sorted(ranks, key=ranks.get)
-    parts, clips, known = [best], dict(held[best]), set(people[best])
+    parts, left_out, clips = [best], [], held[best]
     for root in others:
-        is_alike = ranks[root][1] == ranks[best][1]
+        more, is_alike = held[root], ranks[root][1] == ranks[best][1]
         if layout(root) == layout(best) and (
-            known.isdisjoint(people[root]) or (is_alike and _complete_each_other(clips, held[root]))
+            _people(clips).isdisjoint(_people(more))
+            or (is_alike and _complete_each_other(clips, more))
         ):
             parts.append(root)
-            known |= people[root]
-            clips |= {clip: [*clips.get(clip, []), *more] for clip, more in held[root].items()}
-        elif ranks[root] == ranks[best]:
-            _refuse_two_versions(clips, held[root])
-    return parts, _choose(
-        {root: ranks[root] for root in held if root not in parts[1:]},
-        tree.top,
-        "{top} holds the subjects' folders more than once ({names}); choose one with --frames_in.",
-        "the frames in {best} are used, not those in {others}; see --frames_in.",
-    )[1]
+            clips = clips | {clip: [*clips.get(clip, []), *more[clip]] for clip in more}
+        else:
+            if ranks[root] == ranks[best]:
+                _refuse_two_versions(clips, more)
+            left_out.append(root)
+    if left_out and ranks[left_out[0]] == ranks[best]:
+        names = ", ".join(relative(root, tree.top) for root in [best, *left_out])
+        raise UserError(
+            f"{tree.top} holds the subjects' folders more than once ({names}); choose one with "
+            "--frames_in."
+        )
+    return parts, left_out
 
 
 def _refuse_two_versions(one: Clips, other: Clips) -> None:
@@ -280,6 +281,10 @@ def _refuse_two_versions(one: Clips, other: Clips) -> None:
         )
 
 
+def _people(clips: Clips) -> set[int]:
+    return {number for number, *_ in clips}
+
+
 def _subject(folder: Path, subjects: re.Pattern) -> tuple[int, str]:
     """Returns the number of a subject's folder, and what follows it in the name."""
     match = subjects.fullmatch(folder.name.lower())
@@ -290,7 +295,7 @@ def _clips(
     tree: FolderTree, folders: Sequence[Path], subjects: re.Pattern, excluded: re.Pattern
 ) -> Clips:
     """Returns the folders of pictures below subjects' folders, by the subject and their names."""
-    clips: dict[Hashable, list[Path]] = {}
+    clips: Clips = {}
     for subject in folders:
         for folder in tree.picture_folders(subject, excluded):
             names = dict.fromkeys(relative(folder, subject).lower().split("/"))  # doubled or not
@@ -307,31 +312,21 @@ def _complete_each_other(one: Clips, other: Clips) -> bool:
     lacking = [bool(other.keys() - shared), bool(one.keys() - shared)]
     for clip in shared:
         try:
-            frames, others = (_frames(clips[clip]) for clips in (one, other))
+            frames, others = (index_parts(clips[clip]) for clips in (one, other))
         except UserError:
             return False
-        both = sorted(frames.keys() & others.keys())
+        both = [(frames[n], others[n]) for n in sorted(frames.keys() & others.keys())]
         together = frames.keys() | others.keys()
         is_spread = len(together) == max(together, default=0) - min(together, default=1) + 1
-        if not (is_spread or both) or not _are_same_files(frames, others, both):
+        if not (is_spread or both) or not _are_same_files(both):
             return False
         lacking[0] |= bool(others.keys() - frames.keys())
         lacking[1] |= bool(frames.keys() - others.keys())
     return all(lacking)
 
 
-def _frames(folders: Sequence[Path]) -> dict[int, Path]:
-    frames: dict[int, Path] = {}
-    for folder in folders:
-        frames = index_frames(folder) | frames
-    return frames
-
-
-def _are_same_files(
-    frames: Mapping[int, Path], others: Mapping[int, Path], numbers: Sequence[int]
-) -> bool:
-    """Whether files agree in name and size, and the first in content."""
-    pairs = [(frames[number], others[number]) for number in numbers]
+def _are_same_files(pairs: Sequence[tuple[Path, Path]]) -> bool:
+    """Whether two files each agree in name and size, and the first two in content."""
     agree = all(
         one.name == other.name and one.stat().st_size == other.stat().st_size
         for one, other in pairs
@@ -357,26 +352,24 @@ def choose_sheet(
     unique: dict[str, Path] = {}  # of equal sheets the best
     for path in sorted(ranks, key=ranks.get):
         unique.setdefault(sheets[path] or str(path), path)
-    return _choose(
-        {path: ranks[path] for path in unique.values()},
-        top,
-        "{top} holds several annotation sheets that differ ({names}); move all but one of them "
-        "elsewhere.",
-        "the sheet {best} is used, not {others}.",
-    )
-
-
-def _choose(
-    ranks: Mapping[Path, Any], top: Path, conflict: str, note: str
-) -> tuple[Path, list[str]]:
-    """Returns the path of lowest rank, and a note on the others; raises the conflict of two."""
-    paths = sorted(ranks, key=ranks.get)
-    best, *others = [relative(path, top) for path in paths]
+    best, *others = unique.values()
     if not others:
-        return paths[0], []
-    if ranks[paths[0]] == ranks[paths[1]]:
-        raise UserError(conflict.format(top=top, names=", ".join([best, *others])))
-    return paths[0], [note.format(best=best, others=", ".join(others))]
+        return best, []
+    names = ", ".join(relative(path, top) for path in others)
+    if ranks[others[0]] == ranks[best]:
+        raise UserError(
+            f"{top} holds several annotation sheets that differ ({relative(best, top)}, {names}); "
+            "move all but one of them elsewhere."
+        )
+    return best, [f"the sheet {relative(best, top)} is used, not {names}."]
+
+
+def index_parts(folders: Iterable[Path]) -> dict[int, Path]:
+    """As `index_frames`, of a clip whose frames may be spread over several folders."""
+    numbered: dict[int, Path] = {}
+    for folder in folders:
+        numbered = index_frames(folder) | numbered
+    return dict(sorted(numbered.items()))
 
 
 def relative(path: Path, folder: Path) -> str:

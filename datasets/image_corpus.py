@@ -50,6 +50,9 @@ from datasets.spreadsheet import (
 if TYPE_CHECKING:
     from datasets.survey import Survey
 
+# Other spellings of a subject's folder, which are read where there is none in the corpus' own.
+_LOOSE_SUBJECT_FOLDER = re.compile(r"(?:s|sub|subject)?[ ._-]?0*(\d{1,3})")
+
 
 class Layout(enum.Enum):
     """What a folder below a subject's folder is."""
@@ -90,8 +93,6 @@ class ImageCorpus:
       subject_range: the subjects in the sheet, for messages.
       subject_folder: matches the lower-case name of a subject's folder (or of a clip's that begins
         with the subject's); its group is the subject's number.
-      loose_subject_folder: the same for other spellings of a subject's folder, which are read
-        where there is none in the corpus' own.
       subject_id: format of a subject's name, given the number.
       excluded_folders: is found in the lower-case names of folders that hold something else.
       preferred_trees: patterns of paths, best first, for frames that are there more than once.
@@ -112,7 +113,6 @@ class ImageCorpus:
     optional_columns: Mapping[str, str] = {}
     subject_range: str = ""
     subject_folder: re.Pattern
-    loose_subject_folder: re.Pattern = re.compile(r"(?:s|sub|subject)?[ ._-]?0*(\d{1,3})")
     subject_id: str
     excluded_folders: re.Pattern = NO_NAME
     preferred_trees: tuple[str, ...] = ()
@@ -297,19 +297,19 @@ class ImageCorpus:
 
     def frame_roots(
         self, tree: FolderTree, options: BuildOptions
-    ) -> tuple[list[FrameRoot], list[str]]:
-        """Returns the folder of the subjects' folders, or those of its parts, and notes.
+    ) -> tuple[list[FrameRoot], list[Path]]:
+        """Returns the folder of the subjects' folders, or those of its parts, and those left out.
 
         Raises:
           UserError: there is none, or the two best ones rank equally and hold the same clips.
         """
         start = _start(tree, options.frames_in)
-        for spelling in (self.subject_folder, self.loose_subject_folder):
+        for spelling in (self.subject_folder, _LOOSE_SUBJECT_FOLDER):
             roots = find_roots(tree, start, spelling, self.excluded_folders) if start else {}
             if options.frames_in is not None and start in roots:
                 roots = {start: roots[start]}
             if roots:
-                paths, notes = choose_roots(
+                paths, left_out = choose_roots(
                     tree,
                     roots,
                     spelling,
@@ -317,7 +317,7 @@ class ImageCorpus:
                     self.preferred_trees,
                     lambda root: self.layout(tree, root),
                 )
-                return [FrameRoot(tree, path, self.layout(tree, path)) for path in paths], notes
+                return [FrameRoot(tree, path, self.layout(tree, path)) for path in paths], left_out
         raise self.no_frames(tree, options)
 
     def no_frames(self, tree: FolderTree, options: BuildOptions) -> UserError:
@@ -358,13 +358,10 @@ class ImageCorpus:
     def _inside_a_subject(self, tree: FolderTree) -> Path | None:
         """Returns a folder that is named as a subject's and holds a sheet or subjects' folders."""
         for folder in tree.walk(tree.top, self.subject_folder, self.excluded_folders):
-            for path in tree.entries(folder)[0]:
-                if not self.subject_folder.fullmatch(path.name.lower()):
-                    continue
-                below = tree.walk(path, self.subject_folder, self.excluded_folders, depth=1)
-                names = [entry.name.lower() for one in below for entry in tree.entries(one)[0]]
-                subjects = set(filter(self.subject_folder.fullmatch, names)) - {path.name.lower()}
-                if len(subjects) > 1 or self.sheets(FolderTree(path)):
+            for path in tree.subject_folders(folder, self.subject_folder):
+                below = FolderTree(path)
+                roots = find_roots(below, path, self.subject_folder, self.excluded_folders)
+                if any(len(subjects) > 1 for subjects in roots.values()) or self.sheets(below):
                     return path
         return None
 
@@ -401,7 +398,7 @@ class ImageCorpus:
     def subject_folder_name(self, root: FrameRoot, row: Row) -> str:
         """Returns the name of the subject's folder; as it should be if there is none."""
         number = self.number(row.subject)
-        for spelling in (self.subject_folder, self.loose_subject_folder):
+        for spelling in (self.subject_folder, _LOOSE_SUBJECT_FOLDER):
             if found := root.tree.find_subject(root.path, spelling, number):
                 return found.name
         return row.subject

@@ -106,14 +106,15 @@ class Protocol:
         if expected is None:
             return None
         found = Counter(classes)
-        counts = [("clips", len(classes), expected.clips)]
-        if expected.subjects is not None:
-            counts.append(("subjects", len(set(subjects)), expected.subjects))
-        counts += [
-            (name, found[name], count)
-            for name, count in zip(self.classes, expected.per_class, strict=True)
+        per_class = zip(self.classes, expected.per_class, strict=True)
+        counts = [
+            ("clips", len(classes), expected.clips),
+            ("subjects", len(set(subjects)), expected.subjects),
+            *((name, found[name], count) for name, count in per_class),
         ]
-        differing = [f"{what} {here} ({there})" for what, here, there in counts if here != there]
+        differing = [
+            f"{what} {here} ({there})" for what, here, there in counts if there not in (None, here)
+        ]
         if not differing:
             return None
         return (
@@ -126,36 +127,31 @@ def _same(*names: str) -> dict[str, str]:
     return {name: name for name in names}
 
 
-def _into(name: str, *emotions: str) -> dict[str, str]:
-    return dict.fromkeys(emotions, name)
-
-
-def _either_ending(subject: str, clip: str) -> set[tuple[str, str]]:
-    # Copies of CASME II's sheet differ in whether a name ends in f.
-    return {(subject, clip), (subject, f"{clip}f")}
+def _three_classes(*negative: str) -> dict[str, str]:
+    return dict.fromkeys(negative, "negative") | {"happiness": "positive", "surprise": "surprise"}
 
 
 _THREE = ("negative", "positive", "surprise")
 _CASME3_SEVEN = ("happy", "anger", "disgust", "fear", "surprise", "sad", "others")
 _SYNTHETIC_FIVE = ("anger", "disgust", "happiness", "sadness", "surprise")
-_POSITIVE_SURPRISE = {"happiness": "positive", "surprise": "surprise"}
 
-# A row of one public copy of the sheet only; the published counts exclude it.
-_CASME2_EXTRA = frozenset(_either_ending("sub24", "EP02_07"))
+# A row of one public copy of the sheet only; the published counts exclude it. Copies differ in
+# whether a name ends in f.
+_CASME2_EXTRA = frozenset({("sub24", "EP02_07"), ("sub24", "EP02_07f")})
 # Clips that the composite's published list lacks.
-_CASME2_NOT_MEGC = (
-    _CASME2_EXTRA | _either_ending("sub04", "EP12_01") | _either_ending("sub05", "EP09_05")
-)
+_CASME2_NOT_MEGC = _CASME2_EXTRA | {
+    ("sub04", "EP12_01"), ("sub04", "EP12_01f"), ("sub05", "EP09_05"), ("sub05", "EP09_05f"),
+}  # fmt: skip
 
 _CASME2_THREE = Membership(
     "casme2",
-    _into("negative", "disgust", "repression", "sadness", "fear") | _POSITIVE_SURPRISE,
+    _three_classes("disgust", "repression", "sadness", "fear"),
     left_out=_CASME2_EXTRA,
     expected={"": Counts((96, 32, 28), 25)},
 )
 _CASME2_MEGC = Membership(
     "casme2",
-    _into("negative", "disgust", "repression") | _POSITIVE_SURPRISE,
+    _three_classes("disgust", "repression"),
     "earlier_emotion",
     _CASME2_NOT_MEGC,
     {"": Counts((88, 32, 25), 24)},
@@ -169,7 +165,7 @@ _CASME2_CROSS = Membership(
 )
 _SAMM_THREE = Membership(
     "samm",
-    _into("negative", "anger", "contempt", "disgust", "fear", "sadness") | _POSITIVE_SURPRISE,
+    _three_classes("anger", "contempt", "disgust", "fear", "sadness"),
     expected={"": Counts((92, 26, 15), 28)},
 )
 _SAMM_CROSS = Membership(

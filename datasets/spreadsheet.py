@@ -10,7 +10,7 @@ import csv
 import dataclasses
 import io
 import re
-from collections import Counter
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,8 @@ def _text_table(content: bytes) -> list[list[str]]:
 
     Spreadsheet programs save text in UTF-8, UTF-16 or the encoding of the country.
     """
-    encodings = _ENCODINGS
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encodings = ("utf-16",)
-    for encoding in encodings:
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if is_utf_16 else _ENCODINGS:
         try:
             text = content.decode(encoding)
             break
@@ -96,25 +94,23 @@ def _text_table(content: bytes) -> list[list[str]]:
         return []
     if "\0" in text or text.lstrip().startswith("<"):  # no text, or a page
         return []
-    width, separator = max((_usual_width(text, separator), separator) for separator in ",;\t")
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    return [list(map(_whole, row)) for row in rows] if width > 1 else []
+    tables = [
+        list(csv.reader(io.StringIO(text, newline=""), delimiter=separator)) for separator in ";,\t"
+    ]
+    table = max(tables, key=_usual_width)
+    return [list(map(_whole, row)) for row in table] if _usual_width(table) > 1 else []
 
 
-def _usual_width(text: str, separator: str) -> int:
-    """Returns how many cells most rows have."""
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    widths = Counter(len(row) for row in rows if any(row))
-    return widths.most_common(1)[0][0] if widths else 0
+def _usual_width(table: Sequence[Sequence[str]]) -> int:
+    widths = [len(row) for row in table if any(row)]
+    return statistics.mode(widths) if widths else 0
 
 
 def _whole(cell: str) -> str:
     return re.sub(r"^\s*(\d+)\.0+\s*$", r"\1", cell)
 
 
-def read_sheet(
-    path: Path, columns: Mapping[str, str], optional: Mapping[str, str] | None = None
-) -> Sheet:
+def read_sheet(path: Path, columns: Mapping[str, str], optional: Mapping[str, str]) -> Sheet:
     """Reads the first table that has a header.
 
     Args:
@@ -139,7 +135,7 @@ def read_sheet(
                 )
             places = {
                 field: header.index(_normalized(name))
-                for field, name in (columns | (optional or {})).items()
+                for field, name in (columns | optional).items()
                 if _normalized(name) in header
             }
             return Sheet(_rows(table, number, places), tuple(header))

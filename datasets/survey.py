@@ -6,7 +6,7 @@ Used by the builder and the doctor. A fault of a single clip is not raised but b
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from datasets.annotations import UNKNOWN, Annotations, Row
 from datasets.clip_tasks import Annotation
 from datasets.errors import UserError
-from datasets.folder_search import FolderTree, file_digest, relative
+from datasets.folder_search import FolderTree, file_digest, index_parts, relative
 from datasets.frames import index_frames, read_frame
 from datasets.image_corpus import FrameRoot, ImageCorpus, Layout
 from datasets.options import BuildOptions
@@ -24,9 +24,15 @@ _LONGEST = 2000  # frames; twice as long as any known clip
 
 @dataclasses.dataclass(frozen=True)
 class RowClip:
-    """A clip with its row of the annotation."""
+    """A row of the annotation with the files of its frames; a `datasets.clip_tasks.ClipTask`.
+
+    Attributes:
+      skips_unreadable: whether an unreadable frame is skipped, as a known loss.
+    """
 
     row: Row
+    files: tuple[Path, ...]
+    skips_unreadable: bool = False
 
     @property
     def subject(self) -> str:
@@ -42,18 +48,23 @@ class RowClip:
         """Returns the annotation."""
         return self.row
 
+    def readings(self) -> Iterator[np.ndarray | UserError]:
+        """Yields every frame from onset to offset, or why it cannot be read."""
+        raise NotImplementedError
 
-@dataclasses.dataclass(frozen=True)
+    def frames(self) -> Iterator[np.ndarray | None]:
+        """Yields every frame; None for a skipped one."""
+        for frame in self.readings():
+            if not isinstance(frame, UserError):
+                yield frame
+            elif self.skips_unreadable:
+                yield None
+            else:
+                raise frame
+
+
 class ImageClip(RowClip):
-    """A clip of picture files; a `datasets.clip_tasks.ClipTask`.
-
-    Attributes:
-      files: from onset to offset.
-      skips_unreadable: whether an unreadable file is skipped, as a known loss.
-    """
-
-    files: tuple[Path, ...]
-    skips_unreadable: bool
+    """A clip with a picture file for every frame."""
 
     @property
     def where(self) -> str:
@@ -65,19 +76,9 @@ class ImageClip(RowClip):
         """Number of frames."""
         return len(self.files)
 
-    def frames(self) -> Iterator[np.ndarray | None]:
-        """Yields the pictures; None for a skipped one."""
-        for path in self.files:
-            try:
-                yield read_frame(path)
-            except UserError:
-                if not self.skips_unreadable:
-                    raise
-                yield None
-
     def readings(self) -> Iterator[np.ndarray | UserError]:
-        """Yields every picture once, or why it cannot be read."""
-        for path in dict.fromkeys(self.files):  # one file may replace missing ones
+        """Yields every picture, or why it cannot be read."""
+        for path in self.files:
             try:
                 yield read_frame(path)
             except UserError as error:
@@ -93,11 +94,11 @@ class Survey:
       roots: folders of the subjects' folders, several if the corpus lies there in parts; none if
         they were not looked for.
       clips: those that can be built, judging by names.
-      problems: sentences, one per row or clip that cannot be built.
+      problems: sentences, one per row or clip that cannot be built; begins with the annotations'.
       missing: sentences, one per clip without (many of) its frames; also problems, unless such
         clips are skipped.
       losses: sentences, one per clip that lacks some frames and is built nevertheless.
-      notes: other sentences.
+      notes: other sentences; begins with the annotations'.
       longer: number of clips whose folder holds more than onset to offset.
       digest: changes with the sheet, the clips' folders, and the names of their files.
     """
@@ -112,13 +113,18 @@ class Survey:
     longer: int = 0
     digest: str = ""
 
+    def __post_init__(self):
+        self.problems += self.annotations.problems
+        self.notes += self.annotations.notes
+
 
 @dataclasses.dataclass
 class _Located:
-    """A row, its folders, and its files by frame number; or the problem that it lacks them.
+    """A row with its folders and its files by frame number, or why it lacks them.
 
     Attributes:
       folders: folder -> the root that it lies in; several if a clip is spread over parts.
+      problem: a sentence; "" if it has its files.
     """
 
     row: Row
@@ -142,24 +148,26 @@ def survey(corpus: ImageCorpus, manual_dir: Path, options: BuildOptions) -> Surv
     """
     tree = FolderTree(manual_dir)
     annotations = corpus.annotations(tree, options)
-    roots, notes = corpus.frame_roots(tree, options)
+    parts, left_out = corpus.frame_roots(tree, options)
     rows = [_shortened(row, options.after_apex) for row in annotations.rows]
-    located = [_locate(corpus, roots, row) for row in rows]
-    if not (roots := _used(corpus, roots, located, notes)):
+    located = [_locate(corpus, parts, row) for row in rows]
+    if not (roots := _used(corpus, parts, located)):
         raise corpus.no_frames(tree, options)
+    left_out += [root.path for root in parts if root not in roots]
+    found = Survey(annotations, tuple(root.path for root in roots))
+    found.notes += _notes_on_roots(corpus, tree.top, found.roots, left_out, located)
     if roots[0].layout is Layout.CLIPS:
         _refuse_shared_folders(located)
         for root in roots:
-            notes += _unlisted_folders(corpus, root, annotations, located)
-    paths = tuple(root.path for root in roots)
-    found = Survey(annotations, paths, notes=[*annotations.notes, *notes])
+            found.notes += _unlisted_folders(corpus, root, annotations, located)
     for one in located:
-        files = [] if one.problem else _files(corpus, roots[0].layout, one, found)
-        if one.problem:
-            found.missing.append(one.problem)
-        else:
-            found.clips.append(ImageClip(one.row, tuple(files), corpus.is_incomplete))
-            found.longer += len(one.numbered) > len(set(files))
+        try:
+            files = tuple(_files(corpus, roots[0].layout, one, found))
+        except UserError as error:
+            found.missing.append(str(error))
+            continue
+        found.clips.append(ImageClip(one.row, files, corpus.is_incomplete))
+        found.longer += len(one.numbered) > len(set(files))
     found.notes += [
         f"the folder {folder} cannot be read ({reason}) and was left out."
         for folder, reason in tree.unreadable.items()
@@ -168,7 +176,6 @@ def survey(corpus: ImageCorpus, manual_dir: Path, options: BuildOptions) -> Surv
         found.notes.append(
             f"{', '.join(packed)} seems to be still packed; unpack it if it holds clips."
         )
-    found.problems += annotations.problems
     if options.on_missing == "fail":
         found.problems += found.missing
     found.digest = _digest(annotations.sheet, manual_dir, located)
@@ -187,24 +194,20 @@ def _locate(corpus: ImageCorpus, roots: Sequence[FrameRoot], row: Row) -> _Locat
     try:
         one.folders = _folders(corpus, roots, row)
         if not one.folders:
-            place = corpus.places(roots[0], row)[0]
             where = " and ".join(str(root.path) for root in roots)
             none = "holds no" if len(roots) == 1 else "hold no"
-            one.problem = (
-                f"the folder of {row} is missing: {where} {none} {place}; copy it from the corpus."
+            raise UserError(
+                f"the folder of {row} is missing: {where} {none} "
+                f"{corpus.places(roots[0], row)[0]}; copy it from the corpus."
             )
-            return one
-        for folder in one.folders:
-            one.numbered = index_frames(folder) | one.numbered
-        one.numbered = dict(sorted(one.numbered.items()))
+        one.numbered = index_parts(one.folders)
+        if not one.numbered:
+            raise UserError(
+                f"the folder {one.folder} of {row} holds no frames{_other_files(one.folder)}; copy "
+                "it from the corpus."
+            )
     except UserError as error:
         one.problem = str(error)
-        return one
-    if not one.numbered:
-        one.problem = (
-            f"the folder {one.folder} of {row} holds no frames{_other_files(one.folder)}; copy it "
-            "from the corpus."
-        )
     return one
 
 
@@ -233,24 +236,27 @@ def _folders(corpus: ImageCorpus, roots: Sequence[FrameRoot], row: Row) -> dict[
 
 
 def _used(
-    corpus: ImageCorpus,
-    roots: Sequence[FrameRoot],
-    located: Sequence[_Located],
-    notes: list[str],
+    corpus: ImageCorpus, roots: Sequence[FrameRoot], located: Sequence[_Located]
 ) -> list[FrameRoot]:
-    """Returns the roots that hold clips of the sheet, and adds notes on them.
+    """Returns the roots that hold clips of the sheet.
 
-    None if no clip has a folder, and no subject's folder is named as in the corpus.
+    If none does, the best one where its subjects' folders are named as in the corpus.
     """
     holding = {root.path for one in located for root in one.folders.values()}
-    used = [root for root in roots if root.path in holding]
-    if not used:
-        names = (path.name.lower() for path in roots[0].tree.entries(roots[0].path)[0])
-        used = roots[:1] if any(map(corpus.subject_folder.fullmatch, names)) else []
-    names, others = (
-        ", ".join(relative(root.path, root.tree.top) for root in group)
-        for group in (used, [root for root in roots if root not in used])
-    )
+    if holding:
+        return [root for root in roots if root.path in holding]
+    best = roots[0]
+    return [best] if best.tree.subject_folders(best.path, corpus.subject_folder) else []
+
+
+def _notes_on_roots(
+    corpus: ImageCorpus,
+    top: Path,
+    roots: Sequence[Path],
+    left_out: Sequence[Path],
+    located: Sequence[_Located],
+) -> Iterator[str]:
+    """Yields sentences on subjects' folders of other names, on parts, and on roots left out."""
     respelt = {
         name: one.row.subject
         for one in located
@@ -259,21 +265,24 @@ def _used(
         and not corpus.subject_folder.fullmatch(name.lower())
     }
     if respelt:
-        notes.append(
-            f"the subjects' folders {', '.join(respelt)} are read as {', '.join(respelt.values())}."
-        )
-    if len(used) > 1:
-        notes.append(
+        spellings = ", ".join(respelt.values())
+        yield f"the subjects' folders {', '.join(respelt)} are read as {spellings}."
+    names, others = (
+        ", ".join(relative(root, top) for root in group) for group in (roots, left_out)
+    )
+    if len(roots) > 1:
+        yield (
             f"the frames lie in several folders that hold different clips and are read together: "
             f"{names}; --frames_in takes one alone."
         )
-    if others and used:
-        notes.append(f"the frames in {names} are used, not those in {others}; see --frames_in.")
-    return used
+    if others:
+        yield f"the frames in {names} are used, not those in {others}; see --frames_in."
 
 
-def _files(corpus: ImageCorpus, layout: Layout, one: _Located, found: Survey) -> Collection[Path]:
-    """Returns a file for every frame from onset to offset; sets the problem if many are missing."""
+def _files(corpus: ImageCorpus, layout: Layout, one: _Located, found: Survey) -> Iterable[Path]:
+    """Returns a file for every frame from onset to offset; raises UserError if many are missing."""
+    if one.problem:
+        raise UserError(one.problem)
     row, numbers = one.row, list(one.numbered)
     first, last = numbers[0], numbers[-1]
     if layout is Layout.LABELLED:
@@ -293,20 +302,16 @@ def _files(corpus: ImageCorpus, layout: Layout, one: _Located, found: Survey) ->
     lacking = expected - len(present)
     if not lacking:
         return [one.numbered[number] for number in present]
-    gaps = missing_numbers(present, row.onset, row.offset)
-    what = f"{one.folder} lacks {lacking} of the {expected} frames of {row} ({gaps})"
-    tolerated = expected // 10
-    if corpus.is_incomplete and expected <= _LONGEST:
-        tolerated = expected - 1
     if counts_from_start and first < row.onset and last < row.offset:
-        one.problem = (
+        raise UserError(
             f"the frames in {one.folder} seem to be renumbered: they are {first} to {last}, "
             f"where {row} is {row.onset} to {row.offset}; copy it from the corpus again."
         )
-    elif lacking > tolerated:
-        one.problem = f"{what}; copy it from the corpus again."
-    if one.problem:
-        return []
+    gaps = missing_numbers(present, row.onset, row.offset)
+    what = f"{one.folder} lacks {lacking} of the {expected} frames of {row} ({gaps})"
+    may_lack_most = corpus.is_incomplete and expected <= _LONGEST
+    if lacking > (expected - 1 if may_lack_most else expected // 10):
+        raise UserError(f"{what}; copy it from the corpus again.")
     found.losses.append(f"{what}; the nearest frame present replaces each of them.")
     return [
         one.numbered[min(present, key=lambda there: abs(there - number))]
@@ -345,12 +350,11 @@ def _unlisted_folders(
 ) -> Iterator[str]:
     """Yields sentences on clip folders that no row of the sheet names."""
     tree, used = root.tree, {folder for one in located for folder in one.folders}
-    for name, subject in tree.subfolders(root.path).items():
-        match = corpus.subject_folder.fullmatch(name)
-        inner = tree.subfolders(tree.subfolders(subject).get(name, subject)) if match else {}
-        for clip, folder in inner.items():
-            is_other = match and (int(match[1]), clip) in annotations.other_clips
-            if not is_other and tree.find(folder.parent, clip) not in used:
+    for subject in tree.subject_folders(root.path, corpus.subject_folder):
+        number, subject = corpus.number(subject.name), tree.find(root.path, subject.name)
+        for clip, folder in tree.subfolders(subject).items():
+            is_other = (number, clip) in annotations.other_clips
+            if not is_other and tree.find(subject, clip) not in used:
                 yield f"the folder {folder} is named in no usable row of the sheet."
 
 

@@ -77,9 +77,8 @@ class CasmeSq(ImageCorpus):
         """Returns whether subjects' folders hold clips or long videos."""
         has_videos = any(
             _VIDEO.fullmatch(name)
-            for subject in tree.subfolders(root)
-            if self.subject_folder.fullmatch(subject)
-            for name in tree.subfolders(tree.find(root, subject))
+            for subject in tree.subject_folders(root, self.subject_folder)
+            for name in tree.subfolders(tree.find(root, subject.name))
         )
         return Layout.VIDEOS if has_videos else Layout.CLIPS
 

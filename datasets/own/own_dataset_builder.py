@@ -23,7 +23,7 @@ from datasets.folder_search import FolderTree, file_digest, relative
 from datasets.frames import index_frames
 from datasets.image_corpus import ImageCorpus
 from datasets.options import BuildOptions
-from datasets.own.table import CellError, alike, place_of, read_table
+from datasets.own.table import CellError, alike, read_table
 from datasets.protocols import OWN
 from datasets.survey import ImageClip, RowClip, Survey, missing_numbers
 from datasets.video import open_video
@@ -34,11 +34,8 @@ _COUNTED = (".avi", ".m4v", ".mov", ".mp4")  # these files state the exact numbe
 _Frames = tuple[Mapping[int, Path] | range, float]
 
 
-@dataclasses.dataclass(frozen=True)
 class VideoClip(RowClip):
-    """The frames from onset to offset of a video; a `datasets.clip_tasks.ClipTask`."""
-
-    files: tuple[Path]
+    """The frames from onset to offset of one video file."""
 
     @property
     def where(self) -> str:
@@ -50,26 +47,23 @@ class VideoClip(RowClip):
         """Number of frames."""
         return self.row.offset - self.row.onset + 1
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Yields the frames; raises UserError if the video ends before the offset."""
-        number = 0
-        for number, pixels in _decode(self.files[0]):
-            if number >= self.row.onset:
-                yield pixels
-            if number == self.row.offset:
-                return
-        raise UserError(
-            f"{self.where} ends after {number} frames, before the offset {self.row.offset} of "
-            f"{self.row} (row {self.row.line} of its table); copy the video again, or give an "
-            "earlier offset."
-        )
-
     def readings(self) -> Iterator[np.ndarray | UserError]:
-        """Yields every frame, and why the others cannot be read."""
+        """Yields the frames, and at last why the others cannot be read."""
+        number = 0
         try:
-            yield from self.frames()
+            for number, pixels in _decode(self.files[0]):
+                if number >= self.row.onset:
+                    yield pixels
+                if number == self.row.offset:
+                    return
         except UserError as error:
             yield error
+        else:
+            yield UserError(
+                f"{self.where} ends after {number} frames, before the offset {self.row.offset} of "
+                f"{self.row} (row {self.row.line} of its table); copy the video again, or give an "
+                "earlier offset."
+            )
 
 
 def _decode(path: Path) -> Iterator[tuple[int, np.ndarray]]:
@@ -95,18 +89,18 @@ class OwnCorpus(ImageCorpus):
         """Returns the clips of the table `manual_dir`; raises UserError if it cannot be read."""
         table, frames_of = manual_dir, functools.cache(_frames_of)
         annotations = read_table(table)
-        found = Survey(annotations, (table.parent,), notes=annotations.notes)
+        found = Survey(annotations, (table.parent,))
         digest = hashlib.sha256(file_digest(table).encode())
         for row in annotations.rows:
+            where = f"row {row.line} of {table.name}"
             try:
-                clip = _find(row, table, frames_of, found)
-            except UserError as error:
-                found.missing.append(str(error))
+                clip = _find(row, where, table.parent, frames_of, found)
+            except CellError as error:
+                found.missing.append(f"{where}, {error}")
                 continue
             found.clips.append(clip)
             files = [relative(path, table.parent) for path in clip.files]
             digest.update(repr((files, clip.frame_count)).encode())
-        found.problems += annotations.problems
         if options.on_missing == "fail":
             found.problems += found.missing
         found.digest = digest.hexdigest()
@@ -114,21 +108,19 @@ class OwnCorpus(ImageCorpus):
 
 
 def _find(
-    row: Row, table: Path, frames_of: Callable[[Path], _Frames], found: Survey
+    row: Row, where: str, folder: Path, frames_of: Callable[[Path], _Frames], found: Survey
 ) -> ImageClip | VideoClip:
     """Returns the clip of a row, and adds what is to be noted to `found`.
 
     Raises:
       CellError: it lacks its frames.
     """
-    where = place_of(row.line, table)
-    path = _path(row.filename, table.parent, where)
+    path = _path(row.filename, folder)
     try:
         numbered, rate = frames_of(path)
     except UserError as error:
-        raise CellError(where, "path", str(error).rstrip(".")) from error
-    row = _with_numbers(row, numbered, path, where)
-    row = dataclasses.replace(row, fps=row.fps or rate)
+        raise CellError("path", str(error).rstrip(".")) from error
+    row = _with_numbers(dataclasses.replace(row, fps=row.fps or rate), numbered, path)
     chosen = [number for number in numbered if row.onset <= number <= row.offset]
     found.longer += len(chosen) < len(numbered)
     if isinstance(numbered, range):
@@ -138,10 +130,10 @@ def _find(
             f"{where}: {path} has no frame {lacking}; those that it has are taken one after the "
             "other."
         )
-    return ImageClip(row, tuple(numbered[number] for number in chosen), False)
+    return ImageClip(row, tuple(numbered[number] for number in chosen))
 
 
-def _path(text: str, folder: Path, where: str) -> Path:
+def _path(text: str, folder: Path) -> Path:
     """Returns the path in a cell, which may be spelled as on another system."""
     for spelling in (text, text.replace("\\", "/")):
         for form in ("NFC", "NFD"):
@@ -151,13 +143,13 @@ def _path(text: str, folder: Path, where: str) -> Path:
     path = folder / text.replace("\\", "/")
     if re.match(r"[A-Za-z]:[\\/]", text):
         fault = f"{text} is a path of a Windows machine; write it relative to the table"
-        raise CellError(where, "path", fault)
+        raise CellError("path", fault)
     names = sorted(os.listdir(path.parent)) if path.parent.is_dir() else []
     near = [name for name in names if alike(name) == alike(path.name)]
     hint = f", but {near[0]}" if near else ""
     if not (near or text.isascii()):
         hint = "; if letters look wrong here, save the table as UTF-8"
-    raise CellError(where, "path", f"there is no folder or video {path}{hint}")
+    raise CellError("path", f"there is no folder or video {path}{hint}")
 
 
 def _frames_of(path: Path) -> _Frames:
@@ -173,7 +165,7 @@ def _frames_of(path: Path) -> _Frames:
     return range(1, count + 1), video.stated_rate or 0.0
 
 
-def _with_numbers(row: Row, numbered: Mapping[int, Path] | range, path: Path, where: str) -> Row:
+def _with_numbers(row: Row, numbered: Mapping[int, Path] | range, path: Path) -> Row:
     """Returns the row with onset and offset; raises CellError if the frames are others."""
     first, last = min(numbered), max(numbered)
     row = dataclasses.replace(
@@ -184,12 +176,12 @@ def _with_numbers(row: Row, numbered: Mapping[int, Path] | range, path: Path, wh
     for column in ("onset", "offset"):
         if not first <= (number := getattr(row, column)) <= last:
             fault = f"{number} is none of the frames of {path}, which are {first} to {last}"
-            raise CellError(where, column, fault)
+            raise CellError(column, fault)
     if row.offset == row.onset:
-        raise CellError(where, "path", f"a clip of {path} has one frame only, {row.onset}")
+        raise CellError("path", f"a clip of {path} has one frame only, {row.onset}")
     if row.apex != UNKNOWN and not row.has_apex_inside:
         fault = f"{row.apex} is not from the onset {row.onset} to the offset {row.offset}"
-        raise CellError(where, "apex", fault)
+        raise CellError("apex", fault)
     return row
 
 

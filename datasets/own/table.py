@@ -20,7 +20,7 @@ or `nan` for nothing. Every fault is a sentence that names row and column.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.annotations import FRAME_FIELDS, UNKNOWN, Annotations, Row
@@ -35,16 +35,11 @@ _MAX_RATE = 10_000.0  # frames per second
 _TEMPLATE = "python -m datasets.example own --out=DIR writes a table to start from"
 
 
-class CellError(UserError):
-    """A cell that cannot be used."""
+class CellError(Exception):
+    """A cell of a row that cannot be used; the message is `column NAME: FAULT.`"""
 
-    def __init__(self, where: str, column: str, fault: str):
-        super().__init__(f"{where}, column {column}: {fault}.")
-
-
-def place_of(number: int, table: Path) -> str:
-    """Returns where a row stands, for messages."""
-    return f"row {number} of {table.name}"
+    def __init__(self, column: str, fault: str):
+        super().__init__(f"column {column}: {fault}.")
 
 
 def alike(name: str) -> str:
@@ -66,16 +61,18 @@ def read_table(table: Path) -> Annotations:
     clips: dict[tuple[str, str], Row] = {}
     without_class = 0
     for line in sheet.rows:
-        where = place_of(line.number, table)
-        cells = {name: _tidied(text) for name, text in line.fields.items()}
+        cells = {
+            name: unicodedata.normalize("NFC", " ".join(text.split()))
+            for name, text in line.fields.items()
+        }
         if cells.get("class", "given").lower() in _NOTHING:
             without_class += 1
             continue
         try:
-            row = _row(cells | {"path": line.fields["path"]}, line.number, where)
-            _check_names(row, where, subjects, clips)
+            row = _row(cells | {"path": line.fields["path"]}, line.number)
+            _check_names(row, subjects, clips)
         except CellError as error:
-            found.problems.append(str(error))
+            found.problems.append(f"row {line.number} of {table.name}, {error}")
         else:
             found.rows.append(row)
     if without_class:
@@ -83,7 +80,8 @@ def read_table(table: Path) -> Annotations:
             f"clips of {table.name} without a class, which are left out: {without_class} of "
             f"{len(sheet.rows)}."
         )
-    found.notes += _unread_columns(sheet, table)
+    if unread := [name for name in sheet.header if name and name not in REQUIRED + OPTIONAL]:
+        found.notes.append(f"columns of {table.name} that are not read: {', '.join(unread)}.")
     if not found.problems:
         found.problems += _too_few(found.rows, table)
     return found
@@ -107,21 +105,17 @@ def _read(table: Path) -> Sheet:
     return sheet
 
 
-def _tidied(text: str) -> str:
-    return unicodedata.normalize("NFC", " ".join(text.split()))
-
-
-def _row(cells: Mapping[str, str], number: int, where: str) -> Row:
+def _row(cells: Mapping[str, str], number: int) -> Row:
     for column in REQUIRED:
         if not cells[column]:
-            raise CellError(where, column, "the cell is empty")
+            raise CellError(column, "the cell is empty")
     subject, emotion = cells["subject"], cells["emotion"].lower()
     if not _SUBJECT.fullmatch(subject):
         fault = f"'{subject}' cannot name a folder of results; use letters, digits, - and _"
-        raise CellError(where, "subject", fault)
-    onset, apex, offset = (_frame_number(cells, column, where) for column in FRAME_FIELDS)
+        raise CellError("subject", fault)
+    onset, apex, offset = (_frame_number(cells, column) for column in FRAME_FIELDS)
     if None not in (onset, offset) and offset < onset:
-        raise CellError(where, "offset", f"{offset} is before the onset, {onset}")
+        raise CellError("offset", f"{offset} is before the onset, {onset}")
     return Row(
         subject=subject,
         clip=cells["clip"],
@@ -132,23 +126,23 @@ def _row(cells: Mapping[str, str], number: int, where: str) -> Row:
         onset=onset,
         apex=UNKNOWN if apex is None else apex,
         offset=offset,
-        fps=_rate(cells, where),
+        fps=_rate(cells),
         line=number,
     )
 
 
-def _frame_number(cells: Mapping[str, str], column: str, where: str) -> int | None:
+def _frame_number(cells: Mapping[str, str], column: str) -> int | None:
     text = cells.get(column, "")
     if text.lower() in _NOTHING:
         return None
     number = as_integer(text.replace(",", "."))
     if number is None:
         fault = f"'{text}' is no frame number; write a whole number from 0, or nothing"
-        raise CellError(where, column, fault)
+        raise CellError(column, fault)
     return number
 
 
-def _rate(cells: Mapping[str, str], where: str) -> float:
+def _rate(cells: Mapping[str, str]) -> float:
     """Returns the frames per second of a row; 0 if it has none."""
     text = cells.get("fps", "")
     if text.lower() in _NOTHING:
@@ -159,18 +153,15 @@ def _rate(cells: Mapping[str, str], where: str) -> float:
         rate = -1.0
     if not 0 < rate <= _MAX_RATE:
         fault = f"'{text}' is no number of frames per second; write one such as 29.97, or nothing"
-        raise CellError(where, "fps", fault)
+        raise CellError("fps", fault)
     return rate
 
 
-def _check_names(
-    row: Row, where: str, subjects: dict[str, Row], clips: dict[tuple[str, str], Row]
-) -> None:
+def _check_names(row: Row, subjects: dict[str, Row], clips: dict[tuple[str, str], Row]) -> None:
     """Adds a row to those seen; raises CellError if its clip is there, or its subject otherwise."""
     other = subjects.setdefault(alike(row.subject), row)
     if other.subject != row.subject:
         raise CellError(
-            where,
             "subject",
             f"'{row.subject}' is '{other.subject}' in row {other.line}; spell one person alike in "
             "all rows, or the network is tested on somebody it was trained on",
@@ -178,22 +169,16 @@ def _check_names(
     other = clips.setdefault((row.subject, row.clip.lower()), row)
     if other is not row:
         fault = f"'{row.clip}' of {row.subject} is in row {other.line} already; rename one of them"
-        raise CellError(where, "clip", fault)
+        raise CellError("clip", fault)
 
 
-def _unread_columns(sheet: Sheet, table: Path) -> Iterator[str]:
-    others = [name for name in sheet.header if name and name not in REQUIRED + OPTIONAL]
-    if others:
-        yield f"columns of {table.name} that are not read: {', '.join(others)}."
-
-
-def _too_few(rows: Sequence[Row], table: Path) -> Iterator[str]:
-    """Yields that no network can be trained, if so."""
+def _too_few(rows: Sequence[Row], table: Path) -> list[str]:
+    """Returns a sentence if no network can be trained."""
     for what, values in (
         ("class", {row.objective_class for row in rows}),
         ("subject", {row.subject for row in rows}),
     ):
         if len(values) < 2:
             held = f"only the {what} '{values.pop()}'" if values else f"no clip with a {what}"
-            yield f"{table.name} has {held}; at least two classes and two subjects are needed."
-            return
+            return [f"{table.name} has {held}; at least two classes and two subjects are needed."]
+    return []

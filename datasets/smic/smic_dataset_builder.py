@@ -18,8 +18,7 @@ from pathlib import Path
 from datasets.annotations import Annotations, Row
 from datasets.builder import ImageCorpusBuilder
 from datasets.errors import UserError
-from datasets.folder_search import FolderTree, find_roots
-from datasets.frames import index_frames
+from datasets.folder_search import FolderTree, find_roots, index_parts
 from datasets.image_corpus import FrameRoot, ImageCorpus, Layout
 from datasets.options import BuildOptions
 from datasets.spreadsheet import Sheet, SheetRow, as_integer
@@ -72,9 +71,8 @@ class Smic(ImageCorpus):
         found = Annotations(None, "SMIC_all")
         clips: dict[tuple[int, str, str], list[Path]] = {}  # a clip may be spread over parts
         without: dict[int, Path] = {}
-        for folder in (path for root in roots for path in tree.subfolders(root.path).values()):
-            if not self.subject_folder.fullmatch(folder.name.lower()):
-                continue
+        subjects = [tree.subject_folders(root.path, self.subject_folder) for root in roots]
+        for folder in itertools.chain(*subjects):
             number = self.number(folder.name)
             micro = tree.find(folder.parent, f"{folder.name}/micro")
             if micro is None:
@@ -97,7 +95,7 @@ class Smic(ImageCorpus):
 
     def _labelled_row(self, number: int, emotion: str, folders: list[Path]) -> Row:
         """Returns the row of a clip; raises UserError if its folders hold no frames."""
-        numbers = sorted({number for folder in folders for number in index_frames(folder)})
+        numbers = list(index_parts(folders))
         if not numbers:
             raise UserError(f"the folder {folders[0]} holds no frames; copy it again.")
         fields = {"filename": folders[0].name, "emotion": emotion}
@@ -123,9 +121,8 @@ class Smic(ImageCorpus):
     def layout(self, tree: FolderTree, root: Path) -> Layout:
         """Returns whether there are folders `micro`, which only `SMIC_all` has."""
         has_micro = any(
-            tree.find(root, f"{name}/micro")
-            for name in tree.subfolders(root)
-            if self.subject_folder.fullmatch(name)
+            tree.find(root, f"{subject.name}/micro")
+            for subject in tree.subject_folders(root, self.subject_folder)
         )
         return Layout.LABELLED if has_micro else Layout.CLIPS
 

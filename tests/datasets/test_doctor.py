@@ -6,7 +6,6 @@ import shutil
 
 import cv2
 import numpy as np
-import openpyxl
 import pytest
 
 from datasets.doctor import diagnose
@@ -15,6 +14,7 @@ from datasets.example import write_example
 from datasets.image_corpus import get_image_corpus
 from datasets.options import BuildOptions
 from tests.conftest import run_module
+from tests.helpers.corpus_mutations import first_table
 
 SHEETS = {
     "samm": "SAMM_Micro_FACS_Codes_v2.xlsx",
@@ -33,15 +33,9 @@ CLIP = {  # a clip's folder in the default layout, and how the sheet names it
 
 def _cell(corpus, folder, column, value):
     """Changes a cell in the row of the clip of CLIP; columns count from 0."""
-    path = folder / SHEETS[corpus]
-    book = openpyxl.load_workbook(path)
-    for row in book.worksheets[0].iter_rows():
-        if row[1].value == CLIP[corpus][1]:
-            row[column].value = value
-            break
-    else:
-        raise AssertionError(f"no row of {CLIP[corpus][1]}")
-    book.save(path)
+    with first_table(folder / SHEETS[corpus]) as table:
+        row = next(row for row in table.iter_rows() if row[1].value == CLIP[corpus][1])
+        row[column].value = value
 
 
 def _frames(corpus, folder):
@@ -198,17 +192,15 @@ FAULTS = {
 
 
 def _below(path, row=("checked in May",)):
-    book = openpyxl.load_workbook(path)
-    book.worksheets[0].append(row)
-    book.save(path)
+    with first_table(path) as table:
+        table.append(row)
 
 
 def _above(path, row):
-    book = openpyxl.load_workbook(path)
-    book.worksheets[0].insert_rows(1)
-    for column, cell in enumerate(row, start=1):
-        book.worksheets[0].cell(1, column).value = cell
-    book.save(path)
+    with first_table(path) as table:
+        table.insert_rows(1)
+        for column, cell in enumerate(row, start=1):
+            table.cell(1, column).value = cell
 
 
 def _cell_in(path):
@@ -217,11 +209,9 @@ def _cell_in(path):
 
 def _copy_row(path, name, copy):
     """Puts a row of another name below the last."""
-    book = openpyxl.load_workbook(path)
-    table = book.worksheets[0]
-    (row,) = [list(row) for row in table.iter_rows(values_only=True) if row[1] == name]
-    table.append([row[0], copy, *row[2:]])
-    book.save(path)
+    with first_table(path) as table:
+        (row,) = [list(row) for row in table.iter_rows(values_only=True) if row[1] == name]
+        table.append([row[0], copy, *row[2:]])
 
 
 def _renumber(folder, first):

@@ -3,7 +3,6 @@
 import re
 import shutil
 
-import openpyxl
 import pytest
 
 from datasets.errors import UserError
@@ -12,6 +11,7 @@ from datasets.frames import index_frames
 from datasets.image_corpus import get_image_corpus, read_annotations
 from datasets.options import BuildOptions
 from datasets.survey import survey
+from tests.helpers.corpus_mutations import first_table
 
 JPG = "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
 SELECTED = "CASME2_RAW_selected"
@@ -28,12 +28,6 @@ def _spans(found):
     }
 
 
-def _change(sheet, change):
-    book = openpyxl.load_workbook(sheet)
-    change(book.worksheets[0])
-    book.save(sheet)
-
-
 def _assert_any(sentences, pattern):
     assert any(re.search(pattern, sentence) for sentence in sentences), sentences
 
@@ -42,12 +36,10 @@ def _assert_any(sentences, pattern):
 
 
 def _add_kinds(sheet, kinds):
-    def change(table):
+    with first_table(sheet) as table:
         table.cell(1, 9).value = "Expression type"
         for row in range(2, table.max_row + 1):
             table.cell(row, 9).value = kinds[(row - 2) % len(kinds)]
-
-    _change(sheet, change)
 
 
 @pytest.mark.parametrize("micro", ["ME", "Micro-expression", "micro"])
@@ -83,14 +75,11 @@ def test_a_sheet_without_a_usable_row_is_refused(tmp_path):
 def test_smic_pairs_are_found_wherever_the_apex_stands(tmp_path, place):
     folder = write_example("smic", tmp_path / "smic", "long")
     whole = _spans(_survey("smic", folder))
-
-    def change(table):
+    with first_table(next(folder.rglob("SMIC-HS-E_annotation.xlsx"))) as table:
         table.insert_cols(place)
         table.cell(1, place).value = "ApexF"
         for row in range(2, 15):
             table.cell(row, place).value = table.cell(row, 3).value + 3
-
-    _change(next(folder.rglob("SMIC-HS-E_annotation.xlsx")), change)
     found = _survey("smic", folder)
     assert _spans(found) == whole and len(whole) == 14
     first = [clip for clip in found.clips if clip.clip != "s03_ne_01_2"]
@@ -164,7 +153,8 @@ def test_the_nearest_frame_stands_in_for_a_missing_one(tmp_path):
 
 def test_an_end_far_beyond_the_frames_is_no_known_loss(tmp_path):
     folder = write_example("casme3", tmp_path / "casme3")
-    _change(folder / JPG, lambda table: setattr(table["E3"], "value", 999_999_999))
+    with first_table(folder / JPG) as table:
+        table["E3"].value = 999_999_999
     found = _survey("casme3", folder)
     _assert_any(
         found.problems, r"lacks 999\d+ of the 999\d+ frames of clip b_166 of spNO.1 \(176-9"

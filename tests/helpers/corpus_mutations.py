@@ -5,6 +5,7 @@ ends; a case that breaks a promise stops it, with the number of the case.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import datetime
 import os
@@ -41,13 +42,18 @@ ODD_CELLS = (
 # --- sheets
 
 
-def _change_cells(sheet: Path, mutate, rng: random.Random) -> str:
+@contextlib.contextmanager
+def first_table(sheet: Path):
+    """The first table of a workbook, which is saved with what is changed in it."""
     book = openpyxl.load_workbook(sheet)
-    table = book.worksheets[0]
-    cells = [cell for row in table.iter_rows() for cell in row if cell.value is not None]
-    change = mutate(table, cells, rng)
+    yield book.worksheets[0]
     book.save(sheet)
-    return change
+
+
+def _change_cells(sheet: Path, mutate, rng: random.Random) -> str:
+    with first_table(sheet) as table:
+        cells = [cell for row in table.iter_rows() for cell in row if cell.value is not None]
+        return mutate(table, cells, rng)
 
 
 def _delete_cell(table, cells, rng):
