@@ -32,7 +32,6 @@ import tyro
 # Heavy modules are imported late, so that mistakes and --help are answered at once.
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
-from fdp_jax.inference.results import expressions_table, summary_of, windows_table
 from fdp_jax.predict import interval_from
 
 if TYPE_CHECKING:
@@ -131,8 +130,7 @@ def answer(
       onset, offset: in seconds as typed; both empty slide windows over the video.
       progress: wraps the windows to show a progress bar.
     """
-    from fdp_jax.inference.page import render_page
-    from fdp_jax.inference.player import render_player
+    from fdp_jax.inference import results
 
     def used(windows: Iterable) -> Iterable:
         for window in progress(windows):
@@ -144,27 +142,29 @@ def answer(
             raise UserError("upload a video first")
         interval = interval_from(_seconds_from(onset), _seconds_from(offset))
         video = _open(upload, options)
-        content, pictures = predictor.predict(video, interval, used)
+        content, best = predictor.read(video, interval, used)
         content |= {"video": upload.name}
-        player = render_player(_address_of(upload), video, summary_of(content))
+        entry = results.summary_of(content)
+        player = results.render_player(_address_of(upload), video, entry)
     except UserError as error:
         return "", _mistake(error, upload)
     tables = (
-        ("expressions", "Table of expressions (CSV)", expressions_table([summary_of(content)])),
-        ("windows", "Table of all windows (CSV)", windows_table(content)),
+        ("expressions", "Table of expressions (CSV)", results.expressions_table([entry])),
+        ("windows", "Table of all windows (CSV)", results.windows_table(content)),
     )
     links = " · ".join(_download(f"{upload.stem}_{name}.csv", *rest) for name, *rest in tables)
+    page = results.render_page(content, results.draw_pictures(content, best))
     return player, (  # a frame as high as its content; it has no scripts and may run none
         f'<p>{links}</p><iframe title="Prediction" sandbox="allow-same-origin" '
         'style="width: 100%; height: 80vh; border: 0" onload="this.style.height = '
         "this.contentDocument.documentElement.scrollHeight + 'px'\" "
-        f'srcdoc="{html.escape(render_page(content, pictures))}"></iframe>'
+        f'srcdoc="{html.escape(page)}"></iframe>'
     )
 
 
 def preview(options: Options, upload: Path) -> str:
     """Returns HTML with the player of a video, or with a sentence on what is wrong."""
-    from fdp_jax.inference.player import render_player
+    from fdp_jax.inference.results import render_player
 
     try:
         return render_player(_address_of(upload), _open(upload, options))
@@ -269,7 +269,7 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from fdp_jax.inference.player import HEAD
+    from fdp_jax.inference.results import PLAYER_HEAD
 
     async def add_policy(request, call_next):
         _mark_used(request.scope["path"], Path(uploads))
@@ -292,7 +292,7 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
             server_name=ADDRESS, server_port=options.port, share=False, prevent_thread_lock=True,
             quiet=True, max_file_size=options.max_megabytes * 2**20, footer_links=[],
             enable_monitoring=False, ssr_mode=False, run_history=False,
-            theme=theme, head_paths=HEAD,
+            theme=theme, head_paths=PLAYER_HEAD,
             app_kwargs={"middleware": middleware},
         )  # fmt: skip
     except OSError as error:

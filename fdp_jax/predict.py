@@ -8,10 +8,11 @@
     python -m fdp_jax.predict slow_motion.mp4 --fps=240 --checkpoint=WORKDIR --out=DIR
 
 Without --onset and --offset, a window of half a second slides over the video in steps of a tenth.
-The bundled network also tells windows with an expression from those without one, and the command
-reports the intervals that it finds: onset, apex, offset and category.
-Writes prediction.html, prediction.json, windows.csv and pictures; nothing leaves the machine. The
-prediction does not detect whether there is a micro-expression, and it is not a lie detector.
+The bundled network tells windows with an expression from those without one, and the command reports
+the intervals that it finds: onset, apex, offset and category. A network without the category `none`
+names the category that fits each window best and does not detect whether there is an expression.
+Writes prediction.html, prediction.json, windows.csv and pictures; nothing leaves the machine. A
+prediction is no lie detector.
 
 Of several videos, videos.csv lists what was found, and index.html links a page for each. A video
 that fails is named in the column `problem`, the rest continue, and the exit status is 1 in the end.
@@ -19,11 +20,10 @@ Repeat the command to resume: it keeps the videos that were predicted from the s
 same network and options (remove videos.json to start again).
 """
 
-import contextlib
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,12 +31,12 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 # Heavy modules are imported late, so that mistakes and --help are answered at once.
-from datasets.command_line import check_name, parse_options, run_command
+from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from datasets.video import Video
-    from fdp_jax.inference.predictor import Predictor
+    from fdp_jax.inference.predictor import Predictor, WindowPrediction
     from fdp_jax.inference.windows import Interval
 
 _MAX_PRINTED = 10  # windows; windows.csv has all
@@ -111,21 +111,18 @@ def run(arguments: Sequence[str]) -> dict:
     video = _open(options, videos[0]) if is_single else None
     if checkpoint is not None:
         checkpoint = checkpoint.expanduser()
-        check_name(checkpoint)
         if not checkpoint.exists():
             raise UserError(f"there is no folder {checkpoint}; give the --workdir of a training")
-    is_new = not out.exists()
     check_writable(out, "folder", "out")
-    try:
-        predictor = _load(options, checkpoint)
-        if is_single:
-            return _run_single(options, predictor, video, out)
-        return _run_several(options, predictor, videos, out)
-    except BaseException:
-        if is_new:
-            with contextlib.suppress(OSError):  # not empty
-                out.rmdir()
-        raise
+    from fdp_jax.environment import start_jax
+
+    start_jax(options.compilation_cache.expanduser())
+    from fdp_jax.inference.predictor import Predictor
+
+    predictor = Predictor.load(checkpoint, options.ensemble, options.face_models)
+    if video is not None:
+        return _run_single(options, predictor, video, out)
+    return _run_several(options, predictor, videos, out)
 
 
 def _open(options: Options, path: Path) -> "Video":
@@ -137,38 +134,27 @@ def _open(options: Options, path: Path) -> "Video":
     return video
 
 
-def _load(options: Options, checkpoint: Path | None) -> "Predictor":
-    from fdp_jax.environment import start_jax
-
-    start_jax(options.compilation_cache.expanduser())
-    from fdp_jax.inference.predictor import Predictor
-
-    return Predictor.load(checkpoint, options.ensemble, options.face_models)
-
-
-def _bar(video: "Video", label: str | None = None) -> Callable[[Iterable], Iterable]:
-    """Returns a function that shows a progress bar over the windows of a video."""
+def _read(
+    options: Options, predictor: "Predictor", video: "Video", label: str | None = None
+) -> "tuple[dict, WindowPrediction]":
+    """Predicts a video with a progress bar over its windows."""
     from tqdm import tqdm
 
     from fdp_jax.inference.windows import count_windows
 
     seconds = video.stated_frames / video.stated_rate if video.stated_rate else 0.0
-    return functools.partial(
+    bar = functools.partial(
         tqdm, desc=label, total=count_windows(seconds) or None, unit="window", disable=None,
         dynamic_ncols=True, leave=label is None,
     )  # fmt: skip
+    return predictor.read(video, interval_from(options.onset, options.offset), bar)
 
 
 def _run_single(options: Options, predictor: "Predictor", video: "Video", out: Path) -> dict:
-    from fdp_jax.inference.page import draw_pictures
     from fdp_jax.inference.results import as_json, write_prediction
 
-    interval = interval_from(options.onset, options.offset)
-    content, best = predictor.read(video, interval, _bar(video))
-    pictures = None
-    if not options.table_only:
-        pictures = draw_pictures(best, content["windows"], content["intervals"])
-    write_prediction(content, pictures, out)
+    content, best = _read(options, predictor, video)
+    write_prediction(content, None if options.table_only else best, out)
     print(as_json(content).rstrip() if options.json else "\n".join(_summary(content, out)))
     return content
 
@@ -179,19 +165,16 @@ def _run_several(
     from fdp_jax.inference import many
     from fdp_jax.inference.results import as_json
 
+    def read(path: Path, label: str) -> "tuple[dict, WindowPrediction]":
+        return _read(options, predictor, _open(options, path), label)
+
     def say(line: str) -> None:
         print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
 
-    request = many.Request(
-        videos,
-        functools.partial(_open, options),
-        interval_from(options.onset, options.offset),
-        (options.onset, options.offset, options.fps),
-        out,
-        has_pages=not options.table_only,
-    )
+    settings = (options.onset, options.offset, options.fps)
+    has_pages = not options.table_only
     try:
-        content = many.predict_videos(predictor, request, say, _bar)
+        content = many.predict_videos(predictor, videos, read, settings, out, has_pages, say)
     except KeyboardInterrupt:
         print("finished videos are kept; repeat the command to resume", file=sys.stderr)
         raise
@@ -226,7 +209,7 @@ def _summary(content: dict, out: Path) -> Iterator[str]:
 
 def _windows(rows: Sequence[dict]) -> Iterator[str]:
     """Yields the lines on the most confident windows."""
-    from fdp_jax.inference.page import describe_window
+    from fdp_jax.inference.results import describe_window
 
     best = sorted(rows, key=lambda row: -max(row["probabilities"].values()))[:_MAX_PRINTED]
     if len(rows) > 1:
@@ -250,10 +233,5 @@ def _intervals(intervals: Sequence[dict]) -> Iterator[str]:
         )
 
 
-def main() -> None:
-    """The command line."""
-    run(sys.argv[1:])
-
-
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: run(sys.argv[1:]))

@@ -17,8 +17,8 @@ from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
 from datasets.video import open_video
 from fdp_jax.inference import predictor
-from fdp_jax.inference.page import describe_window
 from fdp_jax.inference.predictor import Predictor
+from fdp_jax.inference.results import describe_window
 from fdp_jax.inference.trained_network import TrainedNetwork, find_folds, load_fold
 from fdp_jax.inference.windows import FaceAligner, VideoWindows
 from fdp_jax.predict import options_from, run
