@@ -99,14 +99,13 @@ def run(arguments: Sequence[str]) -> None:
     from fdp_jax.inference.predictor import Predictor
 
     predictor = Predictor.load(options.checkpoint, False, options.face_models)
-    for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal closes
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+    for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal closes
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="fdp_app_") as uploads:
         try:
             with without_proxies():  # Gradio checks over HTTP that it runs
-                _serve(predictor, options, uploads)
+                _serve(predictor, options, Path(uploads))
         except KeyboardInterrupt:
             print("stopped")
 
@@ -208,42 +207,31 @@ def _seconds_from(typed: str) -> float | None:
         raise UserError("onset and offset are numbers of seconds, such as 1.2") from None
 
 
-class Uploads:
-    """The videos of the open pages, each in a folder of its page.
+def page_folder(uploads: Path, page: str) -> Path:
+    """Returns the folder for the video of an open page, among those of all pages."""
+    # The browser chooses the name of its page, which must lead to no other folder.
+    return uploads / f"page_{hashlib.sha256(page.encode()).hexdigest()[:32]}"
+
+
+def keep_upload(upload: Path, folder: Path) -> Path:
+    """Moves an upload to the folder of its page, in place of an earlier one; returns its path.
 
     Visitors who upload the same video share one file of Gradio, whose path depends on its content.
+
+    Raises:
+      UserError: another page has taken it in this moment.
     """
-
-    def __init__(self, folder: Path):
-        """Args: folder: which exists."""
-        self._folder = folder
-
-    def _of_page(self, page: str) -> Path:
-        # The browser chooses the name of its page, which must lead to no other folder.
-        return self._folder / f"page_{hashlib.sha256(page.encode()).hexdigest()[:32]}"
-
-    def keep(self, page: str, upload: Path) -> Path:
-        """Moves an upload to the page's folder, in place of an earlier one; returns its path.
-
-        Raises:
-          UserError: another page has taken it in this moment.
-        """
-        self.drop(page)
-        folder = self._of_page(page)
-        folder.mkdir()
-        try:
-            return upload.replace(folder / upload.name)
-        except FileNotFoundError:
-            raise UserError(f"{upload.name} was not received; upload it again") from None
-
-    def drop(self, page: str) -> None:
-        """Removes the video of a page."""
-        shutil.rmtree(self._of_page(page), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        return upload.replace(folder / upload.name)
+    except FileNotFoundError:
+        raise UserError(f"{upload.name} was not received; upload it again") from None
 
 
-def remove_old_uploads(folder: Path, max_age: float = MAX_AGE) -> None:
-    """Removes files that were last written or used so many seconds ago."""
-    oldest = time.time() - max_age
+def remove_old_uploads(folder: Path) -> None:
+    """Removes files that were last written or used more than `MAX_AGE` seconds ago."""
+    oldest = time.time() - MAX_AGE
     for place, _, files in os.walk(folder):  # ignores what disappears meanwhile
         for path in (Path(place) / name for name in files):
             with contextlib.suppress(FileNotFoundError):
@@ -259,9 +247,9 @@ def _mark_used(address: str, folder: Path) -> None:
             os.utime(path)
 
 
-def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
+def _serve(predictor: "Predictor", options: Options, uploads: Path) -> None:
     """Serves the page for good. Raises UserError where the port is taken."""
-    os.environ["GRADIO_TEMP_DIR"] = uploads
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio
@@ -272,7 +260,7 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     from fdp_jax.inference.results import PLAYER_HEAD
 
     async def add_policy(request, call_next):
-        _mark_used(request.scope["path"], Path(uploads))
+        _mark_used(request.scope["path"], uploads)
         response = await call_next(request)
         response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
         return response
@@ -288,7 +276,7 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     fill |= {f"button_primary_background_fill_{state}": "#2a62a6" for state in ("dark", "hover")}
     theme = gradio.themes.Base(**fonts).set(**fill)
     try:
-        _build_page(predictor, options, Uploads(Path(uploads))).launch(
+        _build_page(predictor, options, uploads).launch(
             server_name=ADDRESS, server_port=options.port, share=False, prevent_thread_lock=True,
             quiet=True, max_file_size=options.max_megabytes * 2**20, footer_links=[],
             enable_monitoring=False, ssr_mode=False, run_history=False,
@@ -300,10 +288,10 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     print(f"Page: http://{ADDRESS}:{options.port} (Ctrl-C ends it)", flush=True)
     while True:
         time.sleep(60)
-        remove_old_uploads(Path(uploads))
+        remove_old_uploads(uploads)
 
 
-def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "gradio.Blocks":
+def _build_page(predictor: "Predictor", options: Options, uploads: Path) -> "gradio.Blocks":
     import gradio
 
     from fdp_jax.animation.action_units import NEUTRAL
@@ -318,15 +306,18 @@ def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "
         description["worth"],
     )
 
+    def drop(request: gradio.Request) -> None:
+        shutil.rmtree(page_folder(uploads, request.session_hash), ignore_errors=True)
+
     def on_upload(upload: str, request: gradio.Request):
         try:
-            path = uploads.keep(request.session_hash, Path(upload))
+            path = keep_upload(Path(upload), page_folder(uploads, request.session_hash))
         except UserError as error:
             return None, _mistake(error, None), "", gradio.Button(interactive=False)
         return str(path), preview(options, path), "", gradio.Button(interactive=True)
 
     def on_clear(request: gradio.Request):
-        uploads.drop(request.session_hash)
+        drop(request)
         return None, "", "", gradio.Button(interactive=False)
 
     def on_click(kept, onset, offset, progress=gradio.Progress()):  # noqa: B008
@@ -335,9 +326,6 @@ def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "
 
         player, result = answer(predictor, options, kept and Path(kept), onset, offset, windows)
         return player or gradio.skip(), result
-
-    def on_close(request: gradio.Request):
-        uploads.drop(request.session_hash)
 
     with gradio.Blocks(title="FDP: prediction for a video", analytics_enabled=False) as page:
         text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
@@ -359,7 +347,7 @@ def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "
             api_visibility="private",
             concurrency_limit=1,
         )
-        page.unload(on_close)
+        page.unload(drop)
     return page
 
 

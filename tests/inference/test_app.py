@@ -123,20 +123,18 @@ def test_mistakes_are_answered_in_a_sentence(answer, upload, tmp_path, name, tim
     assert 'role="alert"' in page and message in page and str(tmp_path) not in page
 
 
-def test_a_page_keeps_one_video_until_it_is_closed(upload, tmp_path):
+def test_a_page_keeps_one_video(upload, tmp_path):
     kept = tmp_path / "kept"
     kept.mkdir()
-    uploads = app.Uploads(kept)
-    first = uploads.keep("../one page", Path(upload("smile.mp4")))
-    other = uploads.keep("another", Path(upload("smile.mp4")))  # the same video
+    one, another = (app.page_folder(kept, page) for page in ("../one page", "another"))
+    assert one.parent == another.parent == kept
+    first = app.keep_upload(Path(upload("smile.mp4")), one)
+    other = app.keep_upload(Path(upload("smile.mp4")), another)  # the same video
     assert first != other and first.read_bytes() == other.read_bytes()
-    second = uploads.keep("../one page", Path(upload("nobody.mp4")))
+    second = app.keep_upload(Path(upload("nobody.mp4")), one)
     assert sorted(kept.rglob("*.mp4")) == sorted([second, other])
     with pytest.raises(UserError, match=r"nobody.mp4 was not received; upload it again"):
-        uploads.keep("a third", tmp_path / "nobody.mp4")
-    uploads.drop("../one page")
-    uploads.drop("never opened")
-    assert list(kept.rglob("*.mp4")) == [other]
+        app.keep_upload(tmp_path / "nobody.mp4", app.page_folder(kept, "a third"))
 
 
 def test_a_video_is_removed_ten_minutes_after_its_last_use(answer, upload, tmp_path):
