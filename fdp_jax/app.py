@@ -10,7 +10,6 @@ use. Needs Gradio: pip install -e ".[app]"
 
 import base64
 import contextlib
-import dataclasses
 import hashlib
 import html
 import importlib.util
@@ -23,7 +22,7 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +31,7 @@ import tyro
 # Heavy modules are imported late, so that mistakes and --help are answered at once.
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
-from fdp_jax.predict import interval_from
+from fdp_jax.predict import NetworkOptions, interval_from
 
 if TYPE_CHECKING:
     import gradio
@@ -54,19 +53,15 @@ _CONTENT_SECURITY_POLICY = (
 class Options:
     """Options of `python -m fdp_jax.app`."""
 
-    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR|FOLD|FILE")] = None
-    """The --workdir of a training, whose first finished fold is used, one fold in it, or a file of
-    weights; by default the bundled network, which was pretrained on animated faces."""
     port: int = 7860
     """Port of the page on the loopback address."""
     max_megabytes: int = 100
     """Largest video that can be uploaded, in units of 1024 x 1024 bytes."""
     max_seconds: float = 60.0
     """Longest video that is read."""
-    face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder with the two .tflite face models; without it, pip downloads them once."""
-    compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
-    """Folder for compiled programs, kept between runs."""
+    network: Annotated[NetworkOptions, tyro.conf.arg(name="")] = field(
+        default_factory=NetworkOptions
+    )
 
 
 def options_from(arguments: Sequence[str]) -> Options:
@@ -78,13 +73,6 @@ def options_from(arguments: Sequence[str]) -> Options:
         raise UserError(f"--max_megabytes={options.max_megabytes} must be at least 1")
     if not 0 < options.max_seconds < math.inf:
         raise UserError(f"--max_seconds={options.max_seconds:g} must be more than 0")
-    if options.checkpoint is not None:
-        options = dataclasses.replace(options, checkpoint=options.checkpoint.expanduser())
-        if not options.checkpoint.exists():
-            raise UserError(
-                f"there is no folder {options.checkpoint}; give the --workdir of a training, or "
-                "leave out --checkpoint"
-            )
     if importlib.util.find_spec("gradio") is None:
         raise UserError('the page needs Gradio; pip install -e ".[app]"')
     return options
@@ -93,12 +81,9 @@ def options_from(arguments: Sequence[str]) -> Options:
 def run(arguments: Sequence[str]) -> None:
     """Runs the command: serves the page until it is interrupted. Raises UserError."""
     options = options_from(arguments)
-    from fdp_jax.environment import start_jax, without_proxies
+    from fdp_jax.environment import without_proxies
 
-    start_jax(options.compilation_cache.expanduser())
-    from fdp_jax.inference.predictor import Predictor
-
-    predictor = Predictor.load(options.checkpoint, False, options.face_models)
+    predictor = options.network.load()
     for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal closes
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)

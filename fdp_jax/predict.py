@@ -24,7 +24,7 @@ import functools
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +43,34 @@ _MAX_PRINTED = 10  # windows; windows.csv has all
 
 
 @dataclass(frozen=True)
+class NetworkOptions:
+    """Options on the network, of this command and of `python -m fdp_jax.app`."""
+
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR|FOLD|FILE")] = None
+    """The --workdir of a training, whose first finished fold is used, one fold in it, or a file of
+    weights; by default the bundled network, which was pretrained on animated faces."""
+    face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder with the two .tflite face models; without it, pip downloads them once."""
+    compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
+    """Folder for compiled programs, kept between runs."""
+
+    def load(self, ensemble: bool = False) -> "Predictor":
+        """Starts jax, and loads the network, or all of a work directory. Raises UserError."""
+        checkpoint = self.checkpoint and self.checkpoint.expanduser()
+        if checkpoint is not None and not checkpoint.exists():
+            raise UserError(
+                f"there is no folder {checkpoint}; give the --workdir of a training, or leave out "
+                "--checkpoint"
+            )
+        from fdp_jax.environment import start_jax
+
+        start_jax(self.compilation_cache.expanduser())
+        from fdp_jax.inference.predictor import Predictor
+
+        return Predictor.load(checkpoint, ensemble, self.face_models)
+
+
+@dataclass(frozen=True)
 class Options:
     """Options of `python -m fdp_jax.predict`."""
 
@@ -52,9 +80,6 @@ class Options:
     """Video files, folders of numbered frames, folders of both, or patterns such as 'a/*.mp4'."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for the page, the tables and the pictures."""
-    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR|FOLD|FILE")] = None
-    """The --workdir of a training, whose first finished fold is used, one fold in it, or a file of
-    weights; by default the bundled network, which was pretrained on animated faces."""
     onset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Start of the clip, in seconds from the first frame; with --offset alone, the first frame."""
     offset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
@@ -68,10 +93,9 @@ class Options:
     """Print prediction.json, or videos.json of several videos, instead of a summary."""
     table_only: bool = False
     """Write tables and JSON only, without pages and pictures."""
-    face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder with the two .tflite face models; without it, pip downloads them once."""
-    compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
-    """Folder for compiled programs, kept between runs."""
+    network: Annotated[NetworkOptions, tyro.conf.arg(name="")] = field(
+        default_factory=NetworkOptions
+    )
 
 
 def options_from(arguments: Sequence[str]) -> Options:
@@ -101,7 +125,7 @@ def run(arguments: Sequence[str]) -> dict:
     Raises UserError, also where one of several videos failed.
     """
     options = options_from(arguments)
-    checkpoint, out = options.checkpoint, options.out.expanduser()
+    out = options.out.expanduser()
     from datasets.video import find_videos
     from fdp_jax.workdir import check_writable
 
@@ -109,17 +133,8 @@ def run(arguments: Sequence[str]) -> dict:
     videos = find_videos(words)
     is_single = len(words) == 1 and videos == words
     video = _open(options, videos[0]) if is_single else None
-    if checkpoint is not None:
-        checkpoint = checkpoint.expanduser()
-        if not checkpoint.exists():
-            raise UserError(f"there is no folder {checkpoint}; give the --workdir of a training")
     check_writable(out, "folder", "out")
-    from fdp_jax.environment import start_jax
-
-    start_jax(options.compilation_cache.expanduser())
-    from fdp_jax.inference.predictor import Predictor
-
-    predictor = Predictor.load(checkpoint, options.ensemble, options.face_models)
+    predictor = options.network.load(options.ensemble)
     if video is not None:
         return _run_single(options, predictor, video, out)
     return _run_several(options, predictor, videos, out)

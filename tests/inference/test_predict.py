@@ -336,7 +336,8 @@ def test_a_failure_leaves_no_empty_folder_and_keeps_an_old_one(workdir, videos, 
 
 def test_names_may_begin_with_a_hyphen_and_folders_may_be_the_current_one():
     options = options_from(["--checkpoint", ".", "--out", ".", "--", "-v.mp4"])
-    assert options.videos == (Path("-v.mp4"),) and options.checkpoint == options.out == Path(".")
+    assert options.videos == (Path("-v.mp4"),)
+    assert options.network.checkpoint == options.out == Path(".")
     with pytest.raises(UserError, match="--out= names nothing"):
         options_from(["v.mp4", "--checkpoint=c", "--out="])
 
