@@ -10,7 +10,6 @@ use. Needs Gradio: pip install -e ".[app]"
 
 import base64
 import contextlib
-import dataclasses
 import hashlib
 import html
 import importlib.util
@@ -23,7 +22,7 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,8 +31,7 @@ import tyro
 # Heavy modules are imported late, so that mistakes and --help are answered at once.
 from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
-from fdp_jax.inference.results import expressions_table, summary_of, windows_table
-from fdp_jax.predict import interval_from
+from fdp_jax.predict import NetworkOptions, interval_from
 
 if TYPE_CHECKING:
     import gradio
@@ -55,19 +53,15 @@ _CONTENT_SECURITY_POLICY = (
 class Options:
     """Options of `python -m fdp_jax.app`."""
 
-    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR|FOLD|FILE")] = None
-    """The --workdir of a training, whose first finished fold is used, one fold in it, or a file of
-    weights; by default the bundled network, which was pretrained on animated faces."""
     port: int = 7860
     """Port of the page on the loopback address."""
     max_megabytes: int = 100
     """Largest video that can be uploaded, in units of 1024 x 1024 bytes."""
     max_seconds: float = 60.0
     """Longest video that is read."""
-    face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder with the two .tflite face models; without it, pip downloads them once."""
-    compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
-    """Folder for compiled programs, kept between runs."""
+    network: Annotated[NetworkOptions, tyro.conf.arg(name="")] = field(
+        default_factory=NetworkOptions
+    )
 
 
 def options_from(arguments: Sequence[str]) -> Options:
@@ -79,13 +73,6 @@ def options_from(arguments: Sequence[str]) -> Options:
         raise UserError(f"--max_megabytes={options.max_megabytes} must be at least 1")
     if not 0 < options.max_seconds < math.inf:
         raise UserError(f"--max_seconds={options.max_seconds:g} must be more than 0")
-    if options.checkpoint is not None:
-        options = dataclasses.replace(options, checkpoint=options.checkpoint.expanduser())
-        if not options.checkpoint.exists():
-            raise UserError(
-                f"there is no folder {options.checkpoint}; give the --workdir of a training, or "
-                "leave out --checkpoint"
-            )
     if importlib.util.find_spec("gradio") is None:
         raise UserError('the page needs Gradio; pip install -e ".[app]"')
     return options
@@ -94,20 +81,16 @@ def options_from(arguments: Sequence[str]) -> Options:
 def run(arguments: Sequence[str]) -> None:
     """Runs the command: serves the page until it is interrupted. Raises UserError."""
     options = options_from(arguments)
-    from fdp_jax.environment import start_jax, without_proxies
+    from fdp_jax.environment import without_proxies
 
-    start_jax(options.compilation_cache.expanduser())
-    from fdp_jax.inference.predictor import Predictor
-
-    predictor = Predictor.load(options.checkpoint, False, options.face_models)
-    for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal closes
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+    predictor = options.network.load()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal closes
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="fdp_app_") as uploads:
         try:
             with without_proxies():  # Gradio checks over HTTP that it runs
-                _serve(predictor, options, uploads)
+                _serve(predictor, options, Path(uploads))
         except KeyboardInterrupt:
             print("stopped")
 
@@ -131,8 +114,7 @@ def answer(
       onset, offset: in seconds as typed; both empty slide windows over the video.
       progress: wraps the windows to show a progress bar.
     """
-    from fdp_jax.inference.page import render_page
-    from fdp_jax.inference.player import render_player
+    from fdp_jax.inference import results
 
     def used(windows: Iterable) -> Iterable:
         for window in progress(windows):
@@ -144,27 +126,29 @@ def answer(
             raise UserError("upload a video first")
         interval = interval_from(_seconds_from(onset), _seconds_from(offset))
         video = _open(upload, options)
-        content, pictures = predictor.predict(video, interval, used)
+        content, best = predictor.read(video, interval, used)
         content |= {"video": upload.name}
-        player = render_player(_address_of(upload), video, summary_of(content))
+        entry = results.summary_of(content)
+        player = results.render_player(_address_of(upload), video, entry)
     except UserError as error:
         return "", _mistake(error, upload)
     tables = (
-        ("expressions", "Table of expressions (CSV)", expressions_table([summary_of(content)])),
-        ("windows", "Table of all windows (CSV)", windows_table(content)),
+        ("expressions", "Table of expressions (CSV)", results.expressions_table([entry])),
+        ("windows", "Table of all windows (CSV)", results.windows_table(content)),
     )
     links = " · ".join(_download(f"{upload.stem}_{name}.csv", *rest) for name, *rest in tables)
+    page = results.render_page(content, results.draw_pictures(content, best))
     return player, (  # a frame as high as its content; it has no scripts and may run none
         f'<p>{links}</p><iframe title="Prediction" sandbox="allow-same-origin" '
         'style="width: 100%; height: 80vh; border: 0" onload="this.style.height = '
         "this.contentDocument.documentElement.scrollHeight + 'px'\" "
-        f'srcdoc="{html.escape(render_page(content, pictures))}"></iframe>'
+        f'srcdoc="{html.escape(page)}"></iframe>'
     )
 
 
 def preview(options: Options, upload: Path) -> str:
     """Returns HTML with the player of a video, or with a sentence on what is wrong."""
-    from fdp_jax.inference.player import render_player
+    from fdp_jax.inference.results import render_player
 
     try:
         return render_player(_address_of(upload), _open(upload, options))
@@ -208,42 +192,31 @@ def _seconds_from(typed: str) -> float | None:
         raise UserError("onset and offset are numbers of seconds, such as 1.2") from None
 
 
-class Uploads:
-    """The videos of the open pages, each in a folder of its page.
+def page_folder(uploads: Path, page: str) -> Path:
+    """Returns the folder for the video of an open page, among those of all pages."""
+    # The browser chooses the name of its page, which must lead to no other folder.
+    return uploads / f"page_{hashlib.sha256(page.encode()).hexdigest()[:32]}"
+
+
+def keep_upload(upload: Path, folder: Path) -> Path:
+    """Moves an upload to the folder of its page, in place of an earlier one; returns its path.
 
     Visitors who upload the same video share one file of Gradio, whose path depends on its content.
+
+    Raises:
+      UserError: another page has taken it in this moment.
     """
-
-    def __init__(self, folder: Path):
-        """Args: folder: which exists."""
-        self._folder = folder
-
-    def _of_page(self, page: str) -> Path:
-        # The browser chooses the name of its page, which must lead to no other folder.
-        return self._folder / f"page_{hashlib.sha256(page.encode()).hexdigest()[:32]}"
-
-    def keep(self, page: str, upload: Path) -> Path:
-        """Moves an upload to the page's folder, in place of an earlier one; returns its path.
-
-        Raises:
-          UserError: another page has taken it in this moment.
-        """
-        self.drop(page)
-        folder = self._of_page(page)
-        folder.mkdir()
-        try:
-            return upload.replace(folder / upload.name)
-        except FileNotFoundError:
-            raise UserError(f"{upload.name} was not received; upload it again") from None
-
-    def drop(self, page: str) -> None:
-        """Removes the video of a page."""
-        shutil.rmtree(self._of_page(page), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        return upload.replace(folder / upload.name)
+    except FileNotFoundError:
+        raise UserError(f"{upload.name} was not received; upload it again") from None
 
 
-def remove_old_uploads(folder: Path, max_age: float = MAX_AGE) -> None:
-    """Removes files that were last written or used so many seconds ago."""
-    oldest = time.time() - max_age
+def remove_old_uploads(folder: Path) -> None:
+    """Removes files that were last written or used more than `MAX_AGE` seconds ago."""
+    oldest = time.time() - MAX_AGE
     for place, _, files in os.walk(folder):  # ignores what disappears meanwhile
         for path in (Path(place) / name for name in files):
             with contextlib.suppress(FileNotFoundError):
@@ -259,9 +232,9 @@ def _mark_used(address: str, folder: Path) -> None:
             os.utime(path)
 
 
-def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
+def _serve(predictor: "Predictor", options: Options, uploads: Path) -> None:
     """Serves the page for good. Raises UserError where the port is taken."""
-    os.environ["GRADIO_TEMP_DIR"] = uploads
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import gradio
@@ -269,10 +242,10 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from fdp_jax.inference.player import HEAD
+    from fdp_jax.inference.results import PLAYER_HEAD
 
     async def add_policy(request, call_next):
-        _mark_used(request.scope["path"], Path(uploads))
+        _mark_used(request.scope["path"], uploads)
         response = await call_next(request)
         response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
         return response
@@ -288,11 +261,11 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     fill |= {f"button_primary_background_fill_{state}": "#2a62a6" for state in ("dark", "hover")}
     theme = gradio.themes.Base(**fonts).set(**fill)
     try:
-        _build_page(predictor, options, Uploads(Path(uploads))).launch(
+        _build_page(predictor, options, uploads).launch(
             server_name=ADDRESS, server_port=options.port, share=False, prevent_thread_lock=True,
             quiet=True, max_file_size=options.max_megabytes * 2**20, footer_links=[],
             enable_monitoring=False, ssr_mode=False, run_history=False,
-            theme=theme, head_paths=HEAD,
+            theme=theme, head_paths=PLAYER_HEAD,
             app_kwargs={"middleware": middleware},
         )  # fmt: skip
     except OSError as error:
@@ -300,10 +273,10 @@ def _serve(predictor: "Predictor", options: Options, uploads: str) -> None:
     print(f"Page: http://{ADDRESS}:{options.port} (Ctrl-C ends it)", flush=True)
     while True:
         time.sleep(60)
-        remove_old_uploads(Path(uploads))
+        remove_old_uploads(uploads)
 
 
-def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "gradio.Blocks":
+def _build_page(predictor: "Predictor", options: Options, uploads: Path) -> "gradio.Blocks":
     import gradio
 
     from fdp_jax.animation.action_units import NEUTRAL
@@ -318,15 +291,18 @@ def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "
         description["worth"],
     )
 
+    def drop(request: gradio.Request) -> None:
+        shutil.rmtree(page_folder(uploads, request.session_hash), ignore_errors=True)
+
     def on_upload(upload: str, request: gradio.Request):
         try:
-            path = uploads.keep(request.session_hash, Path(upload))
+            path = keep_upload(Path(upload), page_folder(uploads, request.session_hash))
         except UserError as error:
             return None, _mistake(error, None), "", gradio.Button(interactive=False)
         return str(path), preview(options, path), "", gradio.Button(interactive=True)
 
     def on_clear(request: gradio.Request):
-        uploads.drop(request.session_hash)
+        drop(request)
         return None, "", "", gradio.Button(interactive=False)
 
     def on_click(kept, onset, offset, progress=gradio.Progress()):  # noqa: B008
@@ -335,9 +311,6 @@ def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "
 
         player, result = answer(predictor, options, kept and Path(kept), onset, offset, windows)
         return player or gradio.skip(), result
-
-    def on_close(request: gradio.Request):
-        uploads.drop(request.session_hash)
 
     with gradio.Blocks(title="FDP: prediction for a video", analytics_enabled=False) as page:
         text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs)
@@ -359,7 +332,7 @@ def _build_page(predictor: "Predictor", options: Options, uploads: Uploads) -> "
             api_visibility="private",
             concurrency_limit=1,
         )
-        page.unload(on_close)
+        page.unload(drop)
     return page
 
 

@@ -96,10 +96,5 @@ def _choose_fold(folder: Path, options: Options) -> "TrainedNetwork":
     return load_fold(chosen[0])
 
 
-def main() -> None:
-    """The command line."""
-    run(sys.argv[1:])
-
-
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: run(sys.argv[1:]))

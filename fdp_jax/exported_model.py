@@ -208,25 +208,17 @@ def read_archive(pieces: Sequence[Path], header: str, what: str) -> tuple[dict[s
         raise ExportedModelError(f"{path} is damaged ({error}); write it again") from error
 
 
-def _read_clip(network: Network, path: str) -> np.ndarray:
-    """Returns the frames that the network takes of a clip."""
+def _predict_file(network: Network, path: str) -> dict:
+    """Returns the outputs for the clip in a file, as plain values."""
     try:
-        clip = np.load(path, allow_pickle=False)
+        faces = network.sample(np.load(path, allow_pickle=False))
     except OSError as error:
         raise ExportedModelError(f"{path} cannot be read ({error.strerror or error})") from error
     except (EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ExportedModelError(f"{path} is not an array written by numpy.save") from error
-    if not isinstance(clip, np.ndarray):
-        raise ExportedModelError(f"{path} is an archive; give one clip, written by numpy.save")
-    try:
-        return network.sample(clip)
     except ExportedModelError as error:
         raise ExportedModelError(f"{path}: {error}") from error
-
-
-def _predict_clip(network: Network, path: str) -> dict:
-    """Returns the outputs for a clip as plain values."""
-    outputs = network.predict(_read_clip(network, path)[None])
+    outputs = network.predict(faces[None])
     values = {"clip": path}
     if "probabilities" in outputs:
         probabilities = outputs["probabilities"][0].tolist()
@@ -255,7 +247,7 @@ def main() -> None:
         if not options.clips:
             print(json.dumps(network.header, indent=2))
         for path in options.clips:
-            print(json.dumps(_predict_clip(network, path)))
+            print(json.dumps(_predict_file(network, path)))
     except ExportedModelError as error:
         sys.exit(f"error: {error}")
 

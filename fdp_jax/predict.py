@@ -8,10 +8,11 @@
     python -m fdp_jax.predict slow_motion.mp4 --fps=240 --checkpoint=WORKDIR --out=DIR
 
 Without --onset and --offset, a window of half a second slides over the video in steps of a tenth.
-The bundled network also tells windows with an expression from those without one, and the command
-reports the intervals that it finds: onset, apex, offset and category.
-Writes prediction.html, prediction.json, windows.csv and pictures; nothing leaves the machine. The
-prediction does not detect whether there is a micro-expression, and it is not a lie detector.
+The bundled network tells windows with an expression from those without one, and the command reports
+the intervals that it finds: onset, apex, offset and category. A network without the category `none`
+names the category that fits each window best and does not detect whether there is an expression.
+Writes prediction.html, prediction.json, windows.csv and pictures; nothing leaves the machine. A
+prediction is no lie detector.
 
 Of several videos, videos.csv lists what was found, and index.html links a page for each. A video
 that fails is named in the column `problem`, the rest continue, and the exit status is 1 in the end.
@@ -19,27 +20,54 @@ Repeat the command to resume: it keeps the videos that were predicted from the s
 same network and options (remove videos.json to start again).
 """
 
-import contextlib
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 # Heavy modules are imported late, so that mistakes and --help are answered at once.
-from datasets.command_line import check_name, parse_options, run_command
+from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from datasets.video import Video
-    from fdp_jax.inference.predictor import Predictor
+    from fdp_jax.inference.predictor import Predictor, WindowPrediction
     from fdp_jax.inference.windows import Interval
 
 _MAX_PRINTED = 10  # windows; windows.csv has all
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Options on the network, of this command and of `python -m fdp_jax.app`."""
+
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR|FOLD|FILE")] = None
+    """The --workdir of a training, whose first finished fold is used, one fold in it, or a file of
+    weights; by default the bundled network, which was pretrained on animated faces."""
+    face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder with the two .tflite face models; without it, pip downloads them once."""
+    compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
+    """Folder for compiled programs, kept between runs."""
+
+    def load(self, ensemble: bool = False) -> "Predictor":
+        """Starts jax, and loads the network, or all of a work directory. Raises UserError."""
+        checkpoint = self.checkpoint and self.checkpoint.expanduser()
+        if checkpoint is not None and not checkpoint.exists():
+            raise UserError(
+                f"there is no folder {checkpoint}; give the --workdir of a training, or leave out "
+                "--checkpoint"
+            )
+        from fdp_jax.environment import start_jax
+
+        start_jax(self.compilation_cache.expanduser())
+        from fdp_jax.inference.predictor import Predictor
+
+        return Predictor.load(checkpoint, ensemble, self.face_models)
 
 
 @dataclass(frozen=True)
@@ -52,9 +80,6 @@ class Options:
     """Video files, folders of numbered frames, folders of both, or patterns such as 'a/*.mp4'."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """Folder for the page, the tables and the pictures."""
-    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="WORKDIR|FOLD|FILE")] = None
-    """The --workdir of a training, whose first finished fold is used, one fold in it, or a file of
-    weights; by default the bundled network, which was pretrained on animated faces."""
     onset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Start of the clip, in seconds from the first frame; with --offset alone, the first frame."""
     offset: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
@@ -68,10 +93,9 @@ class Options:
     """Print prediction.json, or videos.json of several videos, instead of a summary."""
     table_only: bool = False
     """Write tables and JSON only, without pages and pictures."""
-    face_models: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Folder with the two .tflite face models; without it, pip downloads them once."""
-    compilation_cache: Path = Path("~/.cache/fdp_jax/compiled")
-    """Folder for compiled programs, kept between runs."""
+    network: Annotated[NetworkOptions, tyro.conf.arg(name="")] = field(
+        default_factory=NetworkOptions
+    )
 
 
 def options_from(arguments: Sequence[str]) -> Options:
@@ -101,7 +125,7 @@ def run(arguments: Sequence[str]) -> dict:
     Raises UserError, also where one of several videos failed.
     """
     options = options_from(arguments)
-    checkpoint, out = options.checkpoint, options.out.expanduser()
+    out = options.out.expanduser()
     from datasets.video import find_videos
     from fdp_jax.workdir import check_writable
 
@@ -109,23 +133,11 @@ def run(arguments: Sequence[str]) -> dict:
     videos = find_videos(words)
     is_single = len(words) == 1 and videos == words
     video = _open(options, videos[0]) if is_single else None
-    if checkpoint is not None:
-        checkpoint = checkpoint.expanduser()
-        check_name(checkpoint)
-        if not checkpoint.exists():
-            raise UserError(f"there is no folder {checkpoint}; give the --workdir of a training")
-    is_new = not out.exists()
     check_writable(out, "folder", "out")
-    try:
-        predictor = _load(options, checkpoint)
-        if is_single:
-            return _run_single(options, predictor, video, out)
-        return _run_several(options, predictor, videos, out)
-    except BaseException:
-        if is_new:
-            with contextlib.suppress(OSError):  # not empty
-                out.rmdir()
-        raise
+    predictor = options.network.load(options.ensemble)
+    if video is not None:
+        return _run_single(options, predictor, video, out)
+    return _run_several(options, predictor, videos, out)
 
 
 def _open(options: Options, path: Path) -> "Video":
@@ -137,38 +149,27 @@ def _open(options: Options, path: Path) -> "Video":
     return video
 
 
-def _load(options: Options, checkpoint: Path | None) -> "Predictor":
-    from fdp_jax.environment import start_jax
-
-    start_jax(options.compilation_cache.expanduser())
-    from fdp_jax.inference.predictor import Predictor
-
-    return Predictor.load(checkpoint, options.ensemble, options.face_models)
-
-
-def _bar(video: "Video", label: str | None = None) -> Callable[[Iterable], Iterable]:
-    """Returns a function that shows a progress bar over the windows of a video."""
+def _read(
+    options: Options, predictor: "Predictor", video: "Video", label: str | None = None
+) -> "tuple[dict, WindowPrediction]":
+    """Predicts a video with a progress bar over its windows."""
     from tqdm import tqdm
 
     from fdp_jax.inference.windows import count_windows
 
     seconds = video.stated_frames / video.stated_rate if video.stated_rate else 0.0
-    return functools.partial(
+    bar = functools.partial(
         tqdm, desc=label, total=count_windows(seconds) or None, unit="window", disable=None,
         dynamic_ncols=True, leave=label is None,
     )  # fmt: skip
+    return predictor.read(video, interval_from(options.onset, options.offset), bar)
 
 
 def _run_single(options: Options, predictor: "Predictor", video: "Video", out: Path) -> dict:
-    from fdp_jax.inference.page import draw_pictures
     from fdp_jax.inference.results import as_json, write_prediction
 
-    interval = interval_from(options.onset, options.offset)
-    content, best = predictor.read(video, interval, _bar(video))
-    pictures = None
-    if not options.table_only:
-        pictures = draw_pictures(best, content["windows"], content["intervals"])
-    write_prediction(content, pictures, out)
+    content, best = _read(options, predictor, video)
+    write_prediction(content, None if options.table_only else best, out)
     print(as_json(content).rstrip() if options.json else "\n".join(_summary(content, out)))
     return content
 
@@ -179,19 +180,16 @@ def _run_several(
     from fdp_jax.inference import many
     from fdp_jax.inference.results import as_json
 
+    def read(path: Path, label: str) -> "tuple[dict, WindowPrediction]":
+        return _read(options, predictor, _open(options, path), label)
+
     def say(line: str) -> None:
         print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
 
-    request = many.Request(
-        videos,
-        functools.partial(_open, options),
-        interval_from(options.onset, options.offset),
-        (options.onset, options.offset, options.fps),
-        out,
-        has_pages=not options.table_only,
-    )
+    settings = (options.onset, options.offset, options.fps)
+    has_pages = not options.table_only
     try:
-        content = many.predict_videos(predictor, request, say, _bar)
+        content = many.predict_videos(predictor, videos, read, settings, out, has_pages, say)
     except KeyboardInterrupt:
         print("finished videos are kept; repeat the command to resume", file=sys.stderr)
         raise
@@ -226,7 +224,7 @@ def _summary(content: dict, out: Path) -> Iterator[str]:
 
 def _windows(rows: Sequence[dict]) -> Iterator[str]:
     """Yields the lines on the most confident windows."""
-    from fdp_jax.inference.page import describe_window
+    from fdp_jax.inference.results import describe_window
 
     best = sorted(rows, key=lambda row: -max(row["probabilities"].values()))[:_MAX_PRINTED]
     if len(rows) > 1:
@@ -250,10 +248,5 @@ def _intervals(intervals: Sequence[dict]) -> Iterator[str]:
         )
 
 
-def main() -> None:
-    """The command line."""
-    run(sys.argv[1:])
-
-
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: run(sys.argv[1:]))

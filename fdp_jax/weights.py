@@ -33,15 +33,14 @@ _NO_SIZES = (
     "stochastic_depth", "dropout", "leaky_slope", "initial_std", "temporal_initial_std",
     "batch_norm_momentum",
 )  # fmt: skip
+# Attributes of `Weights` that the header holds as they are.
+_PROVENANCE = {
+    "preset": str, "seed": int, "trained_on": str, "command": str, "device": str, "scores": dict,
+}  # fmt: skip
 _ENTRIES = {
     "format": int,
     "classes": [str],
-    "preset": str,
-    "seed": int,
-    "trained_on": str,
-    "command": str,
-    "device": str,
-    "scores": dict,
+    **_PROVENANCE,
     "input": CROP_ENTRIES | {"is_grey": bool},
 }
 
@@ -117,12 +116,7 @@ def write_weights(path: Path, weights: Weights) -> None:
     header = {
         "format": FORMAT,
         "classes": list(weights.classes),
-        "preset": weights.preset,
-        "seed": weights.seed,
-        "trained_on": weights.trained_on,
-        "command": weights.command,
-        "device": weights.device,
-        "scores": weights.scores,
+        **{name: getattr(weights, name) for name in _PROVENANCE},
         "input": {**dataclasses.asdict(weights.crop), "is_grey": weights.is_grey},
         "training": as_dict(weights.config),
     }
@@ -167,18 +161,13 @@ def _read(pieces: tuple[Path, ...]) -> Weights:
         )
     face = header["input"]
     arrays = {
-        entry.removesuffix(".npy"): np.load(io.BytesIO(content), allow_pickle=False)
-        for entry, content in entries.items()
+        entry.removesuffix(".npy"): np.load(io.BytesIO(array), allow_pickle=False)
+        for entry, array in entries.items()
     }
     return Weights(
+        **{name: header[name] for name in _PROVENANCE},
         config=config_from_dict(header["training"], path),
         classes=tuple(header["classes"]),
-        preset=header["preset"],
-        seed=header["seed"],
-        trained_on=header["trained_on"],
-        command=header["command"],
-        device=header["device"],
-        scores=header["scores"],
         crop=Crop.from_entries(face),
         is_grey=face["is_grey"],
         arrays={name: array.astype(np.float32) for name, array in arrays.items()},

@@ -1,9 +1,7 @@
 """Writes a trained network to the single file that `fdp_jax.exported_model` runs."""
 
-import contextlib
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -55,20 +53,8 @@ def _export_program(fold: TrainedNetwork, weights: dict[str, np.ndarray]) -> exp
 
     (b,) = export.symbolic_shape("b")
     faces = jax.ShapeDtypeStruct((b, *_clip_shape(fold)), jnp.uint8)
-    with _without_source_paths():
-        return export.export(predict, platforms=PLATFORMS)(weights, faces)
-
-
-@contextlib.contextmanager
-def _without_source_paths() -> Iterator[None]:
-    """Keeps this machine's file names out of the lowered program."""
-    option = "jax_traceback_in_locations_limit"
-    before = getattr(jax.config, option)
-    jax.config.update(option, 0)
-    try:
-        yield
-    finally:
-        jax.config.update(option, before)
+    jax.config.update("jax_traceback_in_locations_limit", 0)  # no file names of this machine
+    return export.export(predict, platforms=PLATFORMS)(weights, faces)
 
 
 def _header(fold: TrainedNetwork, exported: export.Exported) -> dict:

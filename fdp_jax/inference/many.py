@@ -4,39 +4,31 @@
 command keeps the videos that an earlier run has finished.
 """
 
-import functools
 import hashlib
 import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 
 from datasets.errors import UserError
 from fdp_jax import json_files
 from fdp_jax.files import write_atomically
-from fdp_jax.inference.page import draw_pictures, render_index
-from fdp_jax.inference.predictor import MEANING, MEANING_OF_SPOTTING, Predictor
+from fdp_jax.inference.predictor import MEANING, MEANING_OF_SPOTTING, Predictor, WindowPrediction
 from fdp_jax.inference.results import (
     as_json,
     expression_rows,
     expressions_table,
+    render_index,
     short_names,
     summary_of,
     write_prediction,
 )
 
-if TYPE_CHECKING:
-    from datasets.video import Video
-    from fdp_jax.inference.windows import Interval
-
 INDEX, TABLE, RECORD = "index.html", "videos.csv", "videos.json"
-_PAGE = "prediction.html"
 _FAILURES_NAMED = 5
 _ENTRY = {
     "video": str, "fingerprint": str, "page?": str, "problem?": str, "intervals?": [dict],
@@ -44,40 +36,25 @@ _ENTRY = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Request:
-    """Several videos, and what is asked of them.
-
-    Attributes:
-      videos: files and folders of frames.
-      open_one: opens one of them; raises UserError.
-      interval: taken as the only window of every video; None slides windows over them.
-      settings: the options that results depend on; numbers, texts or None.
-      out: folder for the results.
-      has_pages: whether each video gets a page.
-    """
-
-    videos: Sequence[Path]
-    open_one: Callable[[Path], "Video"]
-    interval: "Interval | None"
-    settings: Sequence
-    out: Path
-    has_pages: bool
-
-
 def predict_videos(
     predictor: Predictor,
-    request: Request,
+    videos: Sequence[Path],
+    read: Callable[[Path, str], tuple[dict, WindowPrediction]],
+    settings: Sequence,
+    out: Path,
+    has_pages: bool,
     say: Callable[[str], object],
-    progress: Callable[..., Callable],
 ) -> dict:
     """Predicts videos one after the other; one that fails is reported, and the rest continue.
 
     Args:
       predictor: the networks.
-      request: the videos.
+      videos: files and folders of frames.
+      read: (video, label of its progress bar) -> as of `Predictor.read`.
+      settings: the options that results depend on; numbers, texts or None.
+      out: folder for the results.
+      has_pages: whether each video gets a page.
       say: takes one line for each finished video.
-      progress: (video, label=) -> as `progress` of `Predictor.predict`.
 
     Returns:
       The content of `videos.json`.
@@ -85,33 +62,47 @@ def predict_videos(
     Raises:
       UserError: a file cannot be written.
     """
-    videos = request.videos
-    settings = [predictor.fingerprint, *request.settings]
+    settings = [predictor.fingerprint, *settings]
     prints = {path: _fingerprint(path, settings) for path in videos}
     names = short_names([*map(str, videos)])
-    entries = dict(_earlier(request, prints))
+    entries = dict(_earlier(out, prints, has_pages))
     if entries:
         say(f"{len(entries)} of {len(videos)} videos are kept from an earlier run")
-    content = _write(predictor, request, entries)
+    content = _write(predictor, videos, entries, out, has_pages)
     for number, path in enumerate(videos, start=1):
         if path in entries:
             continue
         label = f"[{number}/{len(videos)}] {names[str(path)]}"
-        page = _free_page(path, {str(entry["page"]).casefold() for entry in entries.values()})
-        entry = _predict(predictor, request, path, page, functools.partial(progress, label=label))
-        entries[path] = entry | {"fingerprint": prints[path]}
+        page = None
+        try:
+            of_video, best = read(path, label)
+        except UserError as error:
+            entry = _failed(path, str(error))
+        except (OSError, cv2.error) as error:
+            entry = _failed(path, f"{path} cannot be read ({' '.join(str(error).split())})")
+        else:
+            entry = summary_of(of_video)
+            if has_pages:
+                free = _free_page(path, {str(e["page"]).casefold() for e in entries.values()})
+                write_prediction(of_video, best, (out / free).parent, index=f"../../{INDEX}")
+                page = free if (out / free).exists() else None  # without jinja2 there is none
+        entries[path] = entry | {"page": page, "fingerprint": prints[path]}
         say(f"{label}: {describe(entry)}")
-        content = _write(predictor, request, entries)
+        content = _write(predictor, videos, entries, out, has_pages)
     return content
+
+
+def _failed(path: Path, problem: str) -> dict:
+    return {"video": str(path), "intervals": None, "problem": problem}
 
 
 def describe(entry: dict) -> str:
     """Returns what was found in a video as one line."""
+    if entry["problem"]:
+        return f"problem: {entry['problem']}"
     parts = []
     for row in expression_rows(entry):
-        if entry["problem"]:
-            parts.append(f"problem: {row['problem']}")
-        elif "confidence" not in row:
+        if "confidence" not in row:
             parts.append("no expression")
         else:
             times = row["onset"], row["offset"]
@@ -147,64 +138,45 @@ def check_all_succeeded(content: dict, out: Path) -> None:
         )
 
 
-def _predict(
-    predictor: Predictor, request: Request, path: Path, page: str, progress: Callable
+def _write(
+    predictor: Predictor,
+    videos: Sequence[Path],
+    entries: Mapping[Path, dict],
+    out: Path,
+    has_pages: bool,
 ) -> dict:
-    try:
-        video = request.open_one(path)
-        content, best = predictor.read(video, request.interval, progress(video))
-    except UserError as error:
-        return _failed(path, str(error))
-    except (OSError, cv2.error) as error:
-        return _failed(path, f"{path} cannot be read ({' '.join(str(error).split())})")
-    if not request.has_pages:
-        return summary_of(content) | {"page": None}
-    pictures = draw_pictures(best, content["windows"], content["intervals"])
-    write_prediction(content, pictures, (request.out / page).parent, index=f"../../{INDEX}")
-    return summary_of(content) | {"page": page if (request.out / page).exists() else None}
-
-
-def _failed(path: Path, problem: str) -> dict:
-    return {"video": str(path), "intervals": None, "problem": problem, "page": None}
-
-
-def _write(predictor: Predictor, request: Request, entries: dict[Path, dict]) -> dict:
     """Writes the table, the index page and the record; returns the content of the record."""
-    done = [entries[path] for path in request.videos if path in entries]
+    done = [entries[path] for path in videos if path in entries]
     spots = any(entry["intervals"] is not None for entry in done)
     content = {
         "meaning": MEANING_OF_SPOTTING if spots else MEANING,
         **predictor.description,
-        "asked": len(request.videos),
+        "asked": len(videos),
         "videos": done,
     }
-    page = render_index(content, counts_of(content)) if request.has_pages else None
-    write_atomically(request.out / TABLE, expressions_table(done))
+    write_atomically(out / TABLE, expressions_table(done))
+    page = render_index(content, counts_of(content)) if has_pages else None
     if page is None:
-        (request.out / INDEX).unlink(missing_ok=True)
+        (out / INDEX).unlink(missing_ok=True)
     else:
-        write_atomically(request.out / INDEX, page)
-    write_atomically(request.out / RECORD, as_json(content))
+        write_atomically(out / INDEX, page)
+    write_atomically(out / RECORD, as_json(content))
     return content
 
 
-def _earlier(request: Request, prints: dict[Path, str]) -> Iterator[tuple[Path, dict]]:
+def _earlier(out: Path, prints: Mapping[Path, str], has_pages: bool) -> Iterator[tuple[Path, dict]]:
     """Yields the videos that an earlier run has predicted in the same way, with their entries."""
     try:
-        content = json_files.read(request.out / RECORD)
+        content = json_files.read(out / RECORD)
     except (OSError, ValueError):
         return
     if json_files.wrong_in(content, {"videos": [_ENTRY]}):
         return
     found = {entry["fingerprint"]: entry for entry in content["videos"] if not entry["problem"]}
-    for path in request.videos:
-        entry = found.get(prints[path])
-        if entry and (not request.has_pages or _has_page(entry, request.out)):
+    for path, fingerprint in prints.items():
+        entry = found.get(fingerprint)
+        if entry and (not has_pages or (entry["page"] and (out / entry["page"]).exists())):
             yield path, entry
-
-
-def _has_page(entry: dict, out: Path) -> bool:
-    return bool(entry["page"]) and (out / entry["page"]).exists()
 
 
 def _fingerprint(path: Path, settings: Sequence) -> str:
@@ -221,5 +193,5 @@ def _free_page(path: Path, taken: Container[str]) -> str:
     """Returns the path of a video's page in the output folder; `taken` in lower case."""
     name = Path(os.path.abspath(path)).stem
     names = itertools.chain([name], (f"{name}_{k}" for k in itertools.count(2)))
-    pages = (f"pages/{name}/{_PAGE}" for name in names)
+    pages = (f"pages/{name}/prediction.html" for name in names)
     return next(page for page in pages if page.casefold() not in taken)

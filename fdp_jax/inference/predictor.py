@@ -21,38 +21,29 @@ from datasets.video import Video
 from fdp_jax.animation.action_units import DATASET as ANIMATED
 from fdp_jax.animation.action_units import NEUTRAL
 from fdp_jax.inference import spotting
-from fdp_jax.inference.page import draw_pictures
-from fdp_jax.inference.trained_network import (
-    TrainedNetwork,
-    find_folds,
-    load_fold,
-    load_weights,
-)
-from fdp_jax.inference.windows import (
-    WINDOW_SECONDS,
-    FaceAligner,
-    Interval,
-    VideoWindows,
-    Window,
-)
+from fdp_jax.inference.trained_network import TrainedNetwork, find_folds, load_fold, load_weights
+from fdp_jax.inference.windows import WINDOW_SECONDS, FaceAligner, Interval, VideoWindows, Window
 from fdp_jax.weights import BUNDLED_NAME
 
 MEANING = (
     "The prediction is the category that best fits a clip containing a micro-expression. It does "
     "not detect whether there is one, and it is not a lie detector."
 )
-_WORTH_OF_DRAWN = (
-    "The network was trained on drawn faces (the synthetic corpus). Its prediction for a real face "
-    "only shows that the program works, and is no better than a guess."
-)
 MEANING_OF_SPOTTING = (
     "An interval is where the network sees an expression, with the category that fits best. The "
     "network may miss expressions and see some where there are none, and it is not a lie detector."
 )
-_WORTH_OF_ANIMATED = (
-    "The network was pretrained on animated faces: it has never seen a real micro-expression, and "
-    "nobody has measured how often it is right about one."
-)
+# Name of the corpus -> what a prediction is worth.
+_WORTH = {
+    "synthetic": (
+        "The network was trained on drawn faces (the synthetic corpus). Its prediction for a real "
+        "face only shows that the program works, and is no better than a guess."
+    ),
+    ANIMATED: (
+        "The network was pretrained on animated faces: it has never seen a real micro-expression, "
+        "and nobody has measured how often it is right about one."
+    ),
+}
 _WORTH_OF_FILMED = (
     "The network was trained on {}: few people, filmed in a laboratory. For other people, cameras "
     "and lighting it may be right far less often than its report says."
@@ -69,28 +60,13 @@ class WindowPrediction:
     Attributes:
       index: number of the window, from 0.
       window: with the t frames that the networks take.
-      probabilities: float32 [m], mean over the networks.
-      outputs: of the first network, as of `TrainedNetwork.predict` without the axis b.
+      outputs: without the axis b: `probabilities`, float32 [m], are the mean over the networks, and
+        the others those of the first network, as of `TrainedNetwork.predict`.
     """
 
     index: int
     window: Window
-    probabilities: np.ndarray
     outputs: dict[str, np.ndarray]
-
-    def row(self, classes: Iterable[str]) -> dict:
-        """Returns the entry of the window in `prediction.json`."""
-        start, end, numbers = self.window.start, self.window.end, self.window.numbers
-        rounded = [round(float(share), 6) for share in self.probabilities]
-        shares = dict(zip(classes, rounded, strict=True))
-        return {
-            "start": None if start is None else round(start, 4),
-            "end": None if end is None else round(end, 4),
-            "first_frame": numbers[0],
-            "last_frame": numbers[-1],
-            "prediction": max(shares, key=shares.get),
-            "probabilities": shares,
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,13 +120,13 @@ class Predictor:
             )
         return cls(folds, checkpoint, landmarker)
 
-    def predict(
+    def read(
         self,
         video: Video,
         interval: Interval | None = None,
         progress: Callable[[Iterable[Window]], Iterable[Window]] = iter,
-    ) -> tuple[dict, dict[str, bytes]]:
-        """Predicts the windows of a video, and draws the most confident one.
+    ) -> tuple[dict, WindowPrediction]:
+        """Predicts the windows of a video.
 
         Args:
           video: to read.
@@ -158,21 +134,11 @@ class Predictor:
           progress: wraps the windows to show a progress bar.
 
         Returns:
-          The content of `prediction.json`, and file name -> PNG bytes.
+          The content of `prediction.json`, and the most confident window.
 
         Raises:
           UserError: a frame cannot be read, no window shows a face, or there are too few frames.
         """
-        content, best = self.read(video, interval, progress)
-        return content, draw_pictures(best, content["windows"], content["intervals"])
-
-    def read(
-        self,
-        video: Video,
-        interval: Interval | None = None,
-        progress: Callable[[Iterable[Window]], Iterable[Window]] = iter,
-    ) -> tuple[dict, WindowPrediction]:
-        """Returns the content of `prediction.json` and the most confident window; see `predict`."""
         first = self.folds[0]
         aligner = FaceAligner(self.landmarker, first.crop, first.is_grey)
         windows = VideoWindows(video, interval, aligner)
@@ -182,10 +148,11 @@ class Predictor:
         intervals = None
         if NEUTRAL in first.classes and not windows.is_single:
             spotted = list(self._spot(video, aligner, rows))
-            intervals = [entry for entry, _ in spotted]
+            intervals = [entry for entry, _, _ in spotted]
             if spotted:  # windows at the edges of an event may be as confident, of the reverse
-                _, best = max(spotted, key=lambda pair: pair[0]["confidence"])
-        notices = list(_notices(windows, rows, best, intervals is not None))
+                _, index, window = max(spotted, key=lambda found: found[0]["confidence"])
+                window = window.sample(first.config.clip.frames)
+                (best,) = self._predict_batch([window], index)
         scores = best.outputs.get("rank_scores")
         content = {
             "video": str(video.path),
@@ -195,7 +162,7 @@ class Predictor:
             "frames_read": video.frames_read,
             "meaning": MEANING if intervals is None else MEANING_OF_SPOTTING,
             **self.description,
-            "notices": notices,
+            "notices": list(_notices(windows, rows, best, intervals is not None)),
             "intervals": intervals,
             "windows": rows,
             "shown": {
@@ -208,34 +175,28 @@ class Predictor:
 
     def _spot(
         self, video: Video, aligner: FaceAligner, rows: list[dict]
-    ) -> Iterator[tuple[dict, WindowPrediction]]:
+    ) -> Iterator[tuple[dict, int, Window]]:
         """Yields the entries of `intervals`: where windows show an expression, and which.
 
-        With each comes the window whose middle is nearest to its own.
+        With each come the number of the window whose middle is nearest to its own, and that window.
         """
         first, middles = self.folds[0], [(row["start"] + row["end"]) / 2 for row in rows]
         events = spotting.find_events(middles, spotting.expressive(rows))
         previous = -math.inf
-        for event, window in zip(events, spotting.read_around(video, events, aligner), strict=True):
-            if len(window.frames) < 2:
+        for event, around in zip(events, spotting.read_around(video, events, aligner), strict=True):
+            if len(around.frames) < 2:
                 continue
-            frames, seconds = np.stack(window.frames), np.array(window.seconds)
+            frames, seconds = np.stack(around.frames), np.array(around.seconds)
             extent = spotting.find_extent(frames, seconds, event.centre)
             if extent.apex <= previous:  # the same movement again
                 continue
             previous = extent.offset
             clips = spotting.cut(frames, seconds, extent, first.config.clip.frames)
-            probabilities = self._predict_faces(clips)[1].mean(axis=0)
-            shares = dict(zip(first.classes, probabilities.tolist(), strict=True))
+            shares = self._named(self._predict_faces(clips)["probabilities"].mean(axis=0))
             if 1.0 - shares[NEUTRAL] < spotting.THRESHOLD:  # windows at its edges were mistaken
                 continue
             of_expressions = {name: p for name, p in shares.items() if name != NEUTRAL}
             nearest = int(np.abs(np.array(middles) - (extent.onset + extent.offset) / 2).argmin())
-            part = window.part(rows[nearest]["start"], rows[nearest]["end"])
-            outputs, of_part = self._predict_faces(
-                np.stack(part.sample(first.config.clip.frames).frames)[None]
-            )
-            outputs = {name: array[0] for name, array in outputs.items()}
             entry = {
                 "onset": round(extent.onset, 4),
                 "apex": round(extent.apex, 4),
@@ -244,7 +205,7 @@ class Predictor:
                 "confidence": round(event.confidence, 4),
                 "probabilities": {name: round(p, 6) for name, p in shares.items()},
             }
-            yield entry, WindowPrediction(nearest, part, of_part[0], outputs)
+            yield entry, nearest, around.part(rows[nearest]["start"], rows[nearest]["end"])
 
     @property
     def description(self) -> dict:
@@ -260,12 +221,7 @@ class Predictor:
         )
         if (rule := first.config.select) != "last":
             model += f" These are the weights of the last step; --select={rule} is for the report."
-        if first.dataset == "synthetic":
-            worth = _WORTH_OF_DRAWN
-        elif first.dataset == ANIMATED:
-            worth = _WORTH_OF_ANIMATED
-        else:
-            worth = _WORTH_OF_FILMED.format(first.dataset)
+        worth = _WORTH.get(first.dataset, _WORTH_OF_FILMED.format(first.dataset))
         return {
             "model": model,
             "worth": f"{first.accuracy()} {worth}",
@@ -288,45 +244,61 @@ class Predictor:
     def _predict_windows(
         self, windows: Iterable[Window]
     ) -> tuple[list[dict], WindowPrediction | None]:
-        """Returns the rows of all windows, and the most confident prediction."""
-        t, rows, best = self.folds[0].config.clip.frames, [], None
-        sampled = (window.sample(t) for window in windows)
+        """Returns the entries of `windows`, and the most confident prediction."""
+        rows: list[dict] = []
+        best = None
+        sampled = (window.sample(self.folds[0].config.clip.frames) for window in windows)
         while batch := list(itertools.islice(sampled, _BATCH)):
-            outputs, probabilities = self._predict_faces(
-                np.stack([window.frames for window in batch])
-            )
-            for k, window in enumerate(batch):
-                of_window = {name: array[k] for name, array in outputs.items()}
-                prediction = WindowPrediction(len(rows), window, probabilities[k], of_window)
-                rows.append(prediction.row(self.folds[0].classes))
-                confidence = self._confidence(probabilities[k])
-                if best is None or confidence > self._confidence(best.probabilities):
+            for prediction in self._predict_batch(batch, len(rows)):
+                rows.append(self._row(prediction))
+                if best is None or self._confidence(prediction) > self._confidence(best):
                     best = prediction
         return rows, best
 
-    def _confidence(self, probabilities: np.ndarray) -> float:
-        """Returns the largest probability of an expression."""
-        pairs = zip(self.folds[0].classes, probabilities, strict=True)
-        return max(float(share) for name, share in pairs if name != NEUTRAL)
+    def _predict_batch(self, windows: list[Window], first: int) -> list[WindowPrediction]:
+        """Predicts sampled windows, the first of which has the number `first`."""
+        outputs = self._predict_faces(np.stack([window.frames for window in windows]))
+        return [
+            WindowPrediction(first + k, window, {name: array[k] for name, array in outputs.items()})
+            for k, window in enumerate(windows)
+        ]
 
-    def _predict_faces(self, faces: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Predicts aligned faces uint8 [n, t, s, s, c].
-
-        Returns the outputs of the first network, and the mean probabilities [n, m] of all.
-        """
+    def _predict_faces(self, faces: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns the outputs for aligned faces uint8 [n, t, s, s, c]; see `WindowPrediction`."""
         parts = []
         for start in range(0, len(faces), _BATCH):
             some = faces[start : start + _BATCH]
             full = np.resize(some, (_BATCH, *some.shape[1:]))
             outputs = [fold.predict(full) for fold in self.folds]
             mean = np.mean([output["probabilities"] for output in outputs], axis=0)
-            part = outputs[0] | {"mean": mean}
+            part = outputs[0] | {"probabilities": mean}
             parts.append({name: array[: len(some)] for name, array in part.items()})
         together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        probabilities = together.pop("mean")
-        if not np.isfinite(probabilities).all():
+        if not np.isfinite(together["probabilities"]).all():
             raise UserError("the network's probabilities are not finite; its training failed")
-        return together, probabilities
+        return together
+
+    def _row(self, prediction: WindowPrediction) -> dict:
+        """Returns the entry of a window in `prediction.json`."""
+        window, shares = prediction.window, self._named(prediction.outputs["probabilities"])
+        shares = {name: round(share, 6) for name, share in shares.items()}
+        return {
+            "start": None if window.start is None else round(window.start, 4),
+            "end": None if window.end is None else round(window.end, 4),
+            "first_frame": window.numbers[0],
+            "last_frame": window.numbers[-1],
+            "prediction": max(shares, key=shares.get),
+            "probabilities": shares,
+        }
+
+    def _confidence(self, prediction: WindowPrediction) -> float:
+        """Returns the largest probability of an expression."""
+        shares = self._named(prediction.outputs["probabilities"])
+        return max(share for name, share in shares.items() if name != NEUTRAL)
+
+    def _named(self, probabilities: np.ndarray) -> dict[str, float]:
+        """Returns category -> probability, from float [m]."""
+        return dict(zip(self.folds[0].classes, probabilities.tolist(), strict=True))
 
 
 def _no_window_error(windows: VideoWindows) -> UserError:

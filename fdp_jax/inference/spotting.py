@@ -9,7 +9,7 @@ Axes: n windows or frames, h w pixels of an aligned face.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,8 +28,7 @@ _MARGINS = (0.05, 0.15, 0.25)  # of the duration, around a clip
 _ROUNDS = 3  # of refining the direction of the change
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """Consecutive windows that show an expression.
 
     Attributes:
@@ -41,8 +40,7 @@ class Event:
     confidence: float
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(NamedTuple):
     """Onset, apex and offset of an event in seconds."""
 
     onset: float
@@ -67,7 +65,7 @@ def find_events(middles: Sequence[float], expressive: Sequence[float]) -> list[E
         centre = float((weights * middles).sum() / weights.sum())
         events.append(Event(centre, float(left[best])))
         left[np.abs(middles - centre) < _SPLIT] = 0.0
-    return sorted(events, key=lambda event: event.centre)
+    return sorted(events)
 
 
 def read_around(video: Video, events: Sequence[Event], aligner: FaceAligner) -> list[Window]:
@@ -102,13 +100,10 @@ def find_extent(frames: np.ndarray, seconds: np.ndarray, centre: float) -> Exten
     level = _EDGE * strength[apex]
     before = np.flatnonzero(strength[:apex] < level)
     after = np.flatnonzero(strength[apex:] < level)
-    onset = seconds[before[-1]] if before.size else seconds[0]
-    offset = seconds[apex + after[0]] if after.size else seconds[-1]
-    return Extent(
-        max(float(onset), float(seconds[apex]) - LONGEST_SIDE),
-        float(seconds[apex]),
-        min(float(offset), float(seconds[apex]) + LONGEST_SIDE),
-    )
+    onset = float(seconds[before[-1]] if before.size else seconds[0])
+    offset = float(seconds[apex + after[0]] if after.size else seconds[-1])
+    peak = float(seconds[apex])
+    return Extent(max(onset, peak - LONGEST_SIDE), peak, min(offset, peak + LONGEST_SIDE))
 
 
 def strength_curve(frames: np.ndarray, seconds: np.ndarray, centre: float) -> np.ndarray:

@@ -30,14 +30,9 @@ from fdp_jax.train_step import create_train_state, eval_step
 from fdp_jax.weights import BUNDLED_NAME, read_weights
 from fdp_jax.workdir import FoldDirectory
 
-_RUN_JSON = {
-    "dataset": str,
-    "protocol": str,
-    "label_version": str,
-    "seed": int,
-    "classes": [str],
-    "input": CROP_ENTRIES | {"is_grey": bool},
-}
+# Attributes of `TrainedNetwork` that run.json holds as they are.
+_OF_RUN = {"dataset": str, "protocol": str, "label_version": str, "seed": int}
+_RUN_JSON = _OF_RUN | {"classes": [str], "input": CROP_ENTRIES | {"is_grey": bool}}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,10 +68,9 @@ class TrainedNetwork:
 
     def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs for aligned faces uint8 [b, t, s, s, c], as `predict_clips` does."""
-        network = dataclasses.replace(
-            self, config=dataclasses.replace(self.config, batch_size=len(faces))
-        )
-        return network.predict_packed(jax.device_put(_pack(faces)), np.arange(len(faces)))
+        config = dataclasses.replace(self.config, batch_size=len(faces))
+        clips, indices = jax.device_put(_pack(faces)), np.arange(len(faces))
+        return predict_clips(config, len(self.classes), self.variables, clips, indices)
 
     def predict_packed(self, clips: PackedClips, indices: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the outputs for clips of a corpus; see `predict_clips`."""
@@ -115,26 +109,22 @@ def load_fold(directory: FoldDirectory) -> TrainedNetwork:
 
     Raises UserError where a file is missing, damaged or of another version.
     """
-    seed_folder = directory.path.resolve().parents[1]
-    run = _read_json(seed_folder / "run.json", _RUN_JSON)
-    config_path = seed_folder.parent / "config.json"
+    path = directory.path.resolve()
+    run = _read_json(path.parents[1] / "run.json", _RUN_JSON)
+    config_path = path.parents[2] / "config.json"
     identity = _read_json(config_path, {"preset": str})
     config, classes = config_from_dict(identity, config_path), tuple(run["classes"])
     create = functools.partial(create_train_state, config, len(classes))
-    shapes = jax.eval_shape(create, fold_key(run["seed"], directory.path.name)).variables
+    shapes = jax.eval_shape(create, fold_key(run["seed"], path.name)).variables
     face = run["input"]
-    name = directory.path.name
     return TrainedNetwork(
-        name,
-        f"seed_{run['seed']}/folds/{name}",
-        functools.partial(_accuracy, directory, len(classes)),
-        config,
-        classes,
-        dataset=run["dataset"],
-        protocol=run["protocol"],
+        **{name: run[name] for name in _OF_RUN},
+        name=path.name,
+        source=f"seed_{run['seed']}/folds/{path.name}",
+        accuracy=functools.partial(_accuracy, directory, len(classes)),
+        config=config,
+        classes=classes,
         preset=identity["preset"],
-        label_version=run["label_version"],
-        seed=run["seed"],
         crop=Crop.from_entries(face),
         is_grey=face["is_grey"],
         variables=load_final_weights(directory.checkpoints, shapes),
@@ -150,11 +140,11 @@ def load_weights(name: str, preset: str = "small") -> TrainedNetwork:
     variables = unflatten_dict(weights.arrays, sep="/")
     scores = ", ".join(f"{score} {value:.3g}" for score, value in weights.scores.items())
     return TrainedNetwork(
-        "held_out",
-        f"{name} weights" if name == BUNDLED_NAME else name,
-        lambda: f"On animated faces of people held out of its training: {scores}.",
-        weights.config,
-        weights.classes,
+        name="held_out",
+        source=f"{name} weights" if name == BUNDLED_NAME else name,
+        accuracy=lambda: f"On animated faces of people held out of its training: {scores}.",
+        config=weights.config,
+        classes=weights.classes,
         dataset=ANIMATED,
         protocol=f"{len(weights.classes)}class",
         preset=weights.preset,
@@ -190,6 +180,7 @@ def _accuracy(directory: FoldDirectory, classes: int) -> str:
 
 
 def _pack(faces: jax.Array | np.ndarray) -> PackedClips:
+    """Returns clips of t frames each from [b, t, s, s, c]."""
     b, t = faces.shape[:2]
     starts, lengths = jnp.arange(b) * t, jnp.full((b,), t, jnp.int32)
     frames = faces.reshape(b * t, *faces.shape[2:])

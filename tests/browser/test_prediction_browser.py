@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fdp_jax.inference.page import draw_pictures, render_page
+from fdp_jax.inference.results import draw_pictures, render_page
 from tests.browser.conftest import barriers
 
 CATEGORIES = ("happiness", "surprise", "none")
@@ -37,7 +37,7 @@ def address(tmp_path_factory):
         window=SimpleNamespace(seconds=np.linspace(0.7, 1.2, 8)), outputs=outputs
     )
     path = tmp_path_factory.mktemp("prediction") / "prediction.html"
-    path.write_text(render_page(content, draw_pictures(best, windows, intervals)), "utf-8")
+    path.write_text(render_page(content, draw_pictures(content, best)), "utf-8")
     return path.as_uri()
 
 

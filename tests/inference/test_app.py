@@ -37,7 +37,7 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def answer(workdir):
     """answer(upload, onset, offset) -> HTML of the player, and of the result."""
-    return partial(app.answer, Predictor.load(workdir, False, None), Options(workdir))
+    return partial(app.answer, Predictor.load(workdir, False, None), Options())
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +81,12 @@ def frames_in(player):
 
 def test_the_video_can_be_played_before_a_prediction(upload):
     video = Path(upload("smile.mp4"))
-    shown = app.preview(Options(Path("runs")), video)
+    shown = app.preview(Options(), video)
     ((seconds, frame),) = frames_in(shown)
     assert seconds == 0 and frame.shape[0] == 240 and np.ptp(frame) > 50
     assert "smile.mp4: " in shown and "30 frames per second" in shown
     assert f'src="/gradio_api/file={video}"' in shown and "timeline" not in shown
-    mistake = app.preview(Options(Path("runs")), Path(upload("<b>.mp4")))
+    mistake = app.preview(Options(), Path(upload("<b>.mp4")))
     assert 'role="alert"' in mistake and "&lt;b&gt;.mp4 is not a readable video" in mistake
 
 
@@ -123,20 +123,18 @@ def test_mistakes_are_answered_in_a_sentence(answer, upload, tmp_path, name, tim
     assert 'role="alert"' in page and message in page and str(tmp_path) not in page
 
 
-def test_a_page_keeps_one_video_until_it_is_closed(upload, tmp_path):
+def test_a_page_keeps_one_video(upload, tmp_path):
     kept = tmp_path / "kept"
     kept.mkdir()
-    uploads = app.Uploads(kept)
-    first = uploads.keep("../one page", Path(upload("smile.mp4")))
-    other = uploads.keep("another", Path(upload("smile.mp4")))  # the same video
+    one, another = (app.page_folder(kept, page) for page in ("../one page", "another"))
+    assert one.parent == another.parent == kept
+    first = app.keep_upload(Path(upload("smile.mp4")), one)
+    other = app.keep_upload(Path(upload("smile.mp4")), another)  # the same video
     assert first != other and first.read_bytes() == other.read_bytes()
-    second = uploads.keep("../one page", Path(upload("nobody.mp4")))
+    second = app.keep_upload(Path(upload("nobody.mp4")), one)
     assert sorted(kept.rglob("*.mp4")) == sorted([second, other])
     with pytest.raises(UserError, match=r"nobody.mp4 was not received; upload it again"):
-        uploads.keep("a third", tmp_path / "nobody.mp4")
-    uploads.drop("../one page")
-    uploads.drop("never opened")
-    assert list(kept.rglob("*.mp4")) == [other]
+        app.keep_upload(tmp_path / "nobody.mp4", app.page_folder(kept, "a third"))
 
 
 def test_a_video_is_removed_ten_minutes_after_its_last_use(answer, upload, tmp_path):
@@ -171,18 +169,17 @@ def test_limits_of_length_and_size_apply(answer, upload):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("option", "message"),
     [
-        (("--checkpoint=nowhere",), "leave out --checkpoint"),
-        (("--checkpoint=tests", "--port=0"), "between 1 and 65535"),
-        (("--checkpoint=tests", "--max_megabytes=0"), "at least 1"),
-        (("--checkpoint=tests", "--max_seconds=nan"), "more than 0"),
-        (("--checkpoint=tests", "--max-second=3"), "did you mean --max_seconds"),
+        ("--port=0", "between 1 and 65535"),
+        ("--max_megabytes=0", "at least 1"),
+        ("--max_seconds=nan", "more than 0"),
+        ("--max-second=3", "did you mean --max_seconds"),
     ],
 )
-def test_mistakes_in_options_are_one_sentence(options, message):
+def test_mistakes_in_options_are_one_sentence(option, message):
     with pytest.raises(UserError, match=message):
-        options_from(list(options))
+        options_from([option])
 
 
 def test_without_gradio_one_sentence_says_how_to_install_it(workdir, tmp_path):
@@ -199,6 +196,8 @@ def test_a_folder_without_a_network_is_refused_before_a_page_is_served(tmp_path,
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     with pytest.raises(UserError, match="is not the work directory"):
         run([f"--checkpoint={tmp_path}"])
+    with pytest.raises(UserError, match=r"there is no folder .*; .* or leave out --checkpoint"):
+        run([f"--checkpoint={tmp_path / 'nowhere'}"])
 
 
 def test_options_are_checked_without_jax():

@@ -17,8 +17,8 @@ from datasets.face_models import get_face_models
 from datasets.faces import FaceLandmarker
 from datasets.video import open_video
 from fdp_jax.inference import predictor
-from fdp_jax.inference.page import describe_window
 from fdp_jax.inference.predictor import Predictor
+from fdp_jax.inference.results import describe_window
 from fdp_jax.inference.trained_network import TrainedNetwork, find_folds, load_fold
 from fdp_jax.inference.windows import FaceAligner, VideoWindows
 from fdp_jax.predict import options_from, run
@@ -336,7 +336,8 @@ def test_a_failure_leaves_no_empty_folder_and_keeps_an_old_one(workdir, videos, 
 
 def test_names_may_begin_with_a_hyphen_and_folders_may_be_the_current_one():
     options = options_from(["--checkpoint", ".", "--out", ".", "--", "-v.mp4"])
-    assert options.videos == (Path("-v.mp4"),) and options.checkpoint == options.out == Path(".")
+    assert options.videos == (Path("-v.mp4"),)
+    assert options.network.checkpoint == options.out == Path(".")
     with pytest.raises(UserError, match="--out= names nothing"):
         options_from(["v.mp4", "--checkpoint=c", "--out="])
 

@@ -11,8 +11,8 @@ import pytest
 
 from datasets.errors import UserError
 from datasets.video import find_videos
-from fdp_jax.inference.page import render_index
 from fdp_jax.inference.predictor import Predictor
+from fdp_jax.inference.results import render_index
 from fdp_jax.inference.trained_network import TrainedNetwork
 from fdp_jax.predict import run
 from fdp_jax.train_step import eval_step
