@@ -7,42 +7,14 @@ and the number of evaluations only, so no training is needed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from fdp_jax.metrics.scores import confusion_matrices, score_matrices
+from fdp_jax.metrics.statistics import percentile_interval
 
 DRAWS = 200
-
-
-@dataclass(frozen=True)
-class Range:
-    """Mean of a score over the draws, and the range of 95 % of them; fractions."""
-
-    mean: float
-    low: float  # 2.5th percentile
-    high: float  # 97.5th percentile
-
-
-@dataclass(frozen=True)
-class ChanceLevel:
-    """Scores of random guessing, under the names `acc` and `uf1`.
-
-    Attributes:
-      evaluations: per fold; the best one is kept.
-      draws: number of simulated runs of the whole protocol.
-      seed: of the draws.
-      uniform: every class is equally likely.
-      class_share: classes are as likely as they are frequent among the protocol's clips.
-    """
-
-    evaluations: int
-    draws: int
-    seed: int
-    uniform: dict[str, Range]
-    class_share: dict[str, Range]
 
 
 def chance_level(
@@ -52,7 +24,7 @@ def chance_level(
     draws: int = DRAWS,
     seed: int = 0,
     split: Literal["people", "corpora"] = "people",
-) -> ChanceLevel:
+) -> dict[str, Any]:
     """Simulates random guessing on a whole protocol, keeping the best evaluation of each fold.
 
     Each evaluation guesses every test clip of a fold anew. The best evaluation has the most correct
@@ -64,10 +36,16 @@ def chance_level(
       labels_by_fold: fold -> true class names of its test clips.
       classes: every class of the protocol.
       evaluations: per fold, at least 1.
-      draws: at least 1.
+      draws: number of simulated runs of the whole protocol, at least 1.
       seed: of the draws.
       split: of the protocol. `people` scores all folds as one table; `corpora` scores each fold
         separately and averages.
+
+    Returns:
+      `evaluations`, `draws`, `seed`, and two ways to guess: `uniform`, where every class is equally
+      likely, and `class_share`, where classes are as likely as they are frequent. Each maps a score
+      (`acc`, `uf1`) to its `mean` over the draws and the range of 95 % of them, `low` and `high`,
+      as fractions.
 
     Raises:
       ValueError: no fold, a fold without clips, a label outside `classes`, or a number below 1.
@@ -79,12 +57,12 @@ def chance_level(
     if not folds or any(len(fold) == 0 or fold.min() < 0 for fold in folds):
         raise ValueError("every fold needs test clips, and every label has to be a class")
     rng = np.random.default_rng(seed)
-    levels = []
-    for by_share in (False, True):
+    level: dict[str, Any] = {"evaluations": evaluations, "draws": draws, "seed": seed}
+    for way in ("uniform", "class_share"):
         matrices = []
         for index, fold in enumerate(folds):
             guessable = np.arange(len(classes))
-            if by_share:  # a random clip's label is as likely as its class is frequent
+            if way == "class_share":  # a random clip's label is as likely as its class is frequent
                 others = folds[:index] + folds[index + 1 :]
                 guessable = np.concatenate(others if split == "corpora" and others else folds)
             guesses = _best_guesses(fold, guessable, evaluations, draws, rng)
@@ -93,8 +71,8 @@ def chance_level(
         if split == "people":
             tables = tables.sum(axis=0, keepdims=True)
         scores = score_matrices(tables)
-        levels.append({name: _range(scores[name].mean(axis=0)) for name in ("acc", "uf1")})
-    return ChanceLevel(evaluations, draws, seed, *levels)
+        level[way] = {name: _range(scores[name].mean(axis=0)) for name in ("acc", "uf1")}
+    return level
 
 
 def _best_guesses(
@@ -116,6 +94,6 @@ def _best_guesses(
     return best
 
 
-def _range(scores: np.ndarray) -> Range:
-    low, high = np.percentile(scores, (2.5, 97.5))
-    return Range(float(scores.mean()), float(low), float(high))
+def _range(scores: np.ndarray) -> dict[str, float]:
+    low, high = percentile_interval(scores)
+    return {"mean": float(scores.mean()), "low": low, "high": high}

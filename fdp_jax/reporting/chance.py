@@ -6,7 +6,7 @@ work directory.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.errors import UserError
@@ -142,7 +142,7 @@ def chance_levels(
         "n_clips": sum(map(len, labels.by_fold.values())),
         "n_subjects": labels.n_subjects,
         "n_folds": len(labels.by_fold),
-        "levels": [asdict(level) for level in levels],
+        "levels": levels,
         "warnings": list(labels.warnings),
     }
 

@@ -282,11 +282,11 @@ def _selection(entries: dict[Run, dict]) -> dict | None:
 
 
 def test_best_chance_level(run: Run) -> dict | None:
-    """Returns `ChanceLevel` of a run's folds; None if its number of evaluations is unknown."""
+    """Returns the chance level of a run's folds; None if its number of evaluations is unknown."""
     if run.evaluations is None:
         return None
     labels = {fold.name: fold.table.label for fold in run.folds}
-    return asdict(chance_level(labels, run.info["classes"], run.evaluations, split=run.split))
+    return chance_level(labels, run.info["classes"], run.evaluations, split=run.split)
 
 
 def _auxiliary(chosen: list[Run]) -> dict:

@@ -1,6 +1,5 @@
 """Several selection rules in one report: side by side, with gaps, chance level and warnings."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -54,7 +53,7 @@ def test_the_rules_stand_side_by_side_with_their_gaps_and_chance_level(compared)
         fold: [table.label[k] for k in range(len(table)) if table.fold[k] == fold][:4]
         for fold in ("006", "007", "011")
     }
-    expected = dataclasses.asdict(chance_level(labels, CLASSES, 7))
+    expected = chance_level(labels, CLASSES, 7)
     assert selection["test_best_chance_level"] == expected
     for name, text in all_texts(*compared[::2]).items():
         if name == "json":
