@@ -11,9 +11,10 @@ import io
 import itertools
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from fdp_jax.files import write_atomically
 
 _KEYS = ("dataset", "protocol", "select", "seed", "fold", "subject", "clip", "label", "prediction")
 _ARRAYS = ("seed", "probabilities", "dic_mse")
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,29 +185,29 @@ def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
     merged = {}
     for name in _columns():
         parts = [getattr(table, name) for table in tables]
-        join = np.concatenate if name in _ARRAYS else _chained
-        merged[name] = join(parts)
+        merged[name] = (
+            np.concatenate(parts) if name in _ARRAYS else tuple(itertools.chain.from_iterable(parts))
+        )
     pooled = PredictionTable(classes=tables[0].classes, **merged)
-    _check_unique(pooled)
+    keys = zip(
+        pooled.dataset, pooled.select, pooled.seed.tolist(), pooled.subject, pooled.clip, strict=True
+    )
+    for (*_, subject, clip), rows in rows_by(keys).items():
+        if len(rows) > 1:
+            folds = " and ".join(pooled.fold[row] for row in rows[:2])
+            raise UserError(
+                f"Clip {clip} of subject {subject} was predicted twice (folds {folds}): remove one"
+                " of the two fold folders."
+            )
     return pooled
 
 
-def _chained(parts: list[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(itertools.chain.from_iterable(parts))
-
-
-def _check_unique(table: PredictionTable) -> None:
-    fold_of: dict[tuple, str] = {}
-    keys = zip(
-        table.dataset, table.select, table.seed.tolist(), table.subject, table.clip, strict=True
-    )
-    for key, fold in zip(keys, table.fold, strict=True):
-        if key in fold_of:
-            raise UserError(
-                f"Clip {key[-1]} of subject {key[-2]} was predicted twice (folds {fold_of[key]}"
-                f" and {fold}): remove one of the two fold folders."
-            )
-        fold_of[key] = fold
+def rows_by(keys: Iterable[Key]) -> dict[Key, list[int]]:
+    """Returns each key's rows, from one key per row, in the order of first occurrence."""
+    rows: dict[Key, list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    return rows
 
 
 def _columns() -> list[str]:

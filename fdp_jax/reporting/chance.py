@@ -4,7 +4,6 @@ Labels come from a corpus' annotation (no frame is needed), a built corpus, or t
 work directory.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ class FoldLabels:
     protocol: str
     split: str  # people or corpora
     classes: tuple[str, ...]
-    by_fold: dict[str, list[str]]  # fold -> true class names of its test clips
+    by_fold: dict[str, Sequence[str]]  # fold -> true class names of its test clips
     n_subjects: int
     warnings: Sequence[str]  # how the clips differ from the published ones, or what is missing
     evaluations: int | None = None  # per fold by test-best, if a work directory has it
@@ -110,16 +109,13 @@ def labels_of_workdir(workdir: Path) -> FoldLabels:
     """
     _, runs = read_workdir(workdir)
     run = headline_runs(runs)[0]
-    by_fold = defaultdict(list)
-    for fold, label in zip(run.table.fold, run.table.label, strict=True):
-        by_fold[fold].append(label)
     missing = f"{len(run.missing)} of {len(run.info['folds'])} folds are missing."
     return FoldLabels(
         dataset=run.info["dataset"],
         protocol=run.info["protocol"],
-        split=run.split,
+        split=run.info["split"],
         classes=tuple(run.info["classes"]),
-        by_fold=dict(by_fold),
+        by_fold={fold.name: fold.table.label for fold in run.folds},
         n_subjects=len(run.table.subjects),
         warnings=[missing] if run.missing else [],
         evaluations=next((run.evaluations for run in runs if run.select == "test-best"), None),

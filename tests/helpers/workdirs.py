@@ -36,10 +36,14 @@ def make_workdir(
         rng = np.random.default_rng(seed)
         folder = root / f"seed_{seed}"
         folder.mkdir()
-        folds = [{"name": s, "subjects": [s], "n_clips": clips_each} for s in subjects]
+        folds = [
+            {"name": s, "datasets": ["synthetic"], "subjects": [s], "n_clips": clips_each}
+            for s in subjects
+        ]
         run = {
-            "dataset": "synthetic", "protocol": "5class", "select": "last", "seed": seed,
-            "folds": folds, "classes": list(classes), "group_folds": None,
+            "dataset": "synthetic", "protocol": "5class", "split": "people", "select": "last",
+            "evaluations": {"last": 1}, "seed": seed, "folds": folds,
+            "classes": list(classes), "group_folds": None,
             "parameters": {"total": 1234567, "LocalGlobalTransformer": 1000000}, "steps": 40,
             "label_version": "1", "corrections": [], "warnings": [], "device": "cpu (cpu)",
             "versions": {"jax": "0.10.2"}, "rank_slope": SLOPE,

@@ -111,7 +111,8 @@ def test_folds_and_evaluations_of_a_work_directory(tmp_path, capsys):
     assert (found["dataset"], found["n_clips"], found["n_folds"]) == ("synthetic", 12, 3)
     assert [level["evaluations"] for level in found["levels"]] == [1, 10, 70, 125]
     run = workdir / "seed_0" / "run.json"
-    run.write_text(json.dumps(json.loads(run.read_text()) | {"evaluations": {"test-best": 7}}))
+    evaluations = {"last": 1, "test-best": 7}
+    run.write_text(json.dumps(json.loads(run.read_text()) | {"evaluations": evaluations}))
     (workdir / "seed_0" / "folds" / "007" / "done.json").unlink()
     text = output(capsys, f"--workdir={workdir}")
     assert "\n| 7 " in text and "\n| 10 " not in text

@@ -24,7 +24,7 @@ def planted(root, *answers, seeds=(0,), select="last", classes=AB, config=(), ru
     make_workdir(root, seeds=seeds, subjects=subjects, classes=classes)
     for seed, of_seed in zip(seeds, answers, strict=True):
         folder = root / f"seed_{seed}"
-        _update(folder / "run.json", {"select": select, **dict(run)})
+        _update(folder / "run.json", {"select": select, "evaluations": {select: 1}, **dict(run)})
         for subject, pairs in of_seed.items():
             labels, named = zip(*pairs.split(), strict=True)
             chosen = [classes.index(name) for name in named]

@@ -40,6 +40,8 @@ def read_run(split, tested=TESTED, missing=(), seed=0) -> Run:
     names = DIRECTIONS if split == "corpora" else {name: f"{name}_sub01" for name in TWO}
     info = {
         "dataset": "casme2+samm", "protocol": "mixed", "split": split, "select": "last",
+        "evaluations": {"last": 1}, "parameters": {"total": 1}, "steps": 40, "warnings": [],
+        "device": "cpu", "versions": {}, "rank_slope": 1.0, "command": "", "init": None,
         "seed": seed, "classes": list(CLASSES), "group_folds": None, "corrections": ["casme2: x."],
         "folds": [{"name": names[name]} for name in ("samm", "casme2")],
         "label_version": "casme2 2014, samm v2",

@@ -1,7 +1,5 @@
 """Several selection rules in one report: side by side, with gaps, chance level and warnings."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -94,13 +92,3 @@ def test_a_rule_that_a_fold_lacks_is_named(tmp_path):
     assert report["complete"]
     (val,) = [run for run in report["runs"] if run["select"] == "val"]
     assert [fold["fold"] for fold in val["missing_folds"]] == ["007"] and val["n_clips"] == 8
-
-
-def test_rules_are_never_mixed_where_run_json_does_not_list_them(tmp_path):
-    workdir = make_workdir(tmp_path / "work")
-    add_rules(workdir, EVALUATIONS)
-    path = workdir / "seed_0" / "run.json"
-    info = json.loads(path.read_text()) | {"select": "all", "evaluations": None}
-    path.write_text(json.dumps(info))
-    report = write_report(workdir)
-    assert (report["select"], report["n_clips"], report["seeds"]) == ("last", 12, [0])
