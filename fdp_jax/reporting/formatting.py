@@ -12,6 +12,8 @@ SCORE_TITLES = {
     "weighted_f1": "Weighted F1",
     "uar": "UAR",
 }
+# Score of ours -> scores of the paper that it stands beside.
+_PUBLISHED = {"acc": ("acc", "war"), "uf1": ("f1",), "weighted_f1": ("f1",), "uar": ("uar",)}
 FEW_SUBJECTS = 20  # with fewer, bootstrap intervals tend to be too narrow
 HEADLINE = "headline"  # filters by the runs behind the headline
 _IMAGE_TITLES = {"dic_mse": "Dynamic image MSE"}
@@ -22,8 +24,10 @@ _BASELINES = {
 }
 _SELECTION = {
     "last": "each fold is evaluated once, after its last training step",
-    "val": "each fold is scored at its best step{count} on held-out training subjects",
-    "test-best": "each fold is scored at its best step{count} on the test subjects themselves",
+    "val": "each fold is scored at its best step (of {evaluations} evaluations) on held-out training"
+    " subjects",
+    "test-best": "each fold is scored at its best step (of {evaluations} evaluations) on the test"
+    " subjects themselves",
 }
 GUESSING = {"uniform": "uniform", "class_share": "by class frequency"}
 _TASKS = {
@@ -114,6 +118,22 @@ def run_id(select: str, seed: int) -> str:
     return f"{select}/{seed}"
 
 
+def published_number(report: dict, name: str) -> float | None:
+    """Returns the published number beside a score of ours, as a fraction.
+
+    The paper prints one F1 without saying which, so that it is beside both of ours.
+    """
+    scores = (report["published"] or {}).get("scores", {})
+    return next((scores[key] for key in _PUBLISHED.get(name, ()) if key in scores), None)
+
+
+def published_text(report: dict, name: str) -> str:
+    """Returns the published number beside a score as text; empty if there is none."""
+    value = published_number(report, name)
+    text = "" if value is None else percent(value)
+    return f"{text} (F1)" if text and name in ("uf1", "weighted_f1") else text
+
+
 def uncertainty(entry: dict, name: str) -> str:
     """Returns deviation over the seeds and interval of a number, ` (sd 1.20) [61.2, 83.0]`."""
     deviation = (entry["spread"] or {}).get(name)
@@ -144,9 +164,7 @@ def seeds_text(report: dict) -> str:
 
 def about(report: dict) -> str:
     """Returns a sentence on what the headline is based on."""
-    evaluations = report["evaluations"]
-    count = f" (of {evaluations} evaluations)" if evaluations else ""
-    rule = _SELECTION.get(report["select"], "").format(count=count)
+    rule = _SELECTION[report["select"]].format(**report)
     backbone, ablated = (report["config"].get(name) for name in ("backbone", "ablate"))
     return (
         f"{report['n_clips']} clips of {report['n_subjects']} subjects,"
@@ -154,7 +172,7 @@ def about(report: dict) -> str:
         + (f", backbone {backbone}" if backbone not in (None, "fdp") else "")
         + (f", ablated: {ablated}" if ablated else "")
         + (f", started from {report['init']}" if report["init"] else "")
-        + f". Selection rule {rule_name(report['select'])}{': ' if rule else ''}{rule}."
+        + f". Selection rule {rule_name(report['select'])}: {rule}."
     )
 
 
@@ -208,6 +226,27 @@ def notes(report: dict) -> list[str]:
             "The subjects of the synthetic corpus are drawings: scores on them show that the code"
             " learns, not how well the method works on people."
         )
+    return sentences + _published_notes(report)
+
+
+def _published_notes(report: dict) -> list[str]:
+    entry = report["published"]
+    if entry is None:
+        return []
+    unknown = "its selection rule"
+    if "f1" in entry["scores"]:
+        unknown += ", and which F1 it prints"
+    sentences = [
+        f"Published: FDP's row in Table {entry['table']} of the paper. Unknown: {unknown}.",
+        *entry["notes"],
+    ]
+    if report["split"] != "corpora":
+        sentences.append(
+            f"Mean of the accuracies of the folds, here: {percent(report['fold_acc'])}; the scores"
+            " are pooled over the clips."
+        )
+        if report["group_folds"]:
+            sentences.append("The paper leaves out one subject at a time, this run groups of them.")
     return sentences
 
 
@@ -301,7 +340,7 @@ def _rule_rows(report: dict) -> Rows:
         select, seeds = rule["select"], rule["seeds"]
         filters = {"run": select if len(seeds) > 1 else run_id(select, seeds[0])}
         scores = (percent(rule[name]) + uncertainty(rule, name) for name in SCORE_TITLES)
-        rows.append((rule_name(select), str(rule["evaluations"] or "-"), *_linked(scores, filters)))
+        rows.append((rule_name(select), str(rule["evaluations"]), *_linked(scores, filters)))
     for gap in selection["test_best_gaps"]:
         points = (f"{100 * gap[name]:+.2f}" for name in SCORE_TITLES)
         rows.append((f"test-best minus {gap['minus']}", "", *points))
@@ -385,7 +424,6 @@ def _auxiliary_rows(report: dict) -> Rows:
 
 def configuration(report: dict) -> dict[str, str]:
     """Returns what was run, by title, without what is unknown."""
-    parameters = (report["parameters"] or {}).items()
     peak = report["peak_memory_bytes"]
     folds = "one per subject"
     if report["group_folds"]:
@@ -403,10 +441,10 @@ def configuration(report: dict) -> dict[str, str]:
         "Folds": f"{report['n_folds']}, {folds}",
         "Steps per fold": report["steps"],
         "Initial weights": report["init"],
-        "Parameters": "; ".join(f"{count:,} ({name})" for name, count in parameters),
+        "Parameters": "; ".join(f"{n:,} ({part})" for part, n in report["parameters"].items()),
         "Time, all folds": timedelta(seconds=round(report["seconds"])),
         "Peak memory": f"{peak / 1e9:.2f} GB" if peak else None,
-        "Device": re.sub(r"^(.+) \(\1\)$", r"\1", report["device"] or ""),
+        "Device": re.sub(r"^(.+) \(\1\)$", r"\1", report["device"]),
         "Label version": report["label_version"],
         "Versions": ", ".join(f"{name} {value}" for name, value in report["versions"].items()),
         "Command": report["command"],

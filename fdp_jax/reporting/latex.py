@@ -7,7 +7,6 @@ document part.
 from collections.abc import Iterator
 
 from fdp_jax.reporting import formatting
-from fdp_jax.reporting.published import published_number
 
 _SIGNS = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -115,7 +114,7 @@ def _published(report: dict) -> Iterator[str]:
     """Yields the row of the paper, whose F1 may be any of the two."""
     if report["published"] is None:
         return
-    acc, f1, uar = (published_number(report, key) for key in ("acc", "uf1", "uar"))
+    acc, f1, uar = (formatting.published_number(report, key) for key in ("acc", "uf1", "uar"))
     acc, f1, uar = ("--" if value is None else f"{100 * value:.2f}" for value in (acc, f1, uar))
     yield (
         "FDP, as published (selection rule unknown)"

@@ -21,7 +21,6 @@ from fdp_jax.metrics.auxiliary_tasks import rank_losses, rank_targets
 from fdp_jax.reporting import formatting
 from fdp_jax.reporting.figures import PIXELS_PER_INCH, balanced_order
 from fdp_jax.reporting.formatting import HEADLINE, bullets, escape, run_id, table
-from fdp_jax.reporting.published import published_notes, published_number
 from fdp_jax.reporting.results import Run, headline_runs
 from fdp_jax.templates import environment_of
 
@@ -59,19 +58,12 @@ def summary(report: dict) -> str:
         parts.append(bullets(lines))
     headline = [("", "Headline", *(["Published"] if report["published"] else []))]
     for name, title, value in formatting.headline_rows(report):
-        published = [published_text(report, name) or "-"] if report["published"] else []
+        published = [formatting.published_text(report, name) or "-"] if report["published"] else []
         headline.append((title, value + formatting.uncertainty(report, name), *published))
-    parts += [table(headline), bullets([*formatting.notes(report), *published_notes(report)])]
+    parts += [table(headline), bullets(formatting.notes(report))]
     tables = formatting.sections(report)
     parts += [_section(tables[key]) for key in _SUMMARY if key in tables]
     return "\n\n".join(parts)
-
-
-def published_text(report: dict, name: str) -> str:
-    """Returns the published number beside a score; empty if there is none."""
-    value = published_number(report, name)
-    text = "" if value is None else formatting.percent(value)
-    return f"{text} (F1)" if text and name in ("uf1", "weighted_f1") else text
 
 
 def markdown(report: dict, figures: Iterable[str]) -> str:
@@ -155,8 +147,6 @@ def html(report: dict, figures: dict[str, bytes], runs: Sequence[Run]) -> str | 
     return environment.get_template("page.html.j2").render(
         report=report,
         formatting=formatting,
-        published_text=published_text,
-        notes=[*formatting.notes(report), *published_notes(report)],
         sections=formatting.sections(report),
         charts=charts,
         figures=FIGURES,
@@ -194,7 +184,7 @@ def prediction_rows(run: Run) -> list[Row]:
     predictions, scores = run.table, run.outputs.rank_scores
     losses = np.full(len(predictions), np.nan)
     if scores is not None:
-        losses = rank_losses(scores, run.rank_slope)
+        losses = rank_losses(scores, run.info["rank_slope"])
     rows = []
     for k, correct in enumerate(predictions.correct):
         corpus = f"{predictions.dataset[k]} " if len(run.corpora) > 1 else ""
@@ -227,7 +217,7 @@ def cards(run: Run) -> list[Card]:
         if outputs.dynamic_image is not None:
             constructed = jpeg(outputs.dynamic_image[row])
         if outputs.rank_scores is not None:
-            curves = _rank_curves(outputs.rank_scores[row], run.rank_slope)
+            curves = _rank_curves(outputs.rank_scores[row], run.info["rank_slope"])
         card = Card(
             row=rows[row],
             most_probable=" · ".join(named) if predictions.has_predictions else "",

@@ -9,7 +9,6 @@ import pytest
 from fdp_jax.metrics.predictions import PredictionTable, pool
 from fdp_jax.report import main, write_report
 from fdp_jax.reporting import figures, latex, summary
-from fdp_jax.reporting.published import published_entry
 from tests.helpers.workdirs import add_rules, make_workdir
 from tests.reporting.test_report import FIGURES, all_texts
 
@@ -137,8 +136,8 @@ def test_a_variant_has_no_published_number_of_the_whole_network(tmp_path):
     assert "Published" not in (workdir / "report.md").read_text()
     assert tables(workdir)[1][1][0] == r"FDP (no\_rank), last"
     info = {"dataset": "samm", "protocol": "5class"}
-    assert published_entry(info, {"backbone": "resnet18"}) is None
-    assert published_entry(info, {"backbone": "fdp", "ablate": ""})["table"] == 4
+    assert summary.published_entry(info, {"backbone": "resnet18"}) is None
+    assert summary.published_entry(info, {"backbone": "fdp", "ablate": ""})["table"] == 4
 
 
 def test_folds_of_different_sizes_weigh_the_same_in_their_mean():
