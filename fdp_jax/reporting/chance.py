@@ -14,7 +14,7 @@ from datasets.reading import needs_manual_dir
 from fdp_jax.clips import load_clips
 from fdp_jax.corpora import folder_of
 from fdp_jax.metrics.chance_level import chance_level
-from fdp_jax.reporting.formatting import GUESSING, bullets, table
+from fdp_jax.reporting.formatting import GUESSING, bullets, range_text, table
 from fdp_jax.reporting.results import headline_runs, read_workdir
 from fdp_jax.splits import make_folds
 
@@ -148,7 +148,7 @@ def text(found: dict) -> str:
     rows = [("Evaluations per fold", "Guessing", "Acc", "UF1 (macro F1)")]
     for level in found["levels"]:
         for way, title in GUESSING.items():
-            scores = (_range(level[way][name]) for name in ("acc", "uf1"))
+            scores = (range_text(level[way][name]) for name in ("acc", "uf1"))
             rows.append((str(level["evaluations"]), title, *scores))
     directions = "scored by direction and averaged" if found["split"] == "corpora" else "pooled"
     parts = [
@@ -166,7 +166,3 @@ def text(found: dict) -> str:
     if found["warnings"]:
         parts.append(bullets(f"WARNING: {sentence}" for sentence in found["warnings"]))
     return "\n\n".join(parts)
-
-
-def _range(scores: dict) -> str:
-    return f"{100 * scores['mean']:.1f} % [{100 * scores['low']:.1f}, {100 * scores['high']:.1f}]"

@@ -44,10 +44,6 @@ FIGURES = {
     ),
 }
 _SUMMARY = ("rules", "corpora")  # sections in the summary
-_FOR_PAPER = (
-    "`tables.tex` has the scores as a LaTeX table and as one row; `python -m fdp_jax.report WORKDIR"
-    " --for_paper` writes the figures also as PDF and SVG."
-)
 
 
 def summary(report: dict) -> str:
@@ -78,7 +74,11 @@ def markdown(report: dict, figures: Iterable[str]) -> str:
     parts += ["## Configuration", bullets(facts)]
     if report["corrections"]:
         parts += ["## Corrections", bullets(report["corrections"])]
-    parts += ["## For a paper", _FOR_PAPER]
+    parts += [
+        "## For a paper",
+        "`tables.tex` has the scores as a LaTeX table and as one row; `python -m fdp_jax.report"
+        " WORKDIR --for_paper` writes the figures also as PDF and SVG.",
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -138,12 +138,9 @@ def html(report: dict, figures: dict[str, bytes], runs: Sequence[Run]) -> str | 
     charts = {}
     for name in _CHARTS:
         if name in figures:
-            width = int.from_bytes(figures[name][16:20], "big")  # from the PNG's header
             # At this width, letters are as large as the page's small print.
-            charts[name] = {
-                "uri": _data_uri(figures[name], "png"),
-                "width": width * 92 // PIXELS_PER_INCH,
-            }
+            width = Image.open(io.BytesIO(figures[name])).width * 92 // PIXELS_PER_INCH
+            charts[name] = {"uri": _data_uri(figures[name], "png"), "width": width}
     return environment.get_template("page.html.j2").render(
         report=report,
         formatting=formatting,
