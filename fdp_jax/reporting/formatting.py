@@ -1,5 +1,6 @@
 """Numbers, sentences and tables that the terminal, Markdown and HTML versions of a report share."""
 
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -447,6 +448,11 @@ def configuration(report: dict) -> dict[str, str]:
         "Command": report["command"],
     }
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def to_json(content: dict) -> str:
+    """Returns indented JSON; NaN is refused."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def table(rows: Rows) -> str:
