@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -170,14 +170,10 @@ def read_workdir(workdir: Path) -> tuple[dict, list[Run]]:
     return config, runs
 
 
-class _UnusableError(Exception):
-    """Why a file or a fold does not count."""
-
-
 def _read_or_refuse(path: Path, kind: json_files.Kind) -> dict:
     try:
-        return _intact(path, partial(_read_json, kind=kind))
-    except _UnusableError as error:
+        return _intact(path, _read_json, kind)
+    except UserError as error:
         raise UserError(
             f"{path.parent}/{error}: run the same training command again, or take a fresh work"
             " directory."
@@ -185,31 +181,25 @@ def _read_or_refuse(path: Path, kind: json_files.Kind) -> dict:
 
 
 def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
-    """Returns the runs of a seed folder, one per selection rule with predictions."""
+    """Returns the runs of a seed folder, one per selection rule, that of the headline first."""
     info = _read_or_refuse(folder / "run.json", _RUN)
-    finished: dict[str, list[FinishedFold]] = {rule: [] for rule in info["evaluations"]}
+    rules = list(info["evaluations"])
+    finished: list[dict[str, FinishedFold]] = []
     missing = []
     size = None
     for expected in info["folds"]:
         try:
-            parts = _read_fold(folder / "folds" / expected["name"], expected, info, size)
-        except (_UnusableError, UserError) as error:
+            by_rule = _read_fold(folder / "folds" / expected["name"], expected, info, size)
+        except UserError as error:
             reason = str(error).replace(f"{workdir}/", "").rstrip(".")
             missing.append(MissingFold(seed, expected["name"], reason))
             continue
-        for rule, part in parts.items():
-            finished[rule].append(part)
-            size = part.outputs.frames.shape[1:]
-    runs = []
-    for select, folds in finished.items():
-        listed = {fold.name for fold in folds} | {fold.fold for fold in missing}
-        without = [
-            MissingFold(seed, fold["name"], f"no predictions with --select={select}")
-            for fold in info["folds"]
-            if fold["name"] not in listed
-        ]
-        runs.append(Run(seed, select, info, tuple(folds), (*missing, *without)))
-    return runs
+        finished.append(by_rule)
+        size = by_rule[rules[0]].outputs.frames.shape[1:]
+    return [
+        Run(seed, rule, info, tuple(by_rule[rule] for by_rule in finished), tuple(missing))
+        for rule in rules
+    ]
 
 
 def _read_fold(
@@ -224,29 +214,31 @@ def _read_fold(
       size: [t, h, w] of the folds before it; None for the first.
 
     Raises:
-      _UnusableError, UserError: why it does not count.
+      UserError: why it does not count.
     """
     if not folder.is_dir():
-        raise _UnusableError("not started")
+        raise UserError("not started")
     if not (folder / "done.json").exists():
-        raise _UnusableError("not finished: it has no done.json")
-    done = _intact(folder / "done.json", partial(_read_json, kind=_DONE))
+        raise UserError("not finished: it has no done.json")
+    done = _intact(folder / "done.json", _read_json, _DONE)
     log = _intact(folder / "log.jsonl", _read_log)
     outputs = _intact(folder / "outputs.npz", _read_outputs)
     table = PredictionTable.read(folder / "predictions.csv")
     if len(table) != len(outputs.target):
-        raise _UnusableError(
+        raise UserError(
             f"predictions.csv has {len(table)} rows but outputs.npz {len(outputs.target)} clips"
         )
     if size not in (None, outputs.frames.shape[1:]):
-        raise _UnusableError("outputs.npz has frames unlike those of the folds before it")
-    parts = {}
+        raise UserError("outputs.npz has frames unlike those of the folds before it")
+    if set(table.select) != set(info["evaluations"]):
+        raise UserError("predictions.csv has other selection rules than run.json")
+    by_rule = {}
     for rule, rows in rows_by(table.select).items():
         part = table.take(rows)
         if wrong := _wrong_in_rows(part, expected, info):
-            raise _UnusableError(f"predictions.csv has {wrong}")
-        parts[rule] = FinishedFold(expected["name"], part, outputs.take(rows), log, done)
-    return parts
+            raise UserError(f"predictions.csv has {wrong}")
+        by_rule[rule] = FinishedFold(expected["name"], part, outputs.take(rows), log, done)
+    return by_rule
 
 
 def _wrong_in_rows(table: PredictionTable, expected: dict, info: dict) -> str | None:
@@ -259,21 +251,19 @@ def _wrong_in_rows(table: PredictionTable, expected: dict, info: dict) -> str | 
         return "other subjects than run.json"
     if set(table.fold) != {expected["name"]} or set(table.seed) != {info["seed"]}:
         return "rows of another fold or seed"
-    if table.select[0] not in info["evaluations"]:
-        return "rows of another selection rule"
     return None
 
 
-def _intact(path: Path, read: Callable[[Path], Content]) -> Content:
-    """Returns `read(path)`; raises _UnusableError if the file is damaged."""
+def _intact(path: Path, read: Callable[..., Content], *arguments) -> Content:
+    """Returns `read(path, *arguments)`; raises UserError if the file is damaged."""
     try:
-        return read(path)
+        return read(path, *arguments)
     except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError,
             zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         # Without the path, which the texts of some errors repeat.
         cause = getattr(error, "strerror", None) or str(error).split("\n")[0][:80]
         cause = cause or type(error).__name__
-        raise _UnusableError(f"{path.name} is missing or damaged ({cause})") from error
+        raise UserError(f"{path.name} is missing or damaged ({cause})") from error
 
 
 def _read_json(path: Path, kind: json_files.Kind) -> dict:

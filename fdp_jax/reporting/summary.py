@@ -251,14 +251,12 @@ def _selection(entries: dict[Run, dict]) -> dict | None:
     level = None
     for name in dict.fromkeys(run.select for run in entries):
         chosen = headline_runs([run for run in entries if run.select == name])
-        if not chosen:
-            continue
         rules[name] = _over_seeds([entries[run] for run in chosen])
         if name == "test-best":
-            first = chosen[0]
-            labels = {fold.name: fold.table.label for fold in first.folds}
-            classes, split = first.info["classes"], first.info["split"]
-            level = chance_level(labels, classes, first.evaluations, split=split)
+            run = chosen[0]
+            labels = {fold.name: fold.table.label for fold in run.folds}
+            classes, split = run.info["classes"], run.info["split"]
+            level = chance_level(labels, classes, run.evaluations, split=split)
     best = rules.get("test-best")
     if len(rules) < 2 and not best:
         return None

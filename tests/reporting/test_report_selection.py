@@ -79,7 +79,7 @@ def test_a_run_of_test_best_alone_is_never_printed_without_its_warning(tmp_path)
         assert "Random guessing under the same rule, the best of 7 evaluations" in text
 
 
-def test_a_rule_that_a_fold_lacks_is_named(tmp_path):
+def test_a_fold_that_lacks_a_rule_is_missing(tmp_path):
     workdir = make_workdir(tmp_path / "work")
     add_rules(workdir, EVALUATIONS)
     path = workdir / "seed_0" / "folds" / "007" / "predictions.csv"
@@ -89,6 +89,6 @@ def test_a_rule_that_a_fold_lacks_is_named(tmp_path):
         arrays = {name: stored[name][:8] for name in stored}
     np.savez_compressed(path.with_name("outputs.npz"), **arrays)
     report = write_report(workdir)
-    assert report["complete"]
-    (val,) = [run for run in report["runs"] if run["select"] == "val"]
-    assert [fold["fold"] for fold in val["missing_folds"]] == ["007"] and val["n_clips"] == 8
+    (missing,) = report["missing_folds"]
+    assert (missing["fold"], report["n_clips"]) == ("007", 8)
+    assert missing["reason"] == "predictions.csv has other selection rules than run.json"
