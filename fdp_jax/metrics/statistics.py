@@ -114,35 +114,27 @@ def percentile_interval(values: np.ndarray) -> list[float]:
     return [float(end) for end in np.percentile(values, (2.5, 97.5))]
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """McNemar's exact test of two methods on the same clips.
+def mcnemar(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
+    """Returns McNemar's exact test of two methods on the same clips.
 
-    Attributes:
-      both_correct, only_first, only_second, both_wrong: number of clips.
-      p_value: two-sided; probability of a split at least as uneven if each discordant clip were
-        equally likely to favour either method. 1 without discordant clips.
+    Args:
+      first, second: bool [clip], whether each method is correct.
+
+    Returns:
+      The numbers of clips `both_correct`, `only_first`, `only_second` and `both_wrong`, and the
+      two-sided `p_value`: the probability of a split at least as uneven if each discordant clip
+      were equally likely to favour either method; 1 without discordant clips.
     """
-
-    both_correct: int
-    only_first: int
-    only_second: int
-    both_wrong: int
-    p_value: float
-
-
-def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
-    """Returns the test of two bool [clip] arrays: whether each method is correct."""
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     discordant = only_first + only_second
     p_value = stats.binomtest(only_first, discordant).pvalue if discordant else 1.0
-    return McNemar(
-        both_correct=int((first & second).sum()),
-        only_first=only_first,
-        only_second=only_second,
-        both_wrong=int((~first & ~second).sum()),
-        p_value=float(p_value),
-    )
+    return {
+        "both_correct": int((first & second).sum()),
+        "only_first": only_first,
+        "only_second": only_second,
+        "both_wrong": int((~first & ~second).sum()),
+        "p_value": float(p_value),
+    }
 
 
 def combined_p_value(p_values: Sequence[float]) -> float:

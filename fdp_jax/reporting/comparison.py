@@ -8,7 +8,7 @@ common one).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -185,11 +185,7 @@ def _mcnemar(pair: Sequence[_Training], tables: Sequence[list[PredictionTable]])
     ]
     shared = [(seed, seed) for seed in correct[0] if seed in correct[1]]
     tests = [
-        {
-            "first_seed": one,
-            "second_seed": other,
-            **asdict(mcnemar(correct[0][one], correct[1][other])),
-        }
+        {"first_seed": one, "second_seed": other, **mcnemar(correct[0][one], correct[1][other])}
         for one, other in shared or zip(*correct, strict=False)
     ]
     return {"tests": tests, "p_value": combined_p_value([test["p_value"] for test in tests])}

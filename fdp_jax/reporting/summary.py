@@ -286,10 +286,11 @@ def _auxiliary(chosen: list[Run]) -> dict:
     image = {name: _mean(images, name) for name in images[0]} if images else None
     rank = {name: _mean(ranks, name) for name in ranks[0]} if ranks else None
     if image:
-        image["verdict"] = auxiliary_tasks.dynamic_image_verdict(image)
+        best_constant, own_mean = image["best_constant_image"], image["own_mean"]
+        image["verdict"] = auxiliary_tasks.verdict(image["mse"], best_constant, own_mean)
     if rank:
         rank["n_constant"] = sum(levels["n_constant"] for levels in ranks)
-        rank["verdict"] = auxiliary_tasks.rank_verdict(rank)
+        rank["verdict"] = auxiliary_tasks.verdict(rank["loss"], rank["best_constant"])
     return {"dynamic_image": image, "rank": rank}
 
 
