@@ -123,7 +123,7 @@ class PredictionTable:
         """Returns the table of the rows with these indices, in that order."""
         rows = np.asarray(rows, dtype=np.int64)
         columns = {}
-        for name in _columns():
+        for name in _COLUMNS:
             column = getattr(self, name)
             columns[name] = column[rows] if name in _ARRAYS else tuple(column[k] for k in rows)
         return PredictionTable(classes=self.classes, **columns)
@@ -161,6 +161,9 @@ class PredictionTable:
             ) from error
 
 
+_COLUMNS = [field.name for field in fields(PredictionTable) if field.name != "classes"]
+
+
 def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
     """Returns one table of all rows, in the order given.
 
@@ -183,7 +186,7 @@ def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
             "Some folds have predictions and some have none: use one work directory per --ablate."
         )
     merged = {}
-    for name in _columns():
+    for name in _COLUMNS:
         parts = [getattr(table, name) for table in tables]
         merged[name] = (
             np.concatenate(parts) if name in _ARRAYS else tuple(itertools.chain.from_iterable(parts))
@@ -208,10 +211,6 @@ def rows_by(keys: Iterable[Key]) -> dict[Key, list[int]]:
     for row, key in enumerate(keys):
         rows.setdefault(key, []).append(row)
     return rows
-
-
-def _columns() -> list[str]:
-    return [field.name for field in fields(PredictionTable) if field.name != "classes"]
 
 
 def _header(classes: Sequence[str]) -> list[str]:

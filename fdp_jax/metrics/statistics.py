@@ -155,7 +155,7 @@ class RankSum:
     p_value: float
 
 
-def rank_sum(value: float, rivals: Sequence[float], repeats: int | None = None) -> RankSum:
+def rank_sum(value: float, rivals: Sequence[float], repeats: int) -> RankSum:
     """Returns Wilcoxon's one-sided rank-sum test of a repeated value against its rivals.
 
     Uses the normal approximation without tie or continuity correction, as in Tables 12 and 13.
@@ -163,8 +163,7 @@ def rank_sum(value: float, rivals: Sequence[float], repeats: int | None = None) 
     Args:
       value: score of the method.
       rivals: scores of the other methods.
-      repeats: how often the value counts; None means once per rival.
+      repeats: how often the value counts.
     """
-    repeated = np.full(len(rivals) if repeats is None else repeats, value)
-    result = stats.ranksums(repeated, rivals, alternative="greater")
+    result = stats.ranksums(np.full(repeats, value), rivals, alternative="greater")
     return RankSum(float(result.statistic), float(result.pvalue))

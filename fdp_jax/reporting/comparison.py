@@ -199,19 +199,17 @@ def _verdict(scores: dict[str, dict], p_value: float, subjects: int) -> dict:
     """
     intervals = {name: found["difference"]["interval"] for name, found in scores.items()}
     if None in intervals.values():
-        difference = scores["acc"]["difference"]["value"] if p_value < _LEVEL else 0
-        return {"decides": "mcnemar", "higher": {"acc": _sign(difference)}}
-    few = subjects < formatting.FEW_SUBJECTS
+        difference = scores["acc"]["difference"]["value"]
+        decides, intervals = "mcnemar", {"acc": (difference, difference)}
+    else:
+        decides = "both" if subjects < formatting.FEW_SUBJECTS else "interval"
+    if decides != "interval" and p_value >= _LEVEL:
+        return {"decides": decides, "higher": dict.fromkeys(intervals)}
     higher = {
-        name: None if few and p_value >= _LEVEL else _sign(low if low > 0 else min(high, 0))
+        name: "second" if low > 0 else "first" if high < 0 else None
         for name, (low, high) in intervals.items()
     }
-    return {"decides": "both" if few else "interval", "higher": higher}
-
-
-def _sign(difference: float) -> str | None:
-    """Returns the training that is higher by a difference, second minus first."""
-    return None if difference == 0 else "second" if difference > 0 else "first"
+    return {"decides": decides, "higher": higher}
 
 
 def _warnings(first: _Training, second: _Training) -> Iterator[str]:

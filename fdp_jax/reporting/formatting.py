@@ -183,13 +183,10 @@ def aggregation(report: dict) -> str:
         return "mean over all test clips (the recognition module is switched off in this run)"
     if report["split"] != "corpora":
         return "one table of predictions, pooled over all folds"
-    directions = listing(entry["fold"] for entry in report["per_dataset"])
-    unfinished = {fold["seed"] for fold in report["missing_folds"]}
-    if not unfinished & set(report["seeds"]):
-        return f"mean of the two directions ({directions}), each scored separately"
-    if len(report["per_dataset"]) == 1:
-        return f"one direction only ({directions})"
-    return f"mean of seeds with one direction each ({directions})"
+    directions = [entry["fold"] for entry in report["per_dataset"]]
+    if len(directions) == 1:
+        return f"one direction only ({directions[0]})"
+    return f"mean of the two directions ({listing(directions)}), each scored separately"
 
 
 def resampling_text(draws: int, subjects: int) -> str:
@@ -219,9 +216,10 @@ def notes(report: dict) -> list[str]:
             where = "" if entry is report else f" of {entry['dataset']}"
             sentences.append(f"No test clip{where}, left out of UF1 and UAR: {', '.join(absent)}.")
     sentences += [auxiliary_summary(task, found) for task, found in report["auxiliary"].items()]
-    corrected = len(report["corrections"])
-    cells = f", {corrected} {'cell' if corrected == 1 else 'cells'} corrected" if corrected else ""
-    sentences.append(f"Label version: {report['label_version'] or 'unknown'}{cells}.")
+    version = f"Label version: {report['label_version'] or 'unknown'}"
+    if corrected := len(report["corrections"]):
+        version += f", {corrected} {'cell' if corrected == 1 else 'cells'} corrected"
+    sentences.append(f"{version}.")
     if report["dataset"] == "synthetic":
         sentences.append(
             "The subjects of the synthetic corpus are drawings: scores on them show that the code"

@@ -135,12 +135,6 @@ def test_seeds_are_averaged_and_an_unfinished_one_is_left_out():
     assert report["complete"] is False and report["seeds_left_out"] == [1]
     assert "mean of the two directions" in texts(report, *runs)["md"]
 
-    other = read_run("corpora", {"casme2": TESTED["casme2"]}, missing=["samm"], seed=2)
-    runs = [half, other]
-    report = summarise({}, runs)
-    assert report["acc"] == pytest.approx((3 / 4 + 3 / 5) / 2)
-    assert "mean of seeds with one direction each" in texts(report, *runs)["md"]
-
 
 def test_a_class_that_one_corpus_lacks_is_named_with_the_corpus():
     labels = ("happiness", "others", "others", "others")
