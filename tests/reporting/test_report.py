@@ -308,15 +308,6 @@ def test_no_heavy_library_is_loaded():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=HANGS)
 
 
-@pytest.mark.parametrize("folds", [5, [{"name": "006"}], ["006"]])
-def test_run_json_that_does_not_list_its_folds_is_one_sentence(tmp_path, folds):
-    make_workdir(tmp_path)
-    path = tmp_path / "seed_0" / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "folds": folds}))
-    with pytest.raises(UserError, match=r"run\.json is missing or damaged"):
-        write_report(tmp_path)
-
-
 def test_no_setting_of_matplotlib_changes_a_figure(made, tmp_path, monkeypatch):
     """Notebooks hand down a backend that may be missing here; users have a style of their own."""
     expected = {path.name: path.read_bytes() for path in (made[0] / "figures").glob("*.png")}
