@@ -185,17 +185,14 @@ def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
         raise UserError(
             "Some folds have predictions and some have none: use one work directory per --ablate."
         )
-    merged = {}
+    columns = {}
     for name in _COLUMNS:
         parts = [getattr(table, name) for table in tables]
-        merged[name] = (
-            np.concatenate(parts) if name in _ARRAYS else tuple(itertools.chain.from_iterable(parts))
-        )
-    pooled = PredictionTable(classes=tables[0].classes, **merged)
-    keys = zip(
-        pooled.dataset, pooled.select, pooled.seed.tolist(), pooled.subject, pooled.clip, strict=True
-    )
-    for (*_, subject, clip), rows in rows_by(keys).items():
+        is_array = name in _ARRAYS
+        columns[name] = np.concatenate(parts) if is_array else tuple(itertools.chain(*parts))
+    pooled = PredictionTable(classes=tables[0].classes, **columns)
+    keys = (pooled.dataset, pooled.select, pooled.seed.tolist(), pooled.subject, pooled.clip)
+    for (*_, subject, clip), rows in rows_by(zip(*keys, strict=True)).items():
         if len(rows) > 1:
             folds = " and ".join(pooled.fold[row] for row in rows[:2])
             raise UserError(

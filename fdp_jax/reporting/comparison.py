@@ -115,7 +115,7 @@ def compare(
     tables = tuple([_on_clips(run.table, common) for run in t.runs] for t in pair)
     subjects = len({clip[:2] for clip in common})
     scores = _scores(tables, pair[0].report["split"], draws, seed)
-    tests = _mcnemar(pair, tables)
+    tests = _mcnemar(tables)
     return {
         # What each is, and its scores on all of its own clips.
         "first": {"workdir": str(first), **{name: pair[0].report[name] for name in _ABOUT}},
@@ -177,12 +177,9 @@ def _scores(
     return scores
 
 
-def _mcnemar(pair: Sequence[_Training], tables: Sequence[list[PredictionTable]]) -> dict:
+def _mcnemar(tables: Sequence[list[PredictionTable]]) -> dict:
     """Returns the test of each pair of seeds, and one P-value for all."""
-    correct = [
-        {run.seed: found.correct for run, found in zip(t.runs, of_training, strict=True)}
-        for t, of_training in zip(pair, tables, strict=True)
-    ]
+    correct = [{int(one.seed[0]): one.correct for one in of_seeds} for of_seeds in tables]
     shared = [(seed, seed) for seed in correct[0] if seed in correct[1]]
     tests = [
         {"first_seed": one, "second_seed": other, **mcnemar(correct[0][one], correct[1][other])}

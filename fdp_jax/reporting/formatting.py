@@ -25,8 +25,8 @@ _BASELINES = {
 }
 _SELECTION = {
     "last": "each fold is evaluated once, after its last training step",
-    "val": "each fold is scored at its best step (of {evaluations} evaluations) on held-out training"
-    " subjects",
+    "val": "each fold is scored at its best step (of {evaluations} evaluations) on held-out"
+    " training subjects",
     "test-best": "each fold is scored at its best step (of {evaluations} evaluations) on the test"
     " subjects themselves",
 }
