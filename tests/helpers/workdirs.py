@@ -101,10 +101,14 @@ def _write_fold(folder, seed, subject, classes, n, right, ablated, built, ranked
     (fold / "done.json").write_text(json.dumps(done))
 
 
+def change_json(path: Path, **changes) -> None:
+    """Sets entries of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def add_rules(workdir, evaluations) -> None:
     """Gives a work directory of `last` several selection rules with their own predictions."""
-    path = workdir / "seed_0" / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "evaluations": evaluations}))
+    change_json(workdir / "seed_0" / "run.json", evaluations=evaluations)
     for fold in (workdir / "seed_0" / "folds").iterdir():
         table = PredictionTable.read(fold / "predictions.csv")
         blocks = []

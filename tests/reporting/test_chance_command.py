@@ -10,7 +10,7 @@ from fdp_jax import report
 from fdp_jax.metrics.chance_level import chance_level
 from tests.conftest import run_module
 from tests.datasets import test_counts as sheets
-from tests.helpers.workdirs import make_workdir
+from tests.helpers.workdirs import add_rules, make_workdir
 from tests.metrics.test_chance_level import SAMM_CLASSES, samm_labels
 
 
@@ -110,9 +110,7 @@ def test_folds_and_evaluations_of_a_work_directory(tmp_path, capsys):
     found = json.loads(output(capsys, f"--workdir={workdir}", "--json"))
     assert (found["dataset"], found["n_clips"], found["n_folds"]) == ("synthetic", 12, 3)
     assert [level["evaluations"] for level in found["levels"]] == [1, 10, 70, 125]
-    run = workdir / "seed_0" / "run.json"
-    evaluations = {"last": 1, "test-best": 7}
-    run.write_text(json.dumps(json.loads(run.read_text()) | {"evaluations": evaluations}))
+    add_rules(workdir, {"last": 1, "test-best": 7})
     (workdir / "seed_0" / "folds" / "007" / "done.json").unlink()
     text = output(capsys, f"--workdir={workdir}")
     assert "\n| 7 " in text and "\n| 10 " not in text

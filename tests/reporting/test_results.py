@@ -9,7 +9,7 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax.reporting.results import read_workdir
-from tests.helpers.workdirs import CLASSES, make_workdir
+from tests.helpers.workdirs import CLASSES, change_json, make_workdir
 
 
 @pytest.fixture
@@ -35,10 +35,6 @@ def _cut(path, share=0.6):
 
 def _drop_last_row(path):
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-
-
-def _change_json(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def _change_array(path, name, change):
@@ -70,12 +66,12 @@ def _fewer_frames(path):
          "target has values that are not finite numbers"),
         ("outputs.npz", lambda p: _change_array(p, "frames", np.float32), "are float32, not uint8"),
         ("outputs.npz", _fewer_frames, "frames unlike those of the folds before it"),
-        ("done.json", lambda p: _change_json(p, seconds="long"), 'seconds is "long"'),
+        ("done.json", lambda p: change_json(p, seconds="long"), 'seconds is "long"'),
         ("done.json", lambda p: p.write_text('{"seconds": NaN}'), "it has NaN"),
         ("done.json", lambda p: p.write_text('{"seconds": 1e400}'), "it has 1e400"),
-        ("done.json", lambda p: _change_json(p, final_losses=5), "final_losses is 5"),
-        ("done.json", lambda p: _change_json(p, final_losses={"rank": "low"}), 'rank is "low"'),
-        ("done.json", lambda p: _change_json(p, train_set_metrics=[1]), "train_set_metrics is [1]"),
+        ("done.json", lambda p: change_json(p, final_losses=5), "final_losses is 5"),
+        ("done.json", lambda p: change_json(p, final_losses={"rank": "low"}), 'rank is "low"'),
+        ("done.json", lambda p: change_json(p, train_set_metrics=[1]), "train_set_metrics is [1]"),
         ("log.jsonl", lambda p: p.write_text('{"step": 1, "rank": Infinity}\n'), "has Infinity"),
         ("log.jsonl", lambda p: p.write_text('{"step": 1e400}\n'), "it has 1e400"),
     ],
@@ -130,13 +126,13 @@ def _other_protocol(workdir):
         ("config.json", lambda p: p.write_text('{"a": 1e400}'), "it has 1e400"),
         ("seed_0/run.json", Path.unlink, "run.json is missing or damaged"),
         ("seed_0/run.json", lambda p: p.write_text("{}"), "dataset is null"),
-        ("seed_0/run.json", lambda p: _change_json(p, versions=[]), "versions is []"),
-        ("seed_0/run.json", lambda p: _change_json(p, warnings=[5]), "warnings is 5"),
-        ("seed_0/run.json", lambda p: _change_json(p, evaluations={"last": "1"}), 'last is "1"'),
-        ("seed_0/run.json", lambda p: _change_json(p, parameters={"all": "many"}), 'is "many"'),
-        ("seed_0/run.json", lambda p: _change_json(p, folds=5), "folds is 5"),
-        ("seed_0/run.json", lambda p: _change_json(p, folds=[{"name": "006"}]), "datasets is null"),
-        ("seed_0/run.json", lambda p: _change_json(p, folds=["006"]), 'folds is "006"'),
+        ("seed_0/run.json", lambda p: change_json(p, versions=[]), "versions is []"),
+        ("seed_0/run.json", lambda p: change_json(p, warnings=[5]), "warnings is 5"),
+        ("seed_0/run.json", lambda p: change_json(p, evaluations={"last": "1"}), 'last is "1"'),
+        ("seed_0/run.json", lambda p: change_json(p, parameters={"all": "many"}), 'is "many"'),
+        ("seed_0/run.json", lambda p: change_json(p, folds=5), "folds is 5"),
+        ("seed_0/run.json", lambda p: change_json(p, folds=[{"name": "006"}]), "datasets is null"),
+        ("seed_0/run.json", lambda p: change_json(p, folds=["006"]), 'folds is "006"'),
         ("seed_0/folds", shutil.rmtree, "no finished fold yet (006: not started)"),
     ],
 )
