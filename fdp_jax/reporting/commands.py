@@ -135,10 +135,10 @@ def chance_command(arguments: Sequence[str]) -> None:
     _check_draws(options)
     if min(options.evaluations, default=1) < 1:
         raise UserError("--evaluations must be at least 1")
-    sources = {name: getattr(options, name) for name in ("annotations", "data_dir", "workdir")}
-    named = [f"--{name}" for name, path in sources.items() if path is not None]
-    if len(named) > 1:
-        raise UserError(f"labels come from one source; leave out {' or '.join(named)}")
+    names = ("annotations", "data_dir", "workdir")
+    sources = [f"--{name}" for name in names if getattr(options, name) is not None]
+    if len(sources) > 1:
+        raise UserError(f"labels come from one source; leave out {' or '.join(sources)}")
     if options.workdir and (options.dataset or options.protocol or options.group_folds):
         raise UserError(
             "--workdir determines corpus, protocol and folds; leave out --dataset, --protocol and"
