@@ -1,10 +1,9 @@
-"""Numbers, sentences and tables that the terminal, Markdown and HTML versions of a report share."""
+"""Numbers and sentences that the terminal, Markdown, HTML and LaTeX versions of a report share."""
 
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import timedelta
 
 SCORE_TITLES = {
@@ -16,9 +15,8 @@ SCORE_TITLES = {
 # Score of ours -> scores of the paper that it stands beside.
 _PUBLISHED = {"acc": ("acc", "war"), "uf1": ("f1",), "weighted_f1": ("f1",), "uar": ("uar",)}
 FEW_SUBJECTS = 20  # with fewer, bootstrap intervals tend to be too narrow
-HEADLINE = "headline"  # filters by the runs behind the headline
 _IMAGE_TITLES = {"dic_mse": "Dynamic image MSE"}
-_BASELINES = {
+BASELINES = {
     "best_constant_image": "Best constant image",
     "best_constant_value": "Best constant value",
     "own_mean": "Mean of each clip",
@@ -44,33 +42,6 @@ _VERDICTS = {
 }
 
 Rows = list[tuple[str, ...]]
-
-
-class Cell(str):
-    """Text of a table cell.
-
-    Attributes:
-      filters: select the predictions that the number is computed from; the HTML links to them.
-      share: fraction that the HTML shows as colour, or None.
-    """
-
-    filters: dict[str, str]
-    share: float | None
-
-    def __new__(cls, text: object, filters: dict[str, str], share: float | None = None) -> "Cell":
-        """Returns the text with its attributes."""
-        cell = super().__new__(cls, text)
-        cell.filters, cell.share = filters, share
-        return cell
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table of the report, its head in the first row, and sentences that explain it."""
-
-    title: str
-    rows: Rows
-    notes: Sequence[str] = ()
 
 
 def percent(value: float | None) -> str:
@@ -114,25 +85,16 @@ def number(entry: dict, name: str) -> str:
     return compact(entry[name]) if name in _IMAGE_TITLES else percent(entry[name])
 
 
-def run_id(select: str, seed: int) -> str:
-    """Returns a run's name in filters."""
-    return f"{select}/{seed}"
-
-
-def published_number(report: dict, name: str) -> float | None:
-    """Returns the published number beside a score of ours, as a fraction.
+def published_text(report: dict, name: str) -> str:
+    """Returns the published number beside a score of ours; empty if there is none.
 
     The paper prints one F1 without saying which, so that it is beside both of ours.
     """
     scores = (report["published"] or {}).get("scores", {})
-    return next((scores[key] for key in _PUBLISHED.get(name, ()) if key in scores), None)
-
-
-def published_text(report: dict, name: str) -> str:
-    """Returns the published number beside a score as text; empty if there is none."""
-    value = published_number(report, name)
-    text = "" if value is None else percent(value)
-    return f"{text} (F1)" if text and name in ("uf1", "weighted_f1") else text
+    for printed in _PUBLISHED.get(name, ()):
+        if printed in scores:
+            return percent(scores[printed]) + (" (F1)" if printed == "f1" else "")
+    return ""
 
 
 def uncertainty(entry: dict, name: str) -> str:
@@ -153,7 +115,7 @@ def headline_rows(report: dict) -> list[tuple[str, str, str]]:
     rows = [(name, title, number(report, name)) for name, title in score_titles(report).items()]
     levels = report["auxiliary"]["dynamic_image"]
     if not has_scores(report) and levels:
-        rows += [("", title, compact(levels[key])) for key, title in _BASELINES.items()]
+        rows += [("", title, compact(levels[key])) for key, title in BASELINES.items()]
     return rows
 
 
@@ -303,119 +265,6 @@ def auxiliary_summary(task: str, levels: dict | None) -> str:
         return f"The {module} or its loss is switched off in this run."
     tau = f" (Kendall's tau with time {levels['kendall_tau']:.2f})" if task == "rank" else ""
     return f"The {module} {_VERDICTS[levels['verdict']].format(constant=constant)}{tau}."
-
-
-def sections(report: dict) -> dict[str, Section]:
-    """Returns the tables of the report by name, in order, without empty ones."""
-    corpora = "Each tested corpus separately."
-    classes = "Rows are true classes, columns are predictions."
-    if report["spread"]:
-        corpora += " Means over the seeds."
-        classes += " Counts are summed over the seeds, recall and F1 are means."
-    tables = {
-        "rules": Section("By selection rule", _rule_rows(report), selection_notes(report)),
-        "corpora": Section("By corpus", _corpus_rows(report), [corpora]),
-        "classes": Section("By class", _class_rows(report), [classes]),
-        "subjects": Section("By subject", _subject_rows(report)),
-        "auxiliary": Section("Auxiliary tasks", _auxiliary_rows(report)),
-        "runs": Section("All runs", _run_rows(report)),
-    }
-    return {key: section for key, section in tables.items() if len(section.rows) > 1}
-
-
-def _linked(texts: Iterable[str], filters: dict[str, str]) -> tuple[Cell, ...]:
-    return tuple(Cell(text, filters) for text in texts)
-
-
-def _rule_rows(report: dict) -> Rows:
-    selection = report["selection"]
-    if not selection:
-        return []
-    rows = [("Selection rule", "Evaluations per fold", *SCORE_TITLES.values())]
-    for rule in selection["rules"]:
-        select, seeds = rule["select"], rule["seeds"]
-        filters = {"run": select if len(seeds) > 1 else run_id(select, seeds[0])}
-        scores = (percent(rule[name]) + uncertainty(rule, name) for name in SCORE_TITLES)
-        rows.append((rule_name(select), str(rule["evaluations"]), *_linked(scores, filters)))
-    for gap in selection["test_best_gaps"]:
-        points = (f"{100 * gap[name]:+.2f}" for name in SCORE_TITLES)
-        rows.append((f"test-best minus {gap['minus']}", "", *points))
-    if level := selection["test_best_chance_level"]:
-        for way, title in GUESSING.items():
-            means = (percent(level[way].get(name, {}).get("mean")) for name in SCORE_TITLES)
-            rows.append((f"random guessing, {title}", str(level["evaluations"]), *means))
-    return rows
-
-
-def _corpus_rows(report: dict) -> Rows:
-    titles = score_titles(report)
-    rows = [("Tested corpus", "Clips", "Subjects", *titles.values())]
-    for entry in report.get("per_dataset", []):
-        direction = f" ({entry['fold']})" if entry["fold"] else ""
-        numbers = [entry["n_clips"], entry["n_subjects"], *(number(entry, name) for name in titles)]
-        filters = {"run": HEADLINE, "corpus": entry["dataset"]}
-        rows.append((entry["dataset"] + direction, *_linked(numbers, filters)))
-    return rows
-
-
-def _run_rows(report: dict) -> Rows:
-    titles = score_titles(report)
-    rows = [("Selection rule", "Seed", "Folds", *titles.values())]
-    for run in report.get("runs", []):
-        folds = f"{run['folds_finished']} of {run['n_folds']}"
-        filters = {"run": run_id(run["select"], run["seed"])} if run["n_clips"] else {}
-        numbers = [run["seed"], folds, *(number(run, name) for name in titles)]
-        rows.append((rule_name(run["select"]), *_linked(numbers, filters)))
-    return rows
-
-
-def _class_rows(report: dict) -> Rows:
-    if not has_scores(report):
-        return []
-    classes = report["classes"]
-    rows = [("True class", *classes, "Clips", "Recall", "F1")]
-    for name, counts in zip(classes, report["confusion_matrix"], strict=True):
-        total, filters = sum(counts), {"run": HEADLINE, "label": name}
-        cells = [
-            Cell(count, filters | {"prediction": prediction}, count / total) if total else "-"
-            for prediction, count in zip(classes, counts, strict=True)
-        ]
-        recall = percent(report["per_class_recall"][name])
-        f1 = percent(report["per_class_f1"][name])
-        rows.append((name, *cells, *_linked([total, recall], filters), f1))
-    return rows
-
-
-def _subject_rows(report: dict) -> Rows:
-    name = "acc" if has_scores(report) else "dic_mse"
-    title = "Accuracy" if has_scores(report) else _IMAGE_TITLES[name]
-    rows: Rows = [("Subject", "Fold", "Clips", title)]
-    for entry in report["per_subject"]:
-        filters = {"run": HEADLINE, "subject": entry["subject"]}
-        value = Cell(number(entry, name), filters, entry["acc"])
-        rows.append((entry["subject"], entry["fold"], Cell(entry["n_clips"], filters), value))
-    return rows
-
-
-def _auxiliary_rows(report: dict) -> Rows:
-    image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
-    last, train = report["training_losses"], report["train_set_metrics"]
-    rows: Rows = [("", "Test clips", "Training clips", "Last training steps")]
-    if image:
-        errors = (image["mse"], train["dic_mse"], last["dynamic_image"])
-        rows.append(("Dynamic image MSE", *map(compact, errors)))
-        for key, title in _BASELINES.items():
-            rows.append((f"- {title.lower()}", compact(image[key]), compact(train.get(key)), "-"))
-        correlations = (scores["structure_correlation"] for scores in (image, train))
-        rows.append(("Correlation with the dynamic image", *map(compact, correlations), "-"))
-    if rank:
-        losses = (rank["loss"], train["rank_loss"], last["rank"])
-        rows.append(("Rank loss", *map(compact, losses)))
-        constant = compact(rank["best_constant"])
-        rows.append(("- best constant scores", constant, constant, "-"))
-        taus = (rank["kendall_tau"], train["kendall_tau"])
-        rows.append(("Kendall's tau with time", *map(compact, taus), "-"))
-    return rows
 
 
 def configuration(report: dict) -> dict[str, str]:

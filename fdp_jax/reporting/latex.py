@@ -107,8 +107,9 @@ def _published(report: dict) -> Iterator[str]:
     """Yields the row of the paper, whose F1 may be any of the two."""
     if report["published"] is None:
         return
-    acc, f1, uar = (formatting.published_number(report, key) for key in ("acc", "uf1", "uar"))
-    acc, f1, uar = ("--" if value is None else f"{100 * value:.2f}" for value in (acc, f1, uar))
+    scores = report["published"]["scores"]
+    printed = (scores.get("acc", scores.get("war")), scores.get("f1"), scores.get("uar"))
+    acc, f1, uar = ("--" if value is None else f"{100 * value:.2f}" for value in printed)
     yield (
         "FDP, as published (selection rule unknown)"
         rf" & {acc} & \multicolumn{{2}}{{c}}{{{f1} (F1)}} & {uar}"

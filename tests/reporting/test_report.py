@@ -19,7 +19,8 @@ from datasets.errors import UserError
 from fdp_jax.metrics import scores as metrics
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.report import main, summary_text, write_report
-from fdp_jax.reporting.formatting import configuration, sections
+from fdp_jax.reporting.formatting import configuration
+from fdp_jax.reporting.page import sections
 from tests.conftest import HANGS, ROOT, run_module
 from tests.helpers.workdirs import CLASSES, change_json, make_workdir
 
