@@ -13,7 +13,7 @@ from datasets.protocols import Membership, Protocol, is_own
 from datasets.reading import needs_manual_dir
 from fdp_jax.clips import load_clips
 from fdp_jax.corpora import folder_of
-from fdp_jax.metrics.chance_level import chance_level
+from fdp_jax.metrics.statistics import chance_level
 from fdp_jax.reporting.formatting import GUESSING, bullets, range_text, table
 from fdp_jax.reporting.results import headline_runs, read_workdir
 from fdp_jax.splits import make_folds

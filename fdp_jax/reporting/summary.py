@@ -13,10 +13,9 @@ from dataclasses import asdict
 import numpy as np
 
 from fdp_jax.metrics import auxiliary_tasks
-from fdp_jax.metrics.chance_level import chance_level
 from fdp_jax.metrics.predictions import PredictionTable, pool, rows_by
 from fdp_jax.metrics.scores import SCORE_NAMES, score
-from fdp_jax.metrics.statistics import DRAWS, bootstrap_intervals
+from fdp_jax.metrics.statistics import DRAWS, bootstrap_intervals, chance_level
 from fdp_jax.paper_numbers import published_scores
 from fdp_jax.reporting.results import LOSSES, TRAIN_SET_METRICS, Run, headline_runs
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fdp_jax.metrics import chance_level as module
-from fdp_jax.metrics.chance_level import chance_level
+from fdp_jax.metrics import statistics as module
+from fdp_jax.metrics.statistics import chance_level
 from tests.datasets import test_counts as sheets
 
 SAMM_CLASSES = ("anger", "contempt", "happiness", "surprise", "other")

@@ -7,7 +7,7 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax import report
-from fdp_jax.metrics.chance_level import chance_level
+from fdp_jax.metrics.statistics import chance_level
 from tests.conftest import run_module
 from tests.datasets import test_counts as sheets
 from tests.helpers.workdirs import add_rules, make_workdir

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fdp_jax.metrics.chance_level import chance_level
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.metrics.scores import SCORE_NAMES, score
+from fdp_jax.metrics.statistics import chance_level
 from fdp_jax.report import write_report
 from tests.helpers.workdirs import CLASSES, add_rules, make_workdir
 from tests.reporting.test_report import all_texts
