@@ -94,9 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from fdp_jax.workdir import check_writable
 
     arguments = sys.argv[1:] if arguments is None else arguments
-    # Names of subjects and clips may have letters that the terminal's encoding lacks.
-    sys.stdout.reconfigure(errors="replace")
-    sys.stderr.reconfigure(errors="replace")
     first = arguments[0] if arguments else ""
     if first == "compare":
         commands.compare_command(arguments[1:])
