@@ -206,10 +206,9 @@ def _training_curves(runs: Sequence[Run], baselines: dict[str, dict[str, float]]
 
 
 def _curve(log: Sequence[dict], name: str) -> np.ndarray:
-    """Returns step and value of the finite points of a loss, float64 [points, 2]."""
-    points = [(x["step"], x[name]) for x in log if isinstance(x.get(name), int | float)]
-    array = np.array(points, dtype=np.float64).reshape(-1, 2)
-    return array[np.isfinite(array[:, 1])]
+    """Returns step and value of the points of a loss, float64 [points, 2]."""
+    points = [(entry["step"], entry[name]) for entry in log if name in entry]
+    return np.array(points, dtype=np.float64).reshape(-1, 2)
 
 
 def _rank_scores(scores: np.ndarray, slope: float) -> Figure:

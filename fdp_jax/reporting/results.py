@@ -274,11 +274,8 @@ def _read_json(path: Path, kind: json_files.Kind) -> dict:
 
 
 def _read_log(path: Path) -> tuple[dict, ...]:
-    """Returns the log by step; after a resume, the later entry of a step counts."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    entries = [json_files.parse(line) for line in lines if line.strip()]
-    by_step = {int(entry["step"]): entry for entry in entries}
-    return tuple(by_step[step] for step in sorted(by_step))
+    entries = map(json_files.parse, path.read_text(encoding="utf-8").splitlines())
+    return tuple(sorted(entries, key=lambda entry: entry["step"]))
 
 
 def _read_outputs(path: Path) -> Outputs:

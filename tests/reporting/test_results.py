@@ -1,6 +1,5 @@
 """Reading a work directory: which folds count, and the reasons for those that do not."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -99,15 +98,6 @@ def test_a_fold_of_other_subjects_does_not_count(workdir):
     shutil.copytree(folds / "006", folds / "007")
     _, (run,) = read_workdir(workdir)
     assert "other subjects" in run.missing[0].reason
-
-
-def test_a_step_logged_twice_counts_as_the_later_line(workdir):
-    path = workdir / "seed_0" / "folds" / "006" / "log.jsonl"
-    with path.open("a") as file:
-        file.write(json.dumps({"step": 40, "rank": 3.0}) + "\n")
-    _, (run,) = read_workdir(workdir)
-    assert [entry["step"] for entry in run.folds[0].log] == [10, 20, 30, 40]
-    assert run.folds[0].log[-1]["rank"] == 3.0
 
 
 def _other_protocol(workdir):
