@@ -25,13 +25,8 @@ from fdp_jax.metrics.predictions import PredictionTable, pool, rows_by
 
 LOSSES = ("total", "cross_entropy", "dynamic_image", "rank")
 TRAIN_SET_METRICS = (
-    "acc",
-    "dic_mse",
-    "best_constant_image",
-    "structure_correlation",
-    "rank_loss",
-    "kendall_tau",
-)
+    "acc", "dic_mse", "best_constant_image", "structure_correlation", "rank_loss", "kendall_tau"
+)  # fmt: skip
 _RUN = {
     "dataset": str, "protocol": str, "split": str, "select": str, "evaluations": {"*": int},
     "seed": int, "classes": [str], "parameters": {"*": int}, "group_folds?": int, "steps": int,
