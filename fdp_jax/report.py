@@ -9,7 +9,6 @@ figures also as PDF and SVG. Neither jax nor any file outside WORKDIR is needed.
 random guessing.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +37,7 @@ def write_report(
     from fdp_jax.files import write_atomically
     from fdp_jax.metrics.predictions import pool
     from fdp_jax.reporting import figures, latex, page
+    from fdp_jax.reporting.formatting import to_json
     from fdp_jax.reporting.results import headline_runs, read_workdir
     from fdp_jax.reporting.summary import summarise
 
@@ -55,8 +55,7 @@ def write_report(
     files["report.html"] = html
     files["tables.tex"] = latex.tables(report)
     # Last, so that its existence implies the other files.
-    as_json = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
-    files["report.json"] = as_json + "\n"
+    files["report.json"] = to_json(report) + "\n"
     pool(run.table for run in runs if run.folds).write(out / "predictions.csv")
     for name, content in files.items():
         if content is None:  # of an earlier report
@@ -91,12 +90,10 @@ def print_summary(report: dict, folder: str | Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     from fdp_jax.reporting import commands
+    from fdp_jax.reporting.formatting import to_json
     from fdp_jax.workdir import check_writable
 
     arguments = sys.argv[1:] if arguments is None else arguments
-    # Names of subjects and clips may have letters that the terminal's encoding lacks.
-    sys.stdout.reconfigure(errors="replace")
-    sys.stderr.reconfigure(errors="replace")
     first = arguments[0] if arguments else ""
     if first == "compare":
         commands.compare_command(arguments[1:])
@@ -110,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             check_writable(out, "folder", "out")
         report = write_report(workdir, out, options.for_paper)
         if options.json:
-            print(commands.to_json(report))
+            print(to_json(report))
         else:
             print_summary(report, out)
 

@@ -7,6 +7,8 @@ test clips, which favours them: beating one is meaningful, narrowly missing it i
 Axes: n clips, t frames, h rows, w columns.
 """
 
+import math
+
 import numpy as np
 from scipy import stats
 
@@ -45,12 +47,6 @@ def _correlations(flat: np.ndarray, constructed: np.ndarray) -> np.ndarray:
     return np.divide(products, lengths, out=np.zeros(len(flat)), where=lengths > 1e-9)
 
 
-def dynamic_image_verdict(levels: dict[str, float]) -> str:
-    """Returns nothing, little, brightness or learnt."""
-    verdict = _verdict(levels["mse"], levels["best_constant_image"])
-    return "brightness" if verdict == "learnt" and levels["mse"] >= levels["own_mean"] else verdict
-
-
 def rank_levels(scores: np.ndarray, slope: float) -> dict[str, float]:
     """Returns the rank loss (Eq. 5), its best constant, and the order of the scores.
 
@@ -72,15 +68,19 @@ def rank_levels(scores: np.ndarray, slope: float) -> dict[str, float]:
     }
 
 
-def rank_verdict(levels: dict[str, float]) -> str:
-    """Returns nothing, little or learnt."""
-    return _verdict(levels["loss"], levels["best_constant"])
+def verdict(loss: float, best_constant: float, own_mean: float = math.inf) -> str:
+    """Returns what a loss shows on unseen subjects: nothing, little, brightness or learnt.
 
-
-def _verdict(loss: float, constant: float) -> str:
-    if loss >= constant:
+    Args:
+      loss: of either task.
+      best_constant: loss of its best constant.
+      own_mean: loss of the mean of each clip, for dynamic images.
+    """
+    if loss >= best_constant:
         return "nothing"
-    return "little" if loss > (1 - _MARGIN) * constant else "learnt"
+    if loss > (1 - _MARGIN) * best_constant:
+        return "little"
+    return "brightness" if loss >= own_mean else "learnt"
 
 
 def rank_targets(n_frames: int, slope: float) -> np.ndarray:

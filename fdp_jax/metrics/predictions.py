@@ -11,9 +11,10 @@ import io
 import itertools
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from fdp_jax.files import write_atomically
 
 _KEYS = ("dataset", "protocol", "select", "seed", "fold", "subject", "clip", "label", "prediction")
 _ARRAYS = ("seed", "probabilities", "dic_mse")
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +123,7 @@ class PredictionTable:
         """Returns the table of the rows with these indices, in that order."""
         rows = np.asarray(rows, dtype=np.int64)
         columns = {}
-        for name in _columns():
+        for name in _COLUMNS:
             column = getattr(self, name)
             columns[name] = column[rows] if name in _ARRAYS else tuple(column[k] for k in rows)
         return PredictionTable(classes=self.classes, **columns)
@@ -158,6 +161,9 @@ class PredictionTable:
             ) from error
 
 
+_COLUMNS = [field.name for field in fields(PredictionTable) if field.name != "classes"]
+
+
 def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
     """Returns one table of all rows, in the order given.
 
@@ -179,36 +185,29 @@ def pool(tables: Iterable[PredictionTable]) -> PredictionTable:
         raise UserError(
             "Some folds have predictions and some have none: use one work directory per --ablate."
         )
-    merged = {}
-    for name in _columns():
+    columns = {}
+    for name in _COLUMNS:
         parts = [getattr(table, name) for table in tables]
-        join = np.concatenate if name in _ARRAYS else _chained
-        merged[name] = join(parts)
-    pooled = PredictionTable(classes=tables[0].classes, **merged)
-    _check_unique(pooled)
+        is_array = name in _ARRAYS
+        columns[name] = np.concatenate(parts) if is_array else tuple(itertools.chain(*parts))
+    pooled = PredictionTable(classes=tables[0].classes, **columns)
+    keys = (pooled.dataset, pooled.select, pooled.seed.tolist(), pooled.subject, pooled.clip)
+    for (*_, subject, clip), rows in rows_by(zip(*keys, strict=True)).items():
+        if len(rows) > 1:
+            folds = " and ".join(pooled.fold[row] for row in rows[:2])
+            raise UserError(
+                f"Clip {clip} of subject {subject} was predicted twice (folds {folds}): remove one"
+                " of the two fold folders."
+            )
     return pooled
 
 
-def _chained(parts: list[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(itertools.chain.from_iterable(parts))
-
-
-def _check_unique(table: PredictionTable) -> None:
-    fold_of: dict[tuple, str] = {}
-    keys = zip(
-        table.dataset, table.select, table.seed.tolist(), table.subject, table.clip, strict=True
-    )
-    for key, fold in zip(keys, table.fold, strict=True):
-        if key in fold_of:
-            raise UserError(
-                f"Clip {key[-1]} of subject {key[-2]} was predicted twice (folds {fold_of[key]}"
-                f" and {fold}): remove one of the two fold folders."
-            )
-        fold_of[key] = fold
-
-
-def _columns() -> list[str]:
-    return [field.name for field in fields(PredictionTable) if field.name != "classes"]
+def rows_by(keys: Iterable[Key]) -> dict[Key, list[int]]:
+    """Returns each key's rows, from one key per row, in the order of first occurrence."""
+    rows: dict[Key, list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    return rows
 
 
 def _header(classes: Sequence[str]) -> list[str]:

@@ -20,8 +20,6 @@ SCORE_NAMES = ("acc", "uf1", "weighted_f1", "uar", "war")
 class Scores:
     """All scores of one table; fractions in [0, 1], not rounded."""
 
-    classes: tuple[str, ...]
-    n_clips: int
     acc: float
     uf1: float
     weighted_f1: float
@@ -58,8 +56,6 @@ def score(labels: Sequence[str], predictions: Sequence[str], classes: Sequence[s
     matrix = confusion_matrices(true, predicted, len(classes))
     recall, f1 = recall_and_f1(matrix)
     return Scores(
-        classes=tuple(classes),
-        n_clips=len(labels),
         **{name: float(value) for name, value in score_matrices(matrix).items()},
         per_class_recall=_by_class(classes, recall),
         per_class_f1=_by_class(classes, f1),

@@ -4,9 +4,8 @@ Labels come from a corpus' annotation (no frame is needed), a built corpus, or t
 work directory.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.errors import UserError
@@ -14,8 +13,8 @@ from datasets.protocols import Membership, Protocol, is_own
 from datasets.reading import needs_manual_dir
 from fdp_jax.clips import load_clips
 from fdp_jax.corpora import folder_of
-from fdp_jax.metrics.chance_level import chance_level
-from fdp_jax.reporting.formatting import GUESSING, bullets, table
+from fdp_jax.metrics.statistics import chance_level
+from fdp_jax.reporting.formatting import GUESSING, bullets, range_text, table
 from fdp_jax.reporting.results import headline_runs, read_workdir
 from fdp_jax.splits import make_folds
 
@@ -28,7 +27,7 @@ class FoldLabels:
     protocol: str
     split: str  # people or corpora
     classes: tuple[str, ...]
-    by_fold: dict[str, list[str]]  # fold -> true class names of its test clips
+    by_fold: dict[str, Sequence[str]]  # fold -> true class names of its test clips
     n_subjects: int
     warnings: Sequence[str]  # how the clips differ from the published ones, or what is missing
     evaluations: int | None = None  # per fold by test-best, if a work directory has it
@@ -110,16 +109,13 @@ def labels_of_workdir(workdir: Path) -> FoldLabels:
     """
     _, runs = read_workdir(workdir)
     run = headline_runs(runs)[0]
-    by_fold = defaultdict(list)
-    for fold, label in zip(run.table.fold, run.table.label, strict=True):
-        by_fold[fold].append(label)
     missing = f"{len(run.missing)} of {len(run.info['folds'])} folds are missing."
     return FoldLabels(
         dataset=run.info["dataset"],
         protocol=run.info["protocol"],
-        split=run.split,
+        split=run.info["split"],
         classes=tuple(run.info["classes"]),
-        by_fold=dict(by_fold),
+        by_fold={fold.name: fold.table.label for fold in run.folds},
         n_subjects=len(run.table.subjects),
         warnings=[missing] if run.missing else [],
         evaluations=next((run.evaluations for run in runs if run.select == "test-best"), None),
@@ -142,7 +138,7 @@ def chance_levels(
         "n_clips": sum(map(len, labels.by_fold.values())),
         "n_subjects": labels.n_subjects,
         "n_folds": len(labels.by_fold),
-        "levels": [asdict(level) for level in levels],
+        "levels": levels,
         "warnings": list(labels.warnings),
     }
 
@@ -152,7 +148,7 @@ def text(found: dict) -> str:
     rows = [("Evaluations per fold", "Guessing", "Acc", "UF1 (macro F1)")]
     for level in found["levels"]:
         for way, title in GUESSING.items():
-            scores = (_range(level[way][name]) for name in ("acc", "uf1"))
+            scores = (range_text(level[way][name]) for name in ("acc", "uf1"))
             rows.append((str(level["evaluations"]), title, *scores))
     directions = "scored by direction and averaged" if found["split"] == "corpora" else "pooled"
     parts = [
@@ -170,7 +166,3 @@ def text(found: dict) -> str:
     if found["warnings"]:
         parts.append(bullets(f"WARNING: {sentence}" for sentence in found["warnings"]))
     return "\n\n".join(parts)
-
-
-def _range(scores: dict) -> str:
-    return f"{100 * scores['mean']:.1f} % [{100 * scores['low']:.1f}, {100 * scores['high']:.1f}]"

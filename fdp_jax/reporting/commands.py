@@ -1,7 +1,6 @@
 """Command lines of `python -m fdp_jax.report`; everything heavy is imported after parsing."""
 
 import inspect
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from datasets.command_line import parse_options
 from datasets.errors import UserError
 from datasets.protocols import COMPOSITES, CORPORA, OWN
 from datasets.reading import find_protocol
+from fdp_jax.reporting.formatting import to_json
 
 PROGRAM = "python -m fdp_jax.report"
 _ABOUT = """
@@ -135,10 +135,10 @@ def chance_command(arguments: Sequence[str]) -> None:
     _check_draws(options)
     if min(options.evaluations, default=1) < 1:
         raise UserError("--evaluations must be at least 1")
-    sources = {name: getattr(options, name) for name in ("annotations", "data_dir", "workdir")}
-    named = [f"--{name}" for name, path in sources.items() if path is not None]
-    if len(named) > 1:
-        raise UserError(f"labels come from one source; leave out {' or '.join(named)}")
+    names = ("annotations", "data_dir", "workdir")
+    sources = [f"--{name}" for name in names if getattr(options, name) is not None]
+    if len(sources) > 1:
+        raise UserError(f"labels come from one source; leave out {' or '.join(sources)}")
     if options.workdir and (options.dataset or options.protocol or options.group_folds):
         raise UserError(
             "--workdir determines corpus, protocol and folds; leave out --dataset, --protocol and"
@@ -171,11 +171,6 @@ def _fold_labels(options: ChanceOptions):
             f"{str(error).rstrip('.')}; or name the folder of its annotation sheet with"
             " --annotations=DIR, or a training with --workdir=DIR"
         ) from error
-
-
-def to_json(content: dict) -> str:
-    """Returns indented JSON; NaN is refused."""
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _check_draws(options: CompareOptions | ChanceOptions) -> None:

@@ -8,7 +8,7 @@ common one).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +62,9 @@ class _Training:
     report: dict
 
     @classmethod
-    def read(cls, workdir: str | Path) -> "_Training":
-        config, runs = read_workdir(Path(workdir))
-        training = cls(Path(workdir), headline_runs(runs), summarise(config, runs))
+    def read(cls, workdir: Path) -> "_Training":
+        config, runs = read_workdir(workdir)
+        training = cls(workdir, headline_runs(runs), summarise(config, runs))
         if not formatting.has_scores(training.report):
             raise UserError(
                 f"{workdir} has no predictions to compare: it was trained without the recognition"
@@ -72,15 +72,10 @@ class _Training:
             )
         return training
 
-    def about(self) -> dict:
-        """Returns what the training is, and its scores on all of its own clips."""
-        return {"workdir": str(self.workdir)} | {name: self.report[name] for name in _ABOUT}
-
     def label_of(self) -> dict[Clip, str]:
         """Returns the true class of every clip that all seeds predict."""
-        labels = [dict(zip(_clips(run.table), run.table.label, strict=True)) for run in self.runs]
-        common = set(labels[0]).intersection(*labels)
-        return {clip: label for clip, label in labels[0].items() if clip in common}
+        seeds = [dict(zip(_clips(run.table), run.table.label, strict=True)) for run in self.runs]
+        return {clip: label for clip, label in seeds[0].items() if all(clip in of for of in seeds)}
 
 
 def _clips(predictions: PredictionTable) -> list[Clip]:
@@ -100,6 +95,7 @@ def compare(
       UserError: one is not a work directory or has no predictions, or the two have different
         classes or no clip in common.
     """
+    first, second = Path(first), Path(second)
     pair = (_Training.read(first), _Training.read(second))
     tasks = [(sorted(t.report["classes"]), t.report["split"]) for t in pair]
     if tasks[0] != tasks[1]:
@@ -119,10 +115,11 @@ def compare(
     tables = tuple([_on_clips(run.table, common) for run in t.runs] for t in pair)
     subjects = len({clip[:2] for clip in common})
     scores = _scores(tables, pair[0].report["split"], draws, seed)
-    tests = _mcnemar(pair, tables)
+    tests = _mcnemar(tables)
     return {
-        "first": pair[0].about(),
-        "second": pair[1].about(),
+        # What each is, and its scores on all of its own clips.
+        "first": {"workdir": str(first), **{name: pair[0].report[name] for name in _ABOUT}},
+        "second": {"workdir": str(second), **{name: pair[1].report[name] for name in _ABOUT}},
         "clips": {
             "common": len(common),
             "subjects": subjects,
@@ -145,54 +142,47 @@ def _on_clips(predictions: PredictionTable, clips: Sequence[Clip]) -> Prediction
     return predictions.take([row_of[clip] for clip in clips])
 
 
-def _seed_scores(tables: Sequence[PredictionTable], split: str) -> dict[str, list[float]]:
-    """Returns score -> its value for each seed."""
-    ones = [np.ones((1, len(predictions.subjects)), np.int64) for predictions in tables]
-    scores = [weighted_scores([t], weights, split) for t, weights in zip(tables, ones, strict=True)]
-    return {name: [float(of_seed[name][0]) for of_seed in scores] for name in INTERVAL_SCORES}
-
-
 def _scores(
     tables: tuple[list[PredictionTable], ...], split: str, draws: int, seed: int
 ) -> dict[str, dict]:
     """Returns scores on the common clips and their difference, second minus first."""
-    weights = resample_subjects(tables[0][0].subjects, draws, seed)
-    per_seed = [_seed_scores(of_training, split) for of_training in tables]
-    resampled = [None, None]
-    if weights is not None:
-        resampled = [weighted_scores(of_training, weights, split) for of_training in tables]
+    subjects = tables[0][0].subjects
+    once = np.ones((1, len(subjects)), np.int64)
+    weights = resample_subjects(subjects, draws, seed)
+    by_seed = [[weighted_scores([one], once, split) for one in of_seeds] for of_seeds in tables]
+    drawn = weights is not None and [weighted_scores(found, weights, split) for found in tables]
     scores = {}
     for name in INTERVAL_SCORES:
-        first, second = (
-            {
-                "value": float(np.mean(values[name])),
-                "interval": percentile_interval(drawn[name]) if drawn else None,
-                "per_seed": values[name],
-                "spread": float(np.std(values[name], ddof=1)) if len(values[name]) > 1 else None,
-            }
-            for values, drawn in zip(per_seed, resampled, strict=True)
-        )
-        interval = None
-        if weights is not None:
-            interval = percentile_interval(resampled[1][name] - resampled[0][name])
-        difference = {"value": second["value"] - first["value"], "interval": interval}
-        scores[name] = {"first": first, "second": second, "difference": difference}
+        intervals = [None, None, None]
+        if drawn:
+            first, second = drawn[0][name], drawn[1][name]
+            intervals = [percentile_interval(draw) for draw in (first, second, second - first)]
+        entries = []
+        for of_seeds, interval in zip(by_seed, intervals[:2], strict=True):
+            values = [float(of_seed[name][0]) for of_seed in of_seeds]
+            entries.append(
+                {
+                    "value": float(np.mean(values)),
+                    "interval": interval,
+                    "per_seed": values,
+                    "spread": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                }
+            )
+        difference = entries[1]["value"] - entries[0]["value"]
+        scores[name] = {
+            "first": entries[0],
+            "second": entries[1],
+            "difference": {"value": difference, "interval": intervals[2]},
+        }
     return scores
 
 
-def _mcnemar(pair: Sequence[_Training], tables: Sequence[list[PredictionTable]]) -> dict:
+def _mcnemar(tables: Sequence[list[PredictionTable]]) -> dict:
     """Returns the test of each pair of seeds, and one P-value for all."""
-    correct = [
-        {run.seed: found.correct for run, found in zip(t.runs, of_training, strict=True)}
-        for t, of_training in zip(pair, tables, strict=True)
-    ]
+    correct = [{int(one.seed[0]): one.correct for one in of_seeds} for of_seeds in tables]
     shared = [(seed, seed) for seed in correct[0] if seed in correct[1]]
     tests = [
-        {
-            "first_seed": one,
-            "second_seed": other,
-            **asdict(mcnemar(correct[0][one], correct[1][other])),
-        }
+        {"first_seed": one, "second_seed": other, **mcnemar(correct[0][one], correct[1][other])}
         for one, other in shared or zip(*correct, strict=False)
     ]
     return {"tests": tests, "p_value": combined_p_value([test["p_value"] for test in tests])}
@@ -206,19 +196,17 @@ def _verdict(scores: dict[str, dict], p_value: float, subjects: int) -> dict:
     """
     intervals = {name: found["difference"]["interval"] for name, found in scores.items()}
     if None in intervals.values():
-        difference = scores["acc"]["difference"]["value"] if p_value < _LEVEL else 0
-        return {"decides": "mcnemar", "higher": {"acc": _sign(difference)}}
-    few = subjects < formatting.FEW_SUBJECTS
+        difference = scores["acc"]["difference"]["value"]
+        decides, intervals = "mcnemar", {"acc": (difference, difference)}
+    else:
+        decides = "both" if subjects < formatting.FEW_SUBJECTS else "interval"
+    if decides != "interval" and p_value >= _LEVEL:
+        return {"decides": decides, "higher": dict.fromkeys(intervals)}
     higher = {
-        name: None if few and p_value >= _LEVEL else _sign(low if low > 0 else min(high, 0))
+        name: "second" if low > 0 else "first" if high < 0 else None
         for name, (low, high) in intervals.items()
     }
-    return {"decides": "both" if few else "interval", "higher": higher}
-
-
-def _sign(difference: float) -> str | None:
-    """Returns the training that is higher by a difference, second minus first."""
-    return None if difference == 0 else "second" if difference > 0 else "first"
+    return {"decides": decides, "higher": higher}
 
 
 def _warnings(first: _Training, second: _Training) -> Iterator[str]:
@@ -329,17 +317,11 @@ def _mcnemar_text(found: dict) -> Iterator[str]:
 
 def _verdict_text(found: dict) -> str:
     verdict, p_value = found["verdict"], found["mcnemar"]["p_value"]
-    higher = {
-        side: [
-            formatting.SCORE_TITLES[name] for name, of in verdict["higher"].items() if of == side
-        ]
-        for side in ("first", "second")
-    }
-    found_higher = [
-        f"the {side} is higher in {formatting.listing(titles)}"
-        for side, titles in higher.items()
-        if titles
-    ]
+    found_higher = []
+    for side in ("first", "second"):
+        titles = [formatting.SCORE_TITLES[k] for k, of in verdict["higher"].items() if of == side]
+        if titles:
+            found_higher.append(f"the {side} is higher in {formatting.listing(titles)}")
     text = f"Verdict: {formatting.listing(found_higher or ['no difference is established'])}."
     p = f"P = {p_text(p_value)}"
     if verdict["decides"] == "mcnemar":

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fdp_jax.metrics.auxiliary_tasks import best_constant_rank_loss, rank_targets
-from fdp_jax.metrics.predictions import PredictionTable
+from fdp_jax.metrics.predictions import PredictionTable, rows_by
 from fdp_jax.reporting.results import Outputs, Run
 
 PIXELS_PER_INCH = 150
@@ -206,10 +206,9 @@ def _training_curves(runs: Sequence[Run], baselines: dict[str, dict[str, float]]
 
 
 def _curve(log: Sequence[dict], name: str) -> np.ndarray:
-    """Returns step and value of the finite points of a loss, float64 [points, 2]."""
-    points = [(x["step"], x[name]) for x in log if isinstance(x.get(name), int | float)]
-    array = np.array(points, dtype=np.float64).reshape(-1, 2)
-    return array[np.isfinite(array[:, 1])]
+    """Returns step and value of the points of a loss, float64 [points, 2]."""
+    points = [(entry["step"], entry[name]) for entry in log if name in entry]
+    return np.array(points, dtype=np.float64).reshape(-1, 2)
 
 
 def _rank_scores(scores: np.ndarray, slope: float) -> Figure:
@@ -238,10 +237,7 @@ def balanced_order(table: PredictionTable) -> list[int]:
     Each class contributes a correct and a wrong clip, then second ones, and so on, each from the
     subject with the fewest clips so far.
     """
-    correct, shown = table.correct, collections.Counter()
-    queues = collections.defaultdict(list)
-    for row, label in enumerate(table.label):
-        queues[label, bool(correct[row])].append(row)
+    queues = rows_by(zip(table.label, table.correct.tolist(), strict=True))
     # First correct, wrong, correct, ... along the classes, then the other half of each class.
     kinds = [
         (name, (index + turn) % 2 == 0)
@@ -249,9 +245,10 @@ def balanced_order(table: PredictionTable) -> list[int]:
         for index, name in enumerate(table.classes)
     ]
     subjects = list(zip(table.dataset, table.subject, strict=True))
+    shown = collections.Counter()
     order = []
     while len(order) < len(table):
-        for queue in filter(None, [queues[kind] for kind in kinds]):
+        for queue in filter(None, map(queues.get, kinds)):
             row = min(queue, key=lambda row: shown[subjects[row]])
             queue.remove(row)
             shown[subjects[row]] += 1

@@ -1,9 +1,9 @@
-"""Numbers, sentences and tables that the terminal, Markdown and HTML versions of a report share."""
+"""Numbers and sentences that the terminal, Markdown, HTML and LaTeX versions of a report share."""
 
+import json
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import timedelta
 
 SCORE_TITLES = {
@@ -12,18 +12,21 @@ SCORE_TITLES = {
     "weighted_f1": "Weighted F1",
     "uar": "UAR",
 }
+# Score of ours -> scores of the paper that it stands beside.
+_PUBLISHED = {"acc": ("acc", "war"), "uf1": ("f1",), "weighted_f1": ("f1",), "uar": ("uar",)}
 FEW_SUBJECTS = 20  # with fewer, bootstrap intervals tend to be too narrow
-HEADLINE = "headline"  # filters by the runs behind the headline
 _IMAGE_TITLES = {"dic_mse": "Dynamic image MSE"}
-_BASELINES = {
+BASELINES = {
     "best_constant_image": "Best constant image",
     "best_constant_value": "Best constant value",
     "own_mean": "Mean of each clip",
 }
 _SELECTION = {
     "last": "each fold is evaluated once, after its last training step",
-    "val": "each fold is scored at its best step{count} on held-out training subjects",
-    "test-best": "each fold is scored at its best step{count} on the test subjects themselves",
+    "val": "each fold is scored at its best step (of {evaluations} evaluations) on held-out"
+    " training subjects",
+    "test-best": "each fold is scored at its best step (of {evaluations} evaluations) on the test"
+    " subjects themselves",
 }
 GUESSING = {"uniform": "uniform", "class_share": "by class frequency"}
 _TASKS = {
@@ -39,33 +42,6 @@ _VERDICTS = {
 }
 
 Rows = list[tuple[str, ...]]
-
-
-class Cell(str):
-    """Text of a table cell.
-
-    Attributes:
-      filters: select the predictions that the number is computed from; the HTML links to them.
-      share: fraction that the HTML shows as colour, or None.
-    """
-
-    filters: dict[str, str]
-    share: float | None
-
-    def __new__(cls, text: object, filters: dict[str, str], share: float | None = None) -> "Cell":
-        """Returns the text with its attributes."""
-        cell = super().__new__(cls, text)
-        cell.filters, cell.share = filters, share
-        return cell
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table of the report, its head in the first row, and sentences that explain it."""
-
-    title: str
-    rows: Rows
-    notes: Sequence[str] = ()
 
 
 def percent(value: float | None) -> str:
@@ -109,9 +85,16 @@ def number(entry: dict, name: str) -> str:
     return compact(entry[name]) if name in _IMAGE_TITLES else percent(entry[name])
 
 
-def run_id(select: str, seed: int) -> str:
-    """Returns a run's name in filters."""
-    return f"{select}/{seed}"
+def published_text(report: dict, name: str) -> str:
+    """Returns the published number beside a score of ours; empty if there is none.
+
+    The paper prints one F1 without saying which, so that it is beside both of ours.
+    """
+    scores = (report["published"] or {}).get("scores", {})
+    for printed in _PUBLISHED.get(name, ()):
+        if printed in scores:
+            return percent(scores[printed]) + (" (F1)" if printed == "f1" else "")
+    return ""
 
 
 def uncertainty(entry: dict, name: str) -> str:
@@ -132,7 +115,7 @@ def headline_rows(report: dict) -> list[tuple[str, str, str]]:
     rows = [(name, title, number(report, name)) for name, title in score_titles(report).items()]
     levels = report["auxiliary"]["dynamic_image"]
     if not has_scores(report) and levels:
-        rows += [("", title, compact(levels[key])) for key, title in _BASELINES.items()]
+        rows += [("", title, compact(levels[key])) for key, title in BASELINES.items()]
     return rows
 
 
@@ -144,9 +127,7 @@ def seeds_text(report: dict) -> str:
 
 def about(report: dict) -> str:
     """Returns a sentence on what the headline is based on."""
-    evaluations = report["evaluations"]
-    count = f" (of {evaluations} evaluations)" if evaluations else ""
-    rule = _SELECTION.get(report["select"], "").format(count=count)
+    rule = _SELECTION[report["select"]].format(**report)
     backbone, ablated = (report["config"].get(name) for name in ("backbone", "ablate"))
     return (
         f"{report['n_clips']} clips of {report['n_subjects']} subjects,"
@@ -154,7 +135,7 @@ def about(report: dict) -> str:
         + (f", backbone {backbone}" if backbone not in (None, "fdp") else "")
         + (f", ablated: {ablated}" if ablated else "")
         + (f", started from {report['init']}" if report["init"] else "")
-        + f". Selection rule {rule_name(report['select'])}{': ' if rule else ''}{rule}."
+        + f". Selection rule {rule_name(report['select'])}: {rule}."
     )
 
 
@@ -164,13 +145,10 @@ def aggregation(report: dict) -> str:
         return "mean over all test clips (the recognition module is switched off in this run)"
     if report["split"] != "corpora":
         return "one table of predictions, pooled over all folds"
-    directions = listing(entry["fold"] for entry in report["per_dataset"])
-    unfinished = {fold["seed"] for fold in report["missing_folds"]}
-    if not unfinished & set(report["seeds"]):
-        return f"mean of the two directions ({directions}), each scored separately"
-    if len(report["per_dataset"]) == 1:
-        return f"one direction only ({directions})"
-    return f"mean of seeds with one direction each ({directions})"
+    directions = [entry["fold"] for entry in report["per_dataset"]]
+    if len(directions) == 1:
+        return f"one direction only ({directions[0]})"
+    return f"mean of the two directions ({listing(directions)}), each scored separately"
 
 
 def resampling_text(draws: int, subjects: int) -> str:
@@ -200,14 +178,36 @@ def notes(report: dict) -> list[str]:
             where = "" if entry is report else f" of {entry['dataset']}"
             sentences.append(f"No test clip{where}, left out of UF1 and UAR: {', '.join(absent)}.")
     sentences += [auxiliary_summary(task, found) for task, found in report["auxiliary"].items()]
-    corrected = len(report["corrections"])
-    cells = f", {corrected} {'cell' if corrected == 1 else 'cells'} corrected" if corrected else ""
-    sentences.append(f"Label version: {report['label_version'] or 'unknown'}{cells}.")
+    version = f"Label version: {report['label_version'] or 'unknown'}"
+    if corrected := len(report["corrections"]):
+        version += f", {corrected} {'cell' if corrected == 1 else 'cells'} corrected"
+    sentences.append(f"{version}.")
     if report["dataset"] == "synthetic":
         sentences.append(
             "The subjects of the synthetic corpus are drawings: scores on them show that the code"
             " learns, not how well the method works on people."
         )
+    return sentences + _published_notes(report)
+
+
+def _published_notes(report: dict) -> list[str]:
+    entry = report["published"]
+    if entry is None:
+        return []
+    unknown = "its selection rule"
+    if "f1" in entry["scores"]:
+        unknown += ", and which F1 it prints"
+    sentences = [
+        f"Published: FDP's row in Table {entry['table']} of the paper. Unknown: {unknown}.",
+        *entry["notes"],
+    ]
+    if report["split"] != "corpora":
+        sentences.append(
+            f"Mean of the accuracies of the folds, here: {percent(report['fold_acc'])}; the scores"
+            " are pooled over the clips."
+        )
+        if report["group_folds"]:
+            sentences.append("The paper leaves out one subject at a time, this run groups of them.")
     return sentences
 
 
@@ -232,27 +232,24 @@ def alerts(report: dict) -> list[str]:
 
 def selection_notes(report: dict) -> list[str]:
     """Returns the warning of test-best and its chance level, if it is among the rules."""
-    selection = report["selection"]
-    if not selection or "test-best" not in [rule["select"] for rule in selection["rules"]]:
+    level = (report["selection"] or {}).get("test_best_chance_level")
+    if level is None:
         return []
-    sentences = [
+    ways = "; ".join(
+        f"{title}, Acc {range_text(level[way]['acc'])} and UF1 {range_text(level[way]['uf1'])}"
+        for way, title in GUESSING.items()
+    )
+    return [
         "test-best is OPTIMISTIC: it selects each fold's step by the labels of the test subjects"
         " (the first of equally good steps). Compare it only with published results that did the"
-        " same."
+        " same.",
+        f"Random guessing under the same rule, the best of {level['evaluations']} evaluations per"
+        f" fold, reaches (mean and 95 % range of {level['draws']} draws): {ways}.",
     ]
-    if level := selection["test_best_chance_level"]:
-        ways = "; ".join(
-            f"{title}, Acc {_range(level[way]['acc'])} and UF1 {_range(level[way]['uf1'])}"
-            for way, title in GUESSING.items()
-        )
-        sentences.append(
-            f"Random guessing under the same rule, the best of {level['evaluations']} evaluations"
-            f" per fold, reaches (mean and 95 % range of {level['draws']} draws): {ways}."
-        )
-    return sentences
 
 
-def _range(level: dict) -> str:
+def range_text(level: dict) -> str:
+    """Returns a score of the chance level, as `61.00 % (55.00 to 67.00)`."""
     return f"{percent(level['mean'])} ({100 * level['low']:.2f} to {100 * level['high']:.2f})"
 
 
@@ -270,122 +267,8 @@ def auxiliary_summary(task: str, levels: dict | None) -> str:
     return f"The {module} {_VERDICTS[levels['verdict']].format(constant=constant)}{tau}."
 
 
-def sections(report: dict) -> dict[str, Section]:
-    """Returns the tables of the report by name, in order, without empty ones."""
-    corpora = "Each tested corpus separately."
-    classes = "Rows are true classes, columns are predictions."
-    if report["spread"]:
-        corpora += " Means over the seeds."
-        classes += " Counts are summed over the seeds, recall and F1 are means."
-    tables = {
-        "rules": Section("By selection rule", _rule_rows(report), selection_notes(report)),
-        "corpora": Section("By corpus", _corpus_rows(report), [corpora]),
-        "classes": Section("By class", _class_rows(report), [classes]),
-        "subjects": Section("By subject", _subject_rows(report)),
-        "auxiliary": Section("Auxiliary tasks", _auxiliary_rows(report)),
-        "runs": Section("All runs", _run_rows(report)),
-    }
-    return {key: section for key, section in tables.items() if len(section.rows) > 1}
-
-
-def _linked(texts: Iterable[str], filters: dict[str, str]) -> tuple[Cell, ...]:
-    return tuple(Cell(text, filters) for text in texts)
-
-
-def _rule_rows(report: dict) -> Rows:
-    selection = report["selection"]
-    if not selection:
-        return []
-    rows = [("Selection rule", "Evaluations per fold", *SCORE_TITLES.values())]
-    for rule in selection["rules"]:
-        select, seeds = rule["select"], rule["seeds"]
-        filters = {"run": select if len(seeds) > 1 else run_id(select, seeds[0])}
-        scores = (percent(rule[name]) + uncertainty(rule, name) for name in SCORE_TITLES)
-        rows.append((rule_name(select), str(rule["evaluations"] or "-"), *_linked(scores, filters)))
-    for gap in selection["test_best_gaps"]:
-        points = (f"{100 * gap[name]:+.2f}" for name in SCORE_TITLES)
-        rows.append((f"test-best minus {gap['minus']}", "", *points))
-    if level := selection["test_best_chance_level"]:
-        for way, title in GUESSING.items():
-            means = (percent(level[way].get(name, {}).get("mean")) for name in SCORE_TITLES)
-            rows.append((f"random guessing, {title}", str(level["evaluations"]), *means))
-    return rows
-
-
-def _corpus_rows(report: dict) -> Rows:
-    titles = score_titles(report)
-    rows = [("Tested corpus", "Clips", "Subjects", *titles.values())]
-    for entry in report.get("per_dataset", []):
-        direction = f" ({entry['fold']})" if entry["fold"] else ""
-        numbers = [entry["n_clips"], entry["n_subjects"], *(number(entry, name) for name in titles)]
-        filters = {"run": HEADLINE, "corpus": entry["dataset"]}
-        rows.append((entry["dataset"] + direction, *_linked(numbers, filters)))
-    return rows
-
-
-def _run_rows(report: dict) -> Rows:
-    titles = score_titles(report)
-    rows = [("Selection rule", "Seed", "Folds", *titles.values())]
-    for run in report.get("runs", []):
-        folds = f"{run['folds_finished']} of {run['n_folds']}"
-        filters = {"run": run_id(run["select"], run["seed"])} if run["n_clips"] else {}
-        numbers = [run["seed"], folds, *(number(run, name) for name in titles)]
-        rows.append((rule_name(run["select"]), *_linked(numbers, filters)))
-    return rows
-
-
-def _class_rows(report: dict) -> Rows:
-    if not has_scores(report):
-        return []
-    classes = report["classes"]
-    rows = [("True class", *classes, "Clips", "Recall", "F1")]
-    for name, counts in zip(classes, report["confusion_matrix"], strict=True):
-        total, filters = sum(counts), {"run": HEADLINE, "label": name}
-        cells = [
-            Cell(count, filters | {"prediction": prediction}, count / total) if total else "-"
-            for prediction, count in zip(classes, counts, strict=True)
-        ]
-        recall = percent(report["per_class_recall"][name])
-        f1 = percent(report["per_class_f1"][name])
-        rows.append((name, *cells, *_linked([total, recall], filters), f1))
-    return rows
-
-
-def _subject_rows(report: dict) -> Rows:
-    name = "acc" if has_scores(report) else "dic_mse"
-    title = "Accuracy" if has_scores(report) else _IMAGE_TITLES[name]
-    rows: Rows = [("Subject", "Fold", "Clips", title)]
-    for entry in report["per_subject"]:
-        filters = {"run": HEADLINE, "subject": entry["subject"]}
-        value = Cell(number(entry, name), filters, entry["acc"])
-        rows.append((entry["subject"], entry["fold"], Cell(entry["n_clips"], filters), value))
-    return rows
-
-
-def _auxiliary_rows(report: dict) -> Rows:
-    image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
-    last, train = report["training_losses"], report["train_set_metrics"]
-    rows: Rows = [("", "Test clips", "Training clips", "Last training steps")]
-    if image:
-        errors = (image["mse"], train["dic_mse"], last["dynamic_image"])
-        rows.append(("Dynamic image MSE", *map(compact, errors)))
-        for key, title in _BASELINES.items():
-            rows.append((f"- {title.lower()}", compact(image[key]), compact(train.get(key)), "-"))
-        correlations = (scores["structure_correlation"] for scores in (image, train))
-        rows.append(("Correlation with the dynamic image", *map(compact, correlations), "-"))
-    if rank:
-        losses = (rank["loss"], train["rank_loss"], last["rank"])
-        rows.append(("Rank loss", *map(compact, losses)))
-        constant = compact(rank["best_constant"])
-        rows.append(("- best constant scores", constant, constant, "-"))
-        taus = (rank["kendall_tau"], train["kendall_tau"])
-        rows.append(("Kendall's tau with time", *map(compact, taus), "-"))
-    return rows
-
-
 def configuration(report: dict) -> dict[str, str]:
     """Returns what was run, by title, without what is unknown."""
-    parameters = (report["parameters"] or {}).items()
     peak = report["peak_memory_bytes"]
     folds = "one per subject"
     if report["group_folds"]:
@@ -403,15 +286,20 @@ def configuration(report: dict) -> dict[str, str]:
         "Folds": f"{report['n_folds']}, {folds}",
         "Steps per fold": report["steps"],
         "Initial weights": report["init"],
-        "Parameters": "; ".join(f"{count:,} ({name})" for name, count in parameters),
+        "Parameters": "; ".join(f"{n:,} ({part})" for part, n in report["parameters"].items()),
         "Time, all folds": timedelta(seconds=round(report["seconds"])),
         "Peak memory": f"{peak / 1e9:.2f} GB" if peak else None,
-        "Device": re.sub(r"^(.+) \(\1\)$", r"\1", report["device"] or ""),
+        "Device": re.sub(r"^(.+) \(\1\)$", r"\1", report["device"]),
         "Label version": report["label_version"],
         "Versions": ", ".join(f"{name} {value}" for name, value in report["versions"].items()),
         "Command": report["command"],
     }
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def to_json(content: dict) -> str:
+    """Returns indented JSON; NaN is refused."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def table(rows: Rows) -> str:

@@ -7,7 +7,6 @@ document part.
 from collections.abc import Iterator
 
 from fdp_jax.reporting import formatting
-from fdp_jax.reporting.published import published_number
 
 _SIGNS = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -28,14 +27,16 @@ def tables(report: dict) -> str:
       report: content of `report.json`.
     """
     titles = list(formatting.score_titles(report).values())
-    method = _method(report)
+    parts = [report["config"].get(name) for name in ("backbone", "ablate")]
+    variant = ", ".join(part for part in parts if part not in (None, "", "fdp"))
+    method = f"FDP ({variant})" if variant else "FDP"
     ours = _rows(f"{method}, {formatting.rule_name(report['select'])}", report)
     rows = [*_published(report), *ours]
     for corpus in report.get("per_dataset", []):
         rows += _rows(f"-- {corpus['fold'] or corpus['dataset']} only", corpus)
-    rules = (report["selection"] or {}).get("rules", [])
-    for rule in [rule for rule in rules if rule["select"] != report["select"]]:
-        rows += _rows(f"{method}, {formatting.rule_name(rule['select'])}", rule)
+    for rule in (report["selection"] or {}).get("rules", []):
+        if rule["select"] != report["select"]:
+            rows += _rows(f"{method}, {formatting.rule_name(rule['select'])}", rule)
     lines = [
         *_comments(report),
         r"\begin{table}",
@@ -67,36 +68,27 @@ def _comments(report: dict) -> Iterator[str]:
     yield from (f"% {' '.join(fact.split())}" for fact in facts if fact)
 
 
-def _method(report: dict) -> str:
-    parts = [report["config"].get(name) for name in ("backbone", "ablate")]
-    different = [part for part in parts if part not in (None, "", "fdp")]
-    return f"FDP ({', '.join(different)})" if different else "FDP"
-
-
 def _caption(report: dict) -> str:
-    unit = " in percent" if formatting.has_scores(report) else ""
-    interval = (
-        "; in brackets the 95 % bootstrap interval over subjects" if report["intervals"] else ""
-    )
-    return (
-        f"Scores{unit} on {report['dataset']}, {report['protocol']}: {report['n_clips']} clips of"
+    text = "Scores in percent" if formatting.has_scores(report) else "Scores"
+    text += (
+        f" on {report['dataset']}, {report['protocol']}: {report['n_clips']} clips of"
         f" {report['n_subjects']} subjects, selection rule {report['select']},"
-        f" {formatting.seeds_text(report)}{' with standard deviation' if report['spread'] else ''}"
-        f"{interval}."
+        f" {formatting.seeds_text(report)}"
     )
+    if report["spread"]:
+        text += " with standard deviation"
+    if report["intervals"]:
+        text += "; in brackets the 95 % bootstrap interval over subjects"
+    return f"{text}."
 
 
 def _rows(name: str, entry: dict) -> list[str]:
     """Returns the row of means, and that of intervals if there are any, without line ends."""
-    titles = formatting.SCORE_TITLES
-    if entry.get("acc") is None:
-        titles = ["dic_mse"]
-    cells = [_value(entry, key) for key in titles]
-    rows = [" & ".join([escape(name), *cells])]
-    intervals = entry.get("intervals")
-    if intervals and entry.get("acc") is not None:
+    keys = ["dic_mse"] if entry["acc"] is None else list(formatting.SCORE_TITLES)
+    rows = [" & ".join([escape(name), *(_value(entry, key) for key in keys)])]
+    if intervals := entry.get("intervals"):
         # In braces: after a line end, LaTeX would take a bracket for an argument.
-        cells = [f"{{{formatting.bracket(intervals.get(key)).strip()}}}" for key in titles]
+        cells = [f"{{{formatting.bracket(intervals.get(key)).strip()}}}" for key in keys]
         rows.append(" & ".join(["", *cells]).strip())
     return rows
 
@@ -115,8 +107,9 @@ def _published(report: dict) -> Iterator[str]:
     """Yields the row of the paper, whose F1 may be any of the two."""
     if report["published"] is None:
         return
-    acc, f1, uar = (published_number(report, key) for key in ("acc", "uf1", "uar"))
-    acc, f1, uar = ("--" if value is None else f"{100 * value:.2f}" for value in (acc, f1, uar))
+    scores = report["published"]["scores"]
+    printed = (scores.get("acc", scores.get("war")), scores.get("f1"), scores.get("uar"))
+    acc, f1, uar = ("--" if value is None else f"{100 * value:.2f}" for value in printed)
     yield (
         "FDP, as published (selection rule unknown)"
         rf" & {acc} & \multicolumn{{2}}{{c}}{{{f1} (F1)}} & {uar}"

@@ -1,4 +1,4 @@
-"""`report.md`, whose beginning the terminal shows, and `report.html`.
+"""`report.md`, whose beginning the terminal shows, `report.html`, and the tables of both.
 
 The HTML is one self-contained file, rendered from `page.html.j2`: style sheet, script and images
 are inline, and the content security policy forbids requests. jinja2 escapes every text, since names
@@ -20,8 +20,23 @@ from PIL import Image
 from fdp_jax.metrics.auxiliary_tasks import rank_losses, rank_targets
 from fdp_jax.reporting import formatting
 from fdp_jax.reporting.figures import PIXELS_PER_INCH, balanced_order
-from fdp_jax.reporting.formatting import HEADLINE, bullets, escape, run_id, table
-from fdp_jax.reporting.published import published_notes, published_number
+from fdp_jax.reporting.formatting import (
+    BASELINES,
+    GUESSING,
+    SCORE_TITLES,
+    Rows,
+    bullets,
+    compact,
+    escape,
+    has_scores,
+    number,
+    percent,
+    rule_name,
+    score_titles,
+    selection_notes,
+    table,
+    uncertainty,
+)
 from fdp_jax.reporting.results import Run, headline_runs
 from fdp_jax.templates import environment_of
 
@@ -45,10 +60,34 @@ FIGURES = {
     ),
 }
 _SUMMARY = ("rules", "corpora")  # sections in the summary
-_FOR_PAPER = (
-    "`tables.tex` has the scores as a LaTeX table and as one row; `python -m fdp_jax.report WORKDIR"
-    " --for_paper` writes the figures also as PDF and SVG."
-)
+HEADLINE = "headline"  # filters by the runs behind the headline
+
+
+class Cell(str):
+    """Text of a table cell.
+
+    Attributes:
+      filters: select the predictions that the number is computed from; the HTML links to them.
+      share: fraction that the HTML shows as colour, or None.
+    """
+
+    filters: dict[str, str]
+    share: float | None
+
+    def __new__(cls, text: object, filters: dict[str, str], share: float | None = None) -> "Cell":
+        """Returns the text with its attributes."""
+        cell = super().__new__(cls, text)
+        cell.filters, cell.share = filters, share
+        return cell
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table of the report, its head in the first row, and sentences that explain it."""
+
+    title: str
+    rows: Rows
+    notes: Sequence[str] = ()
 
 
 def summary(report: dict) -> str:
@@ -59,24 +98,17 @@ def summary(report: dict) -> str:
         parts.append(bullets(lines))
     headline = [("", "Headline", *(["Published"] if report["published"] else []))]
     for name, title, value in formatting.headline_rows(report):
-        published = [published_text(report, name) or "-"] if report["published"] else []
-        headline.append((title, value + formatting.uncertainty(report, name), *published))
-    parts += [table(headline), bullets([*formatting.notes(report), *published_notes(report)])]
-    tables = formatting.sections(report)
+        published = [formatting.published_text(report, name) or "-"] if report["published"] else []
+        headline.append((title, value + uncertainty(report, name), *published))
+    parts += [table(headline), bullets(formatting.notes(report))]
+    tables = sections(report)
     parts += [_section(tables[key]) for key in _SUMMARY if key in tables]
     return "\n\n".join(parts)
 
 
-def published_text(report: dict, name: str) -> str:
-    """Returns the published number beside a score; empty if there is none."""
-    value = published_number(report, name)
-    text = "" if value is None else formatting.percent(value)
-    return f"{text} (F1)" if text and name in ("uf1", "weighted_f1") else text
-
-
 def markdown(report: dict, figures: Iterable[str]) -> str:
     """Returns `report.md`; `figures` are the names of the existing files in `figures/`."""
-    tables = formatting.sections(report)
+    tables = sections(report)
     parts = [summary(report)]
     parts += [_section(found) for key, found in tables.items() if key not in _SUMMARY]
     for name in figures:
@@ -86,12 +118,134 @@ def markdown(report: dict, figures: Iterable[str]) -> str:
     parts += ["## Configuration", bullets(facts)]
     if report["corrections"]:
         parts += ["## Corrections", bullets(report["corrections"])]
-    parts += ["## For a paper", _FOR_PAPER]
+    parts += [
+        "## For a paper",
+        "`tables.tex` has the scores as a LaTeX table and as one row; `python -m fdp_jax.report"
+        " WORKDIR --for_paper` writes the figures also as PDF and SVG.",
+    ]
     return "\n\n".join(parts) + "\n"
 
 
-def _section(section: formatting.Section) -> str:
+def _section(section: Section) -> str:
     return "\n\n".join([f"## {section.title}", table(section.rows), *map(escape, section.notes)])
+
+
+def run_id(select: str, seed: int) -> str:
+    """Returns a run's name in filters."""
+    return f"{select}/{seed}"
+
+
+def sections(report: dict) -> dict[str, Section]:
+    """Returns the tables of the report by name, in order, without empty ones."""
+    corpora = "Each tested corpus separately."
+    classes = "Rows are true classes, columns are predictions."
+    if report["spread"]:
+        corpora += " Means over the seeds."
+        classes += " Counts are summed over the seeds, recall and F1 are means."
+    tables = {
+        "rules": Section("By selection rule", _rule_rows(report), selection_notes(report)),
+        "corpora": Section("By corpus", _corpus_rows(report), [corpora]),
+        "classes": Section("By class", _class_rows(report), [classes]),
+        "subjects": Section("By subject", _subject_rows(report)),
+        "auxiliary": Section("Auxiliary tasks", _auxiliary_rows(report)),
+        "runs": Section("All runs", _run_rows(report)),
+    }
+    return {key: section for key, section in tables.items() if len(section.rows) > 1}
+
+
+def _linked(texts: Iterable[str], filters: dict[str, str]) -> tuple[Cell, ...]:
+    return tuple(Cell(text, filters) for text in texts)
+
+
+def _rule_rows(report: dict) -> Rows:
+    selection = report["selection"]
+    if not selection:
+        return []
+    rows = [("Selection rule", "Evaluations per fold", *SCORE_TITLES.values())]
+    for rule in selection["rules"]:
+        select, seeds = rule["select"], rule["seeds"]
+        filters = {"run": select if len(seeds) > 1 else run_id(select, seeds[0])}
+        scores = (percent(rule[name]) + uncertainty(rule, name) for name in SCORE_TITLES)
+        rows.append((rule_name(select), str(rule["evaluations"]), *_linked(scores, filters)))
+    for gap in selection["test_best_gaps"]:
+        points = (f"{100 * gap[name]:+.2f}" for name in SCORE_TITLES)
+        rows.append((f"test-best minus {gap['minus']}", "", *points))
+    if level := selection["test_best_chance_level"]:
+        for way, title in GUESSING.items():
+            means = (percent(level[way].get(name, {}).get("mean")) for name in SCORE_TITLES)
+            rows.append((f"random guessing, {title}", str(level["evaluations"]), *means))
+    return rows
+
+
+def _corpus_rows(report: dict) -> Rows:
+    titles = score_titles(report)
+    rows = [("Tested corpus", "Clips", "Subjects", *titles.values())]
+    for entry in report.get("per_dataset", []):
+        direction = f" ({entry['fold']})" if entry["fold"] else ""
+        numbers = [entry["n_clips"], entry["n_subjects"], *(number(entry, name) for name in titles)]
+        filters = {"run": HEADLINE, "corpus": entry["dataset"]}
+        rows.append((entry["dataset"] + direction, *_linked(numbers, filters)))
+    return rows
+
+
+def _run_rows(report: dict) -> Rows:
+    titles = score_titles(report)
+    rows = [("Selection rule", "Seed", "Folds", *titles.values())]
+    for run in report.get("runs", []):
+        folds = f"{run['folds_finished']} of {run['n_folds']}"
+        filters = {"run": run_id(run["select"], run["seed"])} if run["n_clips"] else {}
+        numbers = [run["seed"], folds, *(number(run, name) for name in titles)]
+        rows.append((rule_name(run["select"]), *_linked(numbers, filters)))
+    return rows
+
+
+def _class_rows(report: dict) -> Rows:
+    if not has_scores(report):
+        return []
+    classes = report["classes"]
+    rows = [("True class", *classes, "Clips", "Recall", "F1")]
+    for name, counts in zip(classes, report["confusion_matrix"], strict=True):
+        total, filters = sum(counts), {"run": HEADLINE, "label": name}
+        cells = [
+            Cell(count, filters | {"prediction": prediction}, count / total) if total else "-"
+            for prediction, count in zip(classes, counts, strict=True)
+        ]
+        recall = percent(report["per_class_recall"][name])
+        f1 = percent(report["per_class_f1"][name])
+        rows.append((name, *cells, *_linked([total, recall], filters), f1))
+    return rows
+
+
+def _subject_rows(report: dict) -> Rows:
+    name = "acc" if has_scores(report) else "dic_mse"
+    title = "Accuracy" if has_scores(report) else score_titles(report)[name]
+    rows = [("Subject", "Fold", "Clips", title)]
+    for entry in report["per_subject"]:
+        filters = {"run": HEADLINE, "subject": entry["subject"]}
+        value = Cell(number(entry, name), filters, entry["acc"])
+        rows.append((entry["subject"], entry["fold"], Cell(entry["n_clips"], filters), value))
+    return rows
+
+
+def _auxiliary_rows(report: dict) -> Rows:
+    image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
+    last, train = report["training_losses"], report["train_set_metrics"]
+    rows = [("", "Test clips", "Training clips", "Last training steps")]
+    if image:
+        errors = (image["mse"], train["dic_mse"], last["dynamic_image"])
+        rows.append(("Dynamic image MSE", *map(compact, errors)))
+        for key, title in BASELINES.items():
+            rows.append((f"- {title.lower()}", compact(image[key]), compact(train.get(key)), "-"))
+        correlations = (scores["structure_correlation"] for scores in (image, train))
+        rows.append(("Correlation with the dynamic image", *map(compact, correlations), "-"))
+    if rank:
+        losses = (rank["loss"], train["rank_loss"], last["rank"])
+        rows.append(("Rank loss", *map(compact, losses)))
+        constant = compact(rank["best_constant"])
+        rows.append(("- best constant scores", constant, constant, "-"))
+        taus = (rank["kendall_tau"], train["kendall_tau"])
+        rows.append(("Kendall's tau with time", *map(compact, taus), "-"))
+    return rows
 
 
 JPEG_QUALITY = 60
@@ -146,18 +300,13 @@ def html(report: dict, figures: dict[str, bytes], runs: Sequence[Run]) -> str | 
     charts = {}
     for name in _CHARTS:
         if name in figures:
-            width = int.from_bytes(figures[name][16:20], "big")  # from the PNG's header
             # At this width, letters are as large as the page's small print.
-            charts[name] = {
-                "uri": _data_uri(figures[name], "png"),
-                "width": width * 92 // PIXELS_PER_INCH,
-            }
+            width = Image.open(io.BytesIO(figures[name])).width * 92 // PIXELS_PER_INCH
+            charts[name] = {"uri": _data_uri(figures[name], "png"), "width": width}
     return environment.get_template("page.html.j2").render(
         report=report,
         formatting=formatting,
-        published_text=published_text,
-        notes=[*formatting.notes(report), *published_notes(report)],
-        sections=formatting.sections(report),
+        sections=sections(report),
         charts=charts,
         figures=FIGURES,
         runs=run_choices(report, finished),
@@ -194,7 +343,7 @@ def prediction_rows(run: Run) -> list[Row]:
     predictions, scores = run.table, run.outputs.rank_scores
     losses = np.full(len(predictions), np.nan)
     if scores is not None:
-        losses = rank_losses(scores, run.rank_slope)
+        losses = rank_losses(scores, run.info["rank_slope"])
     rows = []
     for k, correct in enumerate(predictions.correct):
         corpus = f"{predictions.dataset[k]} " if len(run.corpora) > 1 else ""
@@ -227,7 +376,7 @@ def cards(run: Run) -> list[Card]:
         if outputs.dynamic_image is not None:
             constructed = jpeg(outputs.dynamic_image[row])
         if outputs.rank_scores is not None:
-            curves = _rank_curves(outputs.rank_scores[row], run.rank_slope)
+            curves = _rank_curves(outputs.rank_scores[row], run.info["rank_slope"])
         card = Card(
             row=rows[row],
             most_probable=" · ".join(named) if predictions.has_predictions else "",

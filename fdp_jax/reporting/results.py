@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,19 +21,25 @@ import numpy as np
 
 from datasets.errors import UserError
 from fdp_jax import json_files
-from fdp_jax.metrics.predictions import PredictionTable, pool
+from fdp_jax.metrics.predictions import PredictionTable, pool, rows_by
 
+LOSSES = ("total", "cross_entropy", "dynamic_image", "rank")
+TRAIN_SET_METRICS = (
+    "acc", "dic_mse", "best_constant_image", "structure_correlation", "rank_loss", "kendall_tau"
+)  # fmt: skip
 _RUN = {
-    "dataset": str, "protocol": str, "select": str, "seed": int, "classes": [str],
-    "folds": [{"name": str, "subjects": [str], "n_clips": int, "datasets?": [str]}],
-    "evaluations?": {"*": int}, "parameters?": {"*": int}, "split?": str, "steps?": int,
-    "group_folds?": int, "label_version?": str, "corrections?": [str], "warnings?": [str],
-    "device?": str, "versions?": dict, "rank_slope?": float, "command?": str,
-    "init?": str,
+    "dataset": str, "protocol": str, "split": str, "select": str, "evaluations": {"*": int},
+    "seed": int, "classes": [str], "parameters": {"*": int}, "group_folds?": int, "steps": int,
+    "folds": [{"name": str, "datasets": [str], "subjects": [str], "n_clips": int}],
+    "label_version": str, "corrections": [str], "warnings": [str], "device": str,
+    "versions": dict, "rank_slope": float, "command": str, "init?": str,
 }  # fmt: skip
 _DONE = {
-    "seconds?": float, "peak_memory_bytes?": int, "final_losses?": dict, "train_set_metrics?": dict
-}  # fmt: skip
+    "seconds": float,
+    "peak_memory_bytes?": int,
+    "final_losses?": {f"{name}?": float for name in LOSSES},
+    "train_set_metrics?": {f"{name}?": float for name in TRAIN_SET_METRICS},
+}
 _ARRAYS = ("frames", "target", "dynamic_image", "rank_scores")
 
 Content = TypeVar("Content")
@@ -48,7 +54,7 @@ class Outputs:
     dynamic_image: np.ndarray | None  # float32 [n, h, w], construction
     rank_scores: np.ndarray | None  # float32 [n, t]
 
-    def take(self, rows: np.ndarray) -> "Outputs":
+    def take(self, rows: list[int]) -> "Outputs":
         """Returns the outputs of the clips with these indices."""
         arrays = (getattr(self, name) for name in _ARRAYS)
         return Outputs(*(None if array is None else array[rows] for array in arrays))
@@ -85,24 +91,14 @@ class Run:
     missing: tuple[MissingFold, ...]
 
     @property
-    def evaluations(self) -> int | None:
-        """Evaluations per fold among which the rule selects; None if run.json does not say."""
-        return (self.info.get("evaluations") or {}).get(self.select)
-
-    @property
-    def split(self) -> str:
-        """What the protocol leaves out: `people` or `corpora`."""
-        return self.info.get("split", "people")
+    def evaluations(self) -> int:
+        """Evaluations per fold among which the rule selects."""
+        return self.info["evaluations"][self.select]
 
     @property
     def corpora(self) -> list[str]:
         """The corpora of the run, in the protocol's order."""
         return self.info["dataset"].split("+")
-
-    @property
-    def rank_slope(self) -> float:
-        """Slope of the rank target."""
-        return self.info.get("rank_slope", 1.0)
 
     @cached_property
     def table(self) -> PredictionTable:
@@ -120,15 +116,13 @@ class Run:
 
 
 def headline_runs(runs: list[Run]) -> list[Run]:
-    """Returns the runs of the headline numbers: one selection rule, the complete seeds.
+    """Returns the runs of the headline numbers: the first selection rule, the complete seeds.
 
     If no seed is complete, all seeds with a finished fold count.
     """
     finished = [run for run in runs if run.folds]
-    rules = [run.select for run in finished]
-    rule = runs[0].select if runs[0].select in rules else next(iter(rules), None)
-    scored = [run for run in finished if run.select == rule]
-    return [run for run in scored if not run.missing] or scored
+    of_rule = [run for run in finished if run.select == finished[0].select]
+    return [run for run in of_rule if not run.missing] or of_rule
 
 
 def read_workdir(workdir: Path) -> tuple[dict, list[Run]]:
@@ -171,14 +165,10 @@ def read_workdir(workdir: Path) -> tuple[dict, list[Run]]:
     return config, runs
 
 
-class _UnusableError(Exception):
-    """Why a file or a fold does not count."""
-
-
 def _read_or_refuse(path: Path, kind: json_files.Kind) -> dict:
     try:
-        return _intact(path, partial(_read_json, kind=kind))
-    except _UnusableError as error:
+        return _intact(path, _read_json, kind)
+    except UserError as error:
         raise UserError(
             f"{path.parent}/{error}: run the same training command again, or take a fresh work"
             " directory."
@@ -186,37 +176,30 @@ def _read_or_refuse(path: Path, kind: json_files.Kind) -> dict:
 
 
 def _read_seed(workdir: Path, folder: Path, seed: int) -> list[Run]:
-    """Returns the runs of a seed folder, one per selection rule with predictions."""
+    """Returns the runs of a seed folder, one per selection rule, that of the headline first."""
     info = _read_or_refuse(folder / "run.json", _RUN)
-    rules = info.get("evaluations") or [info["select"]]  # the rule of the headline first
-    finished: dict[str, list[FinishedFold]] = {rule: [] for rule in rules}
+    rules = list(info["evaluations"])
+    finished: list[dict[str, FinishedFold]] = []
     missing = []
     size = None
     for expected in info["folds"]:
         try:
-            parts = _read_fold(folder / "folds" / expected["name"], expected, info, size)
-        except (_UnusableError, UserError) as error:
+            by_rule = _read_fold(folder / "folds" / expected["name"], expected, info, size)
+        except UserError as error:
             reason = str(error).replace(f"{workdir}/", "").rstrip(".")
             missing.append(MissingFold(seed, expected["name"], reason))
             continue
-        size = parts[0].outputs.frames.shape[1:]
-        for part in parts:
-            finished.setdefault(part.table.select[0], []).append(part)
-    runs = []
-    for select, folds in finished.items():
-        listed = {fold.name for fold in folds} | {fold.fold for fold in missing}
-        without = [
-            MissingFold(seed, fold["name"], f"no predictions with --select={select}")
-            for fold in info["folds"]
-            if fold["name"] not in listed
-        ]
-        runs.append(Run(seed, select, info, tuple(folds), (*missing, *without)))
-    return runs
+        finished.append(by_rule)
+        size = by_rule[rules[0]].outputs.frames.shape[1:]
+    return [
+        Run(seed, rule, info, tuple(by_rule[rule] for by_rule in finished), tuple(missing))
+        for rule in rules
+    ]
 
 
 def _read_fold(
     folder: Path, expected: dict, info: dict, size: tuple[int, ...] | None
-) -> list[FinishedFold]:
+) -> dict[str, FinishedFold]:
     """Reads a fold, split by selection rule.
 
     Args:
@@ -226,57 +209,56 @@ def _read_fold(
       size: [t, h, w] of the folds before it; None for the first.
 
     Raises:
-      _UnusableError, UserError: why it does not count.
+      UserError: why it does not count.
     """
     if not folder.is_dir():
-        raise _UnusableError("not started")
+        raise UserError("not started")
     if not (folder / "done.json").exists():
-        raise _UnusableError("not finished: it has no done.json")
-    done = _intact(folder / "done.json", partial(_read_json, kind=_DONE))
+        raise UserError("not finished: it has no done.json")
+    done = _intact(folder / "done.json", _read_json, _DONE)
     log = _intact(folder / "log.jsonl", _read_log)
     outputs = _intact(folder / "outputs.npz", _read_outputs)
     table = PredictionTable.read(folder / "predictions.csv")
     if len(table) != len(outputs.target):
-        raise _UnusableError(
+        raise UserError(
             f"predictions.csv has {len(table)} rows but outputs.npz {len(outputs.target)} clips"
         )
     if size not in (None, outputs.frames.shape[1:]):
-        raise _UnusableError("outputs.npz has frames unlike those of the folds before it")
-    parts = []
-    for rule in dict.fromkeys(table.select) or [info["select"]]:
-        rows = np.array([row for row, select in enumerate(table.select) if select == rule], int)
+        raise UserError("outputs.npz has frames unlike those of the folds before it")
+    if set(table.select) != set(info["evaluations"]):
+        raise UserError("predictions.csv has other selection rules than run.json")
+    by_rule = {}
+    for rule, rows in rows_by(table.select).items():
         part = table.take(rows)
-        _check_rows(part, expected, info)
-        parts.append(FinishedFold(expected["name"], part, outputs.take(rows), log, done))
-    return parts
+        if wrong := _wrong_in_rows(part, expected, info):
+            raise UserError(f"predictions.csv has {wrong}")
+        by_rule[rule] = FinishedFold(expected["name"], part, outputs.take(rows), log, done)
+    return by_rule
 
 
-def _check_rows(table: PredictionTable, expected: dict, info: dict) -> None:
-    """Raises _UnusableError unless the predictions are those of this fold of this run."""
-    datasets = expected.get("datasets") or [info["dataset"]] * len(expected["subjects"])
+def _wrong_in_rows(table: PredictionTable, expected: dict, info: dict) -> str | None:
+    """Returns in what the predictions are not those of this fold of this run; None if they are."""
     if table.classes != tuple(info["classes"]):
-        wrong = "other classes than run.json"
-    elif len(table) != expected["n_clips"]:
-        wrong = f"{len(table)} clips where run.json expects {expected['n_clips']}"
-    elif set(table.subjects) != set(zip(datasets, expected["subjects"], strict=False)):
-        wrong = "other subjects than run.json"
-    elif set(table.fold) != {expected["name"]} or set(table.seed) != {info["seed"]}:
-        wrong = "rows of another fold or seed"
-    else:
-        return
-    raise _UnusableError(f"predictions.csv has {wrong}")
+        return "other classes than run.json"
+    if len(table) != expected["n_clips"]:
+        return f"{len(table)} clips where run.json expects {expected['n_clips']}"
+    if set(table.subjects) != set(zip(expected["datasets"], expected["subjects"], strict=False)):
+        return "other subjects than run.json"
+    if set(table.fold) != {expected["name"]} or set(table.seed) != {info["seed"]}:
+        return "rows of another fold or seed"
+    return None
 
 
-def _intact(path: Path, read: Callable[[Path], Content]) -> Content:
-    """Returns `read(path)`; raises _UnusableError if the file is damaged."""
+def _intact(path: Path, read: Callable[..., Content], *arguments) -> Content:
+    """Returns `read(path, *arguments)`; raises UserError if the file is damaged."""
     try:
-        return read(path)
+        return read(path, *arguments)
     except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError,
             zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         # Without the path, which the texts of some errors repeat.
         cause = getattr(error, "strerror", None) or str(error).split("\n")[0][:80]
         cause = cause or type(error).__name__
-        raise _UnusableError(f"{path.name} is missing or damaged ({cause})") from error
+        raise UserError(f"{path.name} is missing or damaged ({cause})") from error
 
 
 def _read_json(path: Path, kind: json_files.Kind) -> dict:
@@ -287,11 +269,8 @@ def _read_json(path: Path, kind: json_files.Kind) -> dict:
 
 
 def _read_log(path: Path) -> tuple[dict, ...]:
-    """Returns the log by step; after a resume, the later entry of a step counts."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    entries = [json_files.parse(line) for line in lines if line.strip()]
-    by_step = {int(entry["step"]): entry for entry in entries}
-    return tuple(by_step[step] for step in sorted(by_step))
+    entries = map(json_files.parse, path.read_text(encoding="utf-8").splitlines())
+    return tuple(sorted(entries, key=lambda entry: entry["step"]))
 
 
 def _read_outputs(path: Path) -> Outputs:

@@ -36,10 +36,14 @@ def make_workdir(
         rng = np.random.default_rng(seed)
         folder = root / f"seed_{seed}"
         folder.mkdir()
-        folds = [{"name": s, "subjects": [s], "n_clips": clips_each} for s in subjects]
+        folds = [
+            {"name": s, "datasets": ["synthetic"], "subjects": [s], "n_clips": clips_each}
+            for s in subjects
+        ]
         run = {
-            "dataset": "synthetic", "protocol": "5class", "select": "last", "seed": seed,
-            "folds": folds, "classes": list(classes), "group_folds": None,
+            "dataset": "synthetic", "protocol": "5class", "split": "people", "select": "last",
+            "evaluations": {"last": 1}, "seed": seed, "folds": folds,
+            "classes": list(classes), "group_folds": None,
             "parameters": {"total": 1234567, "LocalGlobalTransformer": 1000000}, "steps": 40,
             "label_version": "1", "corrections": [], "warnings": [], "device": "cpu (cpu)",
             "versions": {"jax": "0.10.2"}, "rank_slope": SLOPE,
@@ -97,10 +101,14 @@ def _write_fold(folder, seed, subject, classes, n, right, ablated, built, ranked
     (fold / "done.json").write_text(json.dumps(done))
 
 
+def change_json(path: Path, **changes) -> None:
+    """Sets entries of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def add_rules(workdir, evaluations) -> None:
     """Gives a work directory of `last` several selection rules with their own predictions."""
-    path = workdir / "seed_0" / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "evaluations": evaluations}))
+    change_json(workdir / "seed_0" / "run.json", evaluations=evaluations)
     for fold in (workdir / "seed_0" / "folds").iterdir():
         table = PredictionTable.read(fold / "predictions.csv")
         blocks = []

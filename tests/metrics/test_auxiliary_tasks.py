@@ -22,11 +22,12 @@ def test_baselines_of_the_dynamic_image_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("mse", "verdict"), [(1.0, "nothing"), (0.99, "little"), (0.9, "brightness"), (0.4, "learnt")]
+    ("loss", "verdict"), [(1.0, "nothing"), (0.99, "little"), (0.9, "brightness"), (0.4, "learnt")]
 )
-def test_verdicts_on_the_dynamic_image(mse, verdict):
-    levels = {"mse": mse, "best_constant_image": 1.0, "own_mean": 0.5}
-    assert auxiliary_tasks.dynamic_image_verdict(levels) == verdict
+def test_verdicts(loss, verdict):
+    assert auxiliary_tasks.verdict(loss, best_constant=1.0, own_mean=0.5) == verdict
+    of_rank = "learnt" if verdict == "brightness" else verdict
+    assert auxiliary_tasks.verdict(16 * loss, best_constant=16.0) == of_rank
 
 
 def test_rank_loss_and_its_best_constant_by_hand():
@@ -40,10 +41,3 @@ def test_rank_loss_and_its_best_constant_by_hand():
     levels = auxiliary_tasks.rank_levels(scores, 1.0)
     assert (levels["loss"], levels["n_constant"]) == (16, 1)
     assert levels["kendall_tau"] == pytest.approx(0)
-
-
-@pytest.mark.parametrize(
-    ("loss", "verdict"), [(16.0, "nothing"), (15.9, "little"), (8.0, "learnt")]
-)
-def test_verdicts_on_the_rank_loss(loss, verdict):
-    assert auxiliary_tasks.rank_verdict({"loss": loss, "best_constant": 16.0}) == verdict

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fdp_jax.metrics import chance_level as module
-from fdp_jax.metrics.chance_level import chance_level
+from fdp_jax.metrics import statistics as module
+from fdp_jax.metrics.statistics import chance_level
 from tests.datasets import test_counts as sheets
 
 SAMM_CLASSES = ("anger", "contempt", "happiness", "surprise", "other")
@@ -34,27 +34,28 @@ def test_samm_with_five_categories(evaluations):
     labels = samm_labels()
     assert (len(labels), sum(map(len, labels.values()))) == (27, 136)
     found = chance_level(labels, SAMM_CLASSES, evaluations)
-    assert (found.evaluations, found.draws) == (evaluations, 200)
+    assert (found["evaluations"], found["draws"]) == (evaluations, 200)
     (uniform, share), (uniform_f1, share_f1) = SAMM_LEVELS[evaluations]
     # A mean of 200 draws that spread by some 0.03 is sure to 0.005; the figures are rounded too.
     near = {"abs": 0.012}
-    assert found.uniform["acc"].mean == pytest.approx(uniform, **near)
-    assert found.class_share["acc"].mean == pytest.approx(share, **near)
-    assert found.uniform["uf1"].mean == pytest.approx(uniform_f1, **near)
-    assert found.class_share["uf1"].mean == pytest.approx(share_f1, **near)
-    for level in (found.uniform, found.class_share):
+    assert found["uniform"]["acc"]["mean"] == pytest.approx(uniform, **near)
+    assert found["class_share"]["acc"]["mean"] == pytest.approx(share, **near)
+    assert found["uniform"]["uf1"]["mean"] == pytest.approx(uniform_f1, **near)
+    assert found["class_share"]["uf1"]["mean"] == pytest.approx(share_f1, **near)
+    for level in (found["uniform"], found["class_share"]):
         for score in level.values():
-            assert score.low < score.mean < score.high
+            assert score["low"] < score["mean"] < score["high"]
 
 
 def test_one_clip_a_fold_by_hand():
     # Two evaluations miss a clip with (1/2)^2; by shares an a with (1/4)^2, the b with (3/4)^2.
     labels = {"1": ["a"], "2": ["a"], "3": ["a"], "4": ["b"]}
     found = chance_level(labels, ("a", "b"), evaluations=2, draws=20000)
-    assert found.uniform["acc"].mean == pytest.approx(3 / 4, abs=0.01)
-    assert found.class_share["acc"].mean == pytest.approx((3 * 15 / 16 + 7 / 16) / 4, abs=0.01)
+    assert found["uniform"]["acc"]["mean"] == pytest.approx(3 / 4, abs=0.01)
+    by_share = (3 * 15 / 16 + 7 / 16) / 4
+    assert found["class_share"]["acc"]["mean"] == pytest.approx(by_share, abs=0.01)
     # Four clips, each right with 3/4: nobody right in (1/4)^4 of the draws, all in (3/4)^4.
-    assert (found.uniform["acc"].low, found.uniform["acc"].high) == (0.25, 1.0)
+    assert (found["uniform"]["acc"]["low"], found["uniform"]["acc"]["high"]) == (0.25, 1.0)
 
 
 class Scripted:
@@ -86,8 +87,8 @@ def test_each_draw_keeps_the_first_of_its_best_evaluations():
 def test_directions_are_scored_separately():
     # With 60 evaluations the one clip of x is right, whatever y reaches with its 100 clips.
     labels = {"x": ["a"], "y": ["a"] * 50 + ["b"] * 50}
-    pooled = chance_level(labels, ("a", "b"), 60).uniform["acc"].mean
-    directions = chance_level(labels, ("a", "b"), 60, split="corpora").uniform["acc"].mean
+    pooled = chance_level(labels, ("a", "b"), 60)["uniform"]["acc"]["mean"]
+    directions = chance_level(labels, ("a", "b"), 60, split="corpora")["uniform"]["acc"]["mean"]
     y = 2 * directions - 1
     assert 0.55 < y < 0.75
     assert pooled == pytest.approx((1 + 100 * y) / 101, abs=1e-12)
@@ -97,8 +98,8 @@ def test_draws_and_seed_count():
     labels = samm_labels()
     first = chance_level(labels, SAMM_CLASSES, 3, draws=20, seed=1)
     assert first == chance_level(labels, SAMM_CLASSES, 3, draws=20, seed=1)
-    assert first.uniform != chance_level(labels, SAMM_CLASSES, 3, draws=20, seed=2).uniform
-    assert first.uniform != chance_level(labels, SAMM_CLASSES, 3, draws=21, seed=1).uniform
+    assert first["uniform"] != chance_level(labels, SAMM_CLASSES, 3, draws=20, seed=2)["uniform"]
+    assert first["uniform"] != chance_level(labels, SAMM_CLASSES, 3, draws=21, seed=1)["uniform"]
 
 
 @pytest.mark.parametrize(
@@ -119,8 +120,7 @@ def test_invalid_input_is_refused(labels, evaluations, draws):
 def test_where_corpora_are_left_out_the_shares_are_of_the_corpora_trained_on():
     labels = {"one_to_two": ["a"] * 40, "two_to_one": ["b"] * 40}
     level = chance_level(labels, ("a", "b"), evaluations=1, draws=20, split="corpora")
-    assert (
-        level.class_share["acc"].mean == 0
-    )  # each direction's guesser knows the other class alone
+    # Each direction's guesser knows the other class alone.
+    assert level["class_share"]["acc"]["mean"] == 0
     pooled = chance_level(labels, ("a", "b"), evaluations=1, draws=20, split="people")
-    assert 0.4 < pooled.class_share["acc"].mean < 0.6
+    assert 0.4 < pooled["class_share"]["acc"]["mean"] < 0.6

@@ -10,7 +10,7 @@ from fdp_jax import report
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.reporting.comparison import compare, text
 from tests.conftest import run_module
-from tests.helpers.workdirs import make_workdir
+from tests.helpers.workdirs import change_json, make_workdir
 
 AB = ("a", "b")
 # Subject -> true class and prediction of each clip; four clips each, as in the other files.
@@ -24,7 +24,8 @@ def planted(root, *answers, seeds=(0,), select="last", classes=AB, config=(), ru
     make_workdir(root, seeds=seeds, subjects=subjects, classes=classes)
     for seed, of_seed in zip(seeds, answers, strict=True):
         folder = root / f"seed_{seed}"
-        _update(folder / "run.json", {"select": select, **dict(run)})
+        info = {"select": select, "evaluations": {select: 1}} | dict(run)
+        change_json(folder / "run.json", **info)
         for subject, pairs in of_seed.items():
             labels, named = zip(*pairs.split(), strict=True)
             chosen = [classes.index(name) for name in named]
@@ -33,12 +34,8 @@ def planted(root, *answers, seeds=(0,), select="last", classes=AB, config=(), ru
                 datasets=["synthetic"] * 4, subjects=[subject] * 4, clips=list("wxyz"),
                 labels=labels, probabilities=np.eye(len(classes))[chosen], dic_mse=np.zeros(4),
             ).write(folder / "folds" / subject / "predictions.csv")  # fmt: skip
-    _update(root / "config.json", dict(config))
+    change_json(root / "config.json", **dict(config))
     return root
-
-
-def _update(path, changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 @pytest.fixture

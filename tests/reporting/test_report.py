@@ -19,11 +19,11 @@ from datasets.errors import UserError
 from fdp_jax.metrics import scores as metrics
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.report import main, summary_text, write_report
-from fdp_jax.reporting.formatting import configuration, sections
-from tests.conftest import HANGS
-from tests.helpers.workdirs import CLASSES, make_workdir
+from fdp_jax.reporting.formatting import configuration
+from fdp_jax.reporting.page import sections
+from tests.conftest import HANGS, ROOT, run_module
+from tests.helpers.workdirs import CLASSES, change_json, make_workdir
 
-ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = {
     "dataset", "protocol", "select", "seeds", "n_clips", "n_subjects", "classes", "acc", "uf1",
     "weighted_f1", "uar", "war", "per_class_recall", "confusion_matrix", "dic_mse", "parameters",
@@ -199,10 +199,6 @@ def test_the_report_says_what_the_auxiliary_tasks_learnt(tmp_path, built, ranked
         assert f"rank scorer has learnt {words}" in text, name
 
 
-def change_json(path: Path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
 def test_warnings_on_the_corpus_come_before_the_scores(tmp_path):
     workdir = make_workdir(tmp_path / "work")
     warning = "samm differs from the published corpus: clips 135 (136)."
@@ -238,30 +234,27 @@ def test_a_device_is_named_once(tmp_path, device, shown):
     assert configuration(write_report(workdir))["Device"] == shown
 
 
-def run_module(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "fdp_jax.report", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=HANGS,
-    )  # fmt: skip
+def run_report(*arguments):
+    return run_module("fdp_jax.report", *map(str, arguments), check=False, encoding="utf-8")
 
 
 def test_the_command_line(made):
     workdir, report = made
-    done = run_module(workdir)
+    done = run_report(workdir)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.rstrip("\n") == summary_text(report, workdir)
-    assert json.loads(run_module(workdir, "--json").stdout) == report
+    assert json.loads(run_report(workdir, "--json").stdout) == report
 
 
 def test_the_command_line_answers_mistakes_with_one_sentence(tmp_path):
-    done = run_module(tmp_path / "nowhere")
+    done = run_report(tmp_path / "nowhere")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "nowhere" in done.stderr
-    done = run_module(tmp_path, "--colour=red")
+    done = run_report(tmp_path, "--colour=red")
     assert done.returncode == 1 and "no option --colour" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert run_module("--help").returncode == 0
+    assert run_report("--help").returncode == 0
 
 
 def test_a_work_directory_that_cannot_be_written_to(made, tmp_path):
@@ -308,15 +301,6 @@ def test_no_heavy_library_is_loaded():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=HANGS)
 
 
-@pytest.mark.parametrize("folds", [5, [{"name": "006"}], ["006"]])
-def test_run_json_that_does_not_list_its_folds_is_one_sentence(tmp_path, folds):
-    make_workdir(tmp_path)
-    path = tmp_path / "seed_0" / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "folds": folds}))
-    with pytest.raises(UserError, match=r"run\.json is missing or damaged"):
-        write_report(tmp_path)
-
-
 def test_no_setting_of_matplotlib_changes_a_figure(made, tmp_path, monkeypatch):
     """Notebooks hand down a backend that may be missing here; users have a style of their own."""
     expected = {path.name: path.read_bytes() for path in (made[0] / "figures").glob("*.png")}
@@ -326,7 +310,7 @@ def test_no_setting_of_matplotlib_changes_a_figure(made, tmp_path, monkeypatch):
     )
     monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    done = run_module(workdir)
+    done = run_report(workdir)
     assert (done.returncode, done.stderr) == (0, "")
     drawn = {path.name: path.read_bytes() for path in (workdir / "figures").glob("*.png")}
     assert drawn == expected

@@ -9,8 +9,7 @@ import pytest
 from fdp_jax.metrics.predictions import PredictionTable, pool
 from fdp_jax.report import main, write_report
 from fdp_jax.reporting import figures, latex, summary
-from fdp_jax.reporting.published import published_entry
-from tests.helpers.workdirs import add_rules, make_workdir
+from tests.helpers.workdirs import add_rules, change_json, make_workdir
 from tests.reporting.test_report import FIGURES, all_texts
 
 
@@ -131,14 +130,13 @@ def test_the_published_number_is_beside_ours_with_what_is_known_of_it(tmp_path):
 
 def test_a_variant_has_no_published_number_of_the_whole_network(tmp_path):
     workdir = renamed(make_workdir(tmp_path / "work"), "samm")
-    path = workdir / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"ablate": "no_rank"}))
+    change_json(workdir / "config.json", ablate="no_rank")
     assert write_report(workdir)["published"] is None
     assert "Published" not in (workdir / "report.md").read_text()
     assert tables(workdir)[1][1][0] == r"FDP (no\_rank), last"
     info = {"dataset": "samm", "protocol": "5class"}
-    assert published_entry(info, {"backbone": "resnet18"}) is None
-    assert published_entry(info, {"backbone": "fdp", "ablate": ""})["table"] == 4
+    assert summary.published_entry(info, {"backbone": "resnet18"}) is None
+    assert summary.published_entry(info, {"backbone": "fdp", "ablate": ""})["table"] == 4
 
 
 def test_folds_of_different_sizes_weigh_the_same_in_their_mean():

@@ -1,14 +1,11 @@
 """Several selection rules in one report: side by side, with gaps, chance level and warnings."""
 
-import dataclasses
-import json
-
 import numpy as np
 import pytest
 
-from fdp_jax.metrics.chance_level import chance_level
 from fdp_jax.metrics.predictions import PredictionTable
 from fdp_jax.metrics.scores import SCORE_NAMES, score
+from fdp_jax.metrics.statistics import chance_level
 from fdp_jax.report import write_report
 from tests.helpers.workdirs import CLASSES, add_rules, make_workdir
 from tests.reporting.test_report import all_texts
@@ -54,7 +51,7 @@ def test_the_rules_stand_side_by_side_with_their_gaps_and_chance_level(compared)
         fold: [table.label[k] for k in range(len(table)) if table.fold[k] == fold][:4]
         for fold in ("006", "007", "011")
     }
-    expected = dataclasses.asdict(chance_level(labels, CLASSES, 7))
+    expected = chance_level(labels, CLASSES, 7)
     assert selection["test_best_chance_level"] == expected
     for name, text in all_texts(*compared[::2]).items():
         if name == "json":
@@ -82,7 +79,7 @@ def test_a_run_of_test_best_alone_is_never_printed_without_its_warning(tmp_path)
         assert "Random guessing under the same rule, the best of 7 evaluations" in text
 
 
-def test_a_rule_that_a_fold_lacks_is_named(tmp_path):
+def test_a_fold_that_lacks_a_rule_is_missing(tmp_path):
     workdir = make_workdir(tmp_path / "work")
     add_rules(workdir, EVALUATIONS)
     path = workdir / "seed_0" / "folds" / "007" / "predictions.csv"
@@ -92,16 +89,6 @@ def test_a_rule_that_a_fold_lacks_is_named(tmp_path):
         arrays = {name: stored[name][:8] for name in stored}
     np.savez_compressed(path.with_name("outputs.npz"), **arrays)
     report = write_report(workdir)
-    assert report["complete"]
-    (val,) = [run for run in report["runs"] if run["select"] == "val"]
-    assert [fold["fold"] for fold in val["missing_folds"]] == ["007"] and val["n_clips"] == 8
-
-
-def test_rules_are_never_mixed_where_run_json_does_not_list_them(tmp_path):
-    workdir = make_workdir(tmp_path / "work")
-    add_rules(workdir, EVALUATIONS)
-    path = workdir / "seed_0" / "run.json"
-    info = json.loads(path.read_text()) | {"select": "all", "evaluations": None}
-    path.write_text(json.dumps(info))
-    report = write_report(workdir)
-    assert (report["select"], report["n_clips"], report["seeds"]) == ("last", 12, [0])
+    (missing,) = report["missing_folds"]
+    assert (missing["fold"], report["n_clips"]) == ("007", 8)
+    assert missing["reason"] == "predictions.csv has other selection rules than run.json"
