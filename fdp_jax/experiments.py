@@ -166,7 +166,7 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Re
     folders = dict.fromkeys(corpora, parent)
     if parent and (len(corpora) > 1 or not parent.is_dir()):
         folders = {name: folder_of(name, parent) for name in corpora}
-    inits = [options.weights if run.init else options.init for run in experiment.runs]
+    inits = [options.weights if run.is_fine_tuned else options.init for run in experiment.runs]
     return [
         resolve_options(
             dataclasses.replace(
