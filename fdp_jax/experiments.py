@@ -238,17 +238,13 @@ def _make_table(
     results: Sequence[RunResult],
     parameters: dict[str, int],
 ) -> "ResultTable":
-    from fdp_jax.paper import pictures, result_table  # late, since they need matplotlib
+    from fdp_jax.paper import pictures, pretraining, result_table  # late, with matplotlib
 
     match experiment.kind:
         case "spotting":
-            from fdp_jax.paper.drawn_videos import spotting_table
-
-            return spotting_table(experiment, options.weights, options.seed)
+            return pretraining.spotting_table(experiment, options.weights, options.seed)
         case "pretraining":
-            from fdp_jax.paper.pretraining import pretraining_table
-
-            return pretraining_table(experiment, results, *runs[0], options.weights)
+            return pretraining.pretraining_table(experiment, results, *runs[0], options.weights)
         case "methods":
             return result_table.methods_table(experiment, results)
         case "significance":
