@@ -25,7 +25,6 @@ import tyro
 from datasets.command_line import run_command
 from datasets.errors import UserError
 from datasets.protocols import Protocol
-from fdp_jax.config import preset
 from fdp_jax.corpora import MissingCorpusError, folder_of
 from fdp_jax.environment import use_large_pages
 from fdp_jax.options import (
@@ -113,11 +112,10 @@ def main(
     )
     _check_options(experiment, arguments)
     runs = _resolve_runs(experiment, options)
-    parameters = _count_parameters(experiment) if experiment.name == "table10" else {}
     results = []
     if experiment.trains:
         results = _train_all(experiment, runs, train, f"{program} {shlex.join(arguments)}")
-    table = _make_table(experiment, options, runs, results, parameters)
+    table = _make_table(experiment, options, runs, results)
     files = table.write(options.workdir.expanduser())
     print(table.as_json() if options.json else f"{table.as_text()}\nWritten: {', '.join(files)}")
     if failed := [result for result in results if result.failed]:
@@ -236,7 +234,6 @@ def _make_table(
     options: ExperimentOptions,
     runs: Sequence[Resolved],
     results: Sequence[RunResult],
-    parameters: dict[str, int],
 ) -> "ResultTable":
     from fdp_jax.paper import pictures, pretraining, result_table  # late, with matplotlib
 
@@ -250,9 +247,9 @@ def _make_table(
         case "significance":
             return result_table.significance_table(experiment)
         case "variants":
-            return result_table.variants_table(experiment, results, parameters)
+            return result_table.variants_table(experiment, results)
         case "images":
-            table = result_table.variants_table(experiment, results, parameters)
+            table = result_table.variants_table(experiment, results)
             panels = pictures.constructions(results)
         case "clips":
             panels = pictures.correct_and_wrong(results)
@@ -261,17 +258,6 @@ def _make_table(
             panels = pictures.dynamic_images(*runs[0])
             table = result_table.clips_table(experiment, panels, results)
     return dataclasses.replace(table, picture=pictures.draw(panels))
-
-
-def _count_parameters(experiment: Experiment) -> dict[str, int]:
-    """Returns backbone -> parameters at the paper's sizes, and prints them before training."""
-    from fdp_jax.models.fdp import count_backbone_params
-
-    paper = preset("paper")
-    counts = {run.name: count_backbone_params(run.config(paper)) for run in experiment.runs}
-    text = "; ".join(f"{name} {count:,}" for name, count in counts.items())
-    print(f"Parameters at the paper's sizes: {text}", file=sys.stderr)
-    return counts
 
 
 if __name__ == "__main__":

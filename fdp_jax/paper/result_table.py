@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fdp_jax.config import preset
 from fdp_jax.files import write_atomically
+from fdp_jax.metrics.statistics import RankSum, rank_sum
 from fdp_jax.paper import notes
 from fdp_jax.paper.pictures import Panel
-from fdp_jax.paper.recomputed import rank_sum_notes, recompute
 from fdp_jax.paper.registry import Experiment, RunResult
 from fdp_jax.paper_numbers import Cell, paper_table
 from fdp_jax.reporting import formatting
@@ -34,6 +35,8 @@ _VARIANT_COLUMNS = {
 }
 _INTERVAL = "Acc, 95 %"
 _INTERVAL_NOTE = f"{_INTERVAL}: bootstrap interval of the accuracy over people."
+
+Printed = tuple[str, str]  # statistic and P-value of a test
 
 
 @dataclass(frozen=True)
@@ -165,17 +168,18 @@ def _own_scores_table(experiment: Experiment, results: Sequence[RunResult]) -> R
     return _table(experiment, columns, rows, results, [*missing, notes.SCORES, notes.FOLDS])
 
 
-def variants_table(
-    experiment: Experiment, results: Sequence[RunResult], parameters: Mapping[str, int]
-) -> ResultTable:
-    """Returns Tables 9, 10 (with parameters by backbone), 11 and 14, and that with Figure 4."""
+def variants_table(experiment: Experiment, results: Sequence[RunResult]) -> ResultTable:
+    """Returns Tables 9, 10, 11 and 14, and that with Figure 4."""
     name = "table14" if experiment.name == "figure4" else experiment.name
     paper = paper_table(name)
     first, from_paper = _VARIANT_COLUMNS[name]
     rows = []
     for result in results:
         row = paper.rows[experiment.runs.index(result.run)]
-        row = row | {"parameters": parameters.get(result.run.name)}
+        if name == "table10":
+            from fdp_jax.models.fdp import count_backbone_params  # late, with jax
+
+            row = row | {"parameters": count_backbone_params(result.run.config(preset("paper")))}
         theirs = [row[column] for column in from_paper.values()]
         for rule, scores in _by_rule(result.report).items():
             ours = (*_scores(scores, _SCORES_AND_FOLDS), *_auxiliary(result.report, scores))
@@ -211,8 +215,49 @@ def starts_table(
     return _table(experiment, columns, rows, results, [notes.SCORES, _INTERVAL_NOTE])
 
 
+@dataclass(frozen=True)
+class Recomputed:
+    """One row of Table 12 or 13 beside the result computed from the paper's other tables."""
+
+    benchmark: str
+    value: float  # F1 of FDP
+    rivals: tuple[float, ...]  # F1 of every other method that has one
+    paper: Printed
+    ours: Printed  # with `value` repeated once per rival
+    closest: tuple[int, Printed] | None  # repetitions that give the paper's statistic, if any do
+
+
+def recompute(name: str) -> list[Recomputed]:
+    """Returns every row of `table12` or `table13`, from the F1 scores of the tables it cites."""
+    found = []
+    for row in paper_table(name).rows:
+        table = paper_table(row["of_table"])
+        methods, scores = table.column(table.columns[0]), table.column(row["of_column"])
+        f1 = dict(zip(methods, scores, strict=True))
+        value = f1.pop("FDP" if "FDP" in f1 else "fdp")
+        rivals = tuple(score for score in f1.values() if score is not None)
+        paper = _printed(RankSum(row["statistic"], row["p_value"]))
+        by_repeats = {n + 1: _printed(rank_sum(value, rivals, n + 1)) for n in range(len(rivals))}
+        same = [(repeats, ours) for repeats, ours in by_repeats.items() if ours[0] == paper[0]]
+        ours = by_repeats[len(rivals)]
+        closest = max(same, default=None)
+        found.append(Recomputed(row["benchmark"], value, rivals, paper, ours, closest))
+    return found
+
+
+def _printed(result: RankSum) -> Printed:
+    """Returns statistic and P-value with four significant digits, as the paper prints them."""
+    return f"{result.statistic:.3f}", f"{result.p_value:.3e}"
+
+
 def significance_table(experiment: Experiment) -> ResultTable:
-    """Returns Tables 12 and 13, recomputed from the paper's own scores."""
+    """Returns Tables 12 and 13, the paper's significance tests, recomputed from its own scores.
+
+    The paper compares printed scores: the F1 of FDP, repeated once per rival, against the F1 of the
+    rivals, by a one-sided rank-sum test. Copies of one number are not a sample, and if FDP is above
+    every rival, the result depends on the number of rivals alone. Valid tests compare predictions
+    of the same clips; see `fdp_jax.metrics.statistics`.
+    """
     found = recompute(experiment.name)
     rows = []
     for row in found:
@@ -221,6 +266,31 @@ def significance_table(experiment: Experiment) -> ResultTable:
     titles = ("statistic, paper", "statistic, here", "P-value, paper", "P-value, here")
     below = [*rank_sum_notes(found), notes.VALID_TESTS]
     return _table(experiment, ("benchmark", "rivals", *titles), rows, (), below)
+
+
+def rank_sum_notes(rows: Sequence[Recomputed]) -> list[str]:
+    """Returns sentences on what differs from the print and what the tests depend on."""
+    below = []
+    for row in rows:
+        if row.paper == row.ours:
+            continue
+        n = len(row.rivals)
+        text = (
+            f"{row.benchmark}: {n} repetitions against {n} rivals, as in the other rows, give"
+            f" {' / '.join(row.ours)}, but the paper prints {' / '.join(row.paper)}"
+        )
+        if row.closest:
+            repeats, found = row.closest
+            text += f"; {repeats} against {n} would give {' / '.join(found)}"
+        below.append(f"{text}.")
+    same = len(rows) - len(below)
+    below.append(f"{same} of {len(rows)} rows are reproduced to every printed digit.")
+    if all(row.value > max(row.rivals) for row in rows):
+        below.append(
+            "FDP is above every rival in all of them, so each result depends on the number of"
+            " rivals alone, not on the size of the improvement or the number of clips."
+        )
+    return below
 
 
 def clips_table(

@@ -7,7 +7,7 @@ import pytest
 
 from datasets.protocols import get_protocol
 from fdp_jax import paper_numbers
-from fdp_jax.paper.recomputed import rank_sum_notes, recompute
+from fdp_jax.paper.result_table import rank_sum_notes, recompute
 from fdp_jax.paper_numbers import paper_table, published_scores
 from tests.metrics.test_statistics import by_hand
 
