@@ -270,9 +270,8 @@ class Scheduler:
             ended, tasks = await asyncio.wait(
                 tasks, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
             )
-            for error in [task.exception() for task in ended]:
-                if error:  # of the launcher itself
-                    raise error
+            for task in ended:
+                task.result()  # raises an error of the launcher itself
 
     def _machines(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
