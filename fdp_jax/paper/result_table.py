@@ -36,8 +36,6 @@ _VARIANT_COLUMNS = {
 _INTERVAL = "Acc, 95 %"
 _INTERVAL_NOTE = f"{_INTERVAL}: bootstrap interval of the accuracy over people."
 
-Printed = tuple[str, str]  # statistic and P-value of a test
-
 
 @dataclass(frozen=True)
 class ResultTable:
@@ -215,41 +213,6 @@ def starts_table(
     return _table(experiment, columns, rows, results, [notes.SCORES, _INTERVAL_NOTE])
 
 
-@dataclass(frozen=True)
-class Recomputed:
-    """One row of Table 12 or 13 beside the result computed from the paper's other tables."""
-
-    benchmark: str
-    value: float  # F1 of FDP
-    rivals: tuple[float, ...]  # F1 of every other method that has one
-    paper: Printed
-    ours: Printed  # with `value` repeated once per rival
-    closest: tuple[int, Printed] | None  # repetitions that give the paper's statistic, if any do
-
-
-def recompute(name: str) -> list[Recomputed]:
-    """Returns every row of `table12` or `table13`, from the F1 scores of the tables it cites."""
-    found = []
-    for row in paper_table(name).rows:
-        table = paper_table(row["of_table"])
-        methods, scores = table.column(table.columns[0]), table.column(row["of_column"])
-        f1 = dict(zip(methods, scores, strict=True))
-        value = f1.pop("FDP" if "FDP" in f1 else "fdp")
-        rivals = tuple(score for score in f1.values() if score is not None)
-        paper = _printed(RankSum(row["statistic"], row["p_value"]))
-        by_repeats = {n + 1: _printed(rank_sum(value, rivals, n + 1)) for n in range(len(rivals))}
-        same = [(repeats, ours) for repeats, ours in by_repeats.items() if ours[0] == paper[0]]
-        ours = by_repeats[len(rivals)]
-        closest = max(same, default=None)
-        found.append(Recomputed(row["benchmark"], value, rivals, paper, ours, closest))
-    return found
-
-
-def _printed(result: RankSum) -> Printed:
-    """Returns statistic and P-value with four significant digits, as the paper prints them."""
-    return f"{result.statistic:.3f}", f"{result.p_value:.3e}"
-
-
 def significance_table(experiment: Experiment) -> ResultTable:
     """Returns Tables 12 and 13, the paper's significance tests, recomputed from its own scores.
 
@@ -258,39 +221,43 @@ def significance_table(experiment: Experiment) -> ResultTable:
     every rival, the result depends on the number of rivals alone. Valid tests compare predictions
     of the same clips; see `fdp_jax.metrics.statistics`.
     """
-    found = recompute(experiment.name)
-    rows = []
-    for row in found:
-        cells = [cell for pair in zip(row.paper, row.ours, strict=True) for cell in pair]
-        rows.append((row.benchmark, len(row.rivals), *cells))
-    titles = ("statistic, paper", "statistic, here", "P-value, paper", "P-value, here")
-    below = [*rank_sum_notes(found), notes.VALID_TESTS]
-    return _table(experiment, ("benchmark", "rivals", *titles), rows, (), below)
-
-
-def rank_sum_notes(rows: Sequence[Recomputed]) -> list[str]:
-    """Returns sentences on what differs from the print and what the tests depend on."""
-    below = []
-    for row in rows:
-        if row.paper == row.ours:
+    rows, below, is_above_all = [], [], True
+    for row in paper_table(experiment.name).rows:
+        table = paper_table(row["of_table"])
+        methods, scores = table.column(table.columns[0]), table.column(row["of_column"])
+        f1 = dict(zip(methods, scores, strict=True))
+        fdp = f1.pop("FDP" if "FDP" in f1 else "fdp")
+        rivals = [score for score in f1.values() if score is not None]
+        n = len(rivals)
+        is_above_all &= fdp > max(rivals)
+        printed = _printed(RankSum(row["statistic"], row["p_value"]))
+        by_repeats = {k: _printed(rank_sum(fdp, rivals, k)) for k in range(1, n + 1)}
+        here = by_repeats[n]
+        rows.append((row["benchmark"], n, printed[0], here[0], printed[1], here[1]))
+        if here == printed:
             continue
-        n = len(row.rivals)
         text = (
-            f"{row.benchmark}: {n} repetitions against {n} rivals, as in the other rows, give"
-            f" {' / '.join(row.ours)}, but the paper prints {' / '.join(row.paper)}"
+            f"{row['benchmark']}: {n} repetitions against {n} rivals, as in the other rows, give"
+            f" {' / '.join(here)}, but the paper prints {' / '.join(printed)}"
         )
-        if row.closest:
-            repeats, found = row.closest
-            text += f"; {repeats} against {n} would give {' / '.join(found)}"
+        if same := [k for k, found in by_repeats.items() if found[0] == printed[0]]:
+            text += f"; {same[-1]} against {n} would give {' / '.join(by_repeats[same[-1]])}"
         below.append(f"{text}.")
-    same = len(rows) - len(below)
-    below.append(f"{same} of {len(rows)} rows are reproduced to every printed digit.")
-    if all(row.value > max(row.rivals) for row in rows):
+    reproduced = len(rows) - len(below)
+    below.append(f"{reproduced} of {len(rows)} rows are reproduced to every printed digit.")
+    if is_above_all:
         below.append(
             "FDP is above every rival in all of them, so each result depends on the number of"
             " rivals alone, not on the size of the improvement or the number of clips."
         )
-    return below
+    below.append(notes.VALID_TESTS)
+    titles = ("statistic, paper", "statistic, here", "P-value, paper", "P-value, here")
+    return _table(experiment, ("benchmark", "rivals", *titles), rows, (), below)
+
+
+def _printed(result: RankSum) -> tuple[str, str]:
+    """Returns statistic and P-value with four significant digits, as the paper prints them."""
+    return f"{result.statistic:.3f}", f"{result.p_value:.3e}"
 
 
 def clips_table(
