@@ -6,13 +6,14 @@ A run that several experiments need has one work directory. Nothing heavy is imp
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
 from datasets.errors import UserError
 from datasets.protocols import get_protocol
 from datasets.reading import find_protocol
-from fdp_jax.config import LossConfig, TrainConfig, fine_tuned
+from fdp_jax.config import TrainConfig, fine_tuned
 from fdp_jax.paper_numbers import paper_table
 
 Kind = Literal[
@@ -43,17 +44,16 @@ _EXPERIMENTS: dict[str, tuple[Kind, str, str]] = {
     "figure4": ("images", "samm/5class", "dynamic images constructed by FDP and its variants"),
 }
 NAMES = tuple(_EXPERIMENTS)
-_ABLATIONS = {
-    "": "FDP",
-    "no_dic": "FDP w/o DIC",
-    "no_rank": "FDP w/o rank",
-    "no_local": "FDP w/o L",
-    "no_global": "FDP w/o G",
-    "no_local_global": "FDP w/o L&G",
-    "no_mer": "FDP w/o MER",
+# Name -> options of `TrainConfig` that its rows differ in; without the group, they are columns of
+# the paper's table.
+_VARIED = {
+    "table9": ("ablate",),
+    "table10": ("backbone",),
+    "table11": ("loss.dynamic_image_weight", "loss.rank_weight"),
+    "table14": ("ablate",),
+    "figure4": ("ablate",),
 }
 _FINE_TUNED = "fine-tuned"
-_WEIGHTS = ("dynamic_image_weight", "rank_weight")
 
 
 @dataclass(frozen=True)
@@ -169,18 +169,13 @@ def _variants(name: str) -> dict[Any, dict[str, Any]]:
     """Returns row -> options that differ from FDP's; one nameless row if there are no variants."""
     if name == "pretraining":
         return {"from scratch": {}, _FINE_TUNED: {}}
-    if name in ("table9", "table14", "figure4"):
-        ablations = paper_table("table9" if name == "table9" else "table14").column("ablate")
-        return {_ABLATIONS[value]: {"ablate": value} if value else {} for value in ablations}
-    if name == "table10":
-        backbones = paper_table(name).column("backbone")
-        return {value: {"backbone": value} if value != "fdp" else {} for value in backbones}
-    if name == "table11":
-        variants = {}
-        for row in paper_table(name).rows:
-            # FDP has the default weights, so its run is that of the other tables.
-            is_fdp = all(row[weight] == getattr(LossConfig, weight) for weight in _WEIGHTS)
-            overrides = {f"loss.{weight}": row[weight] for weight in _WEIGHTS}
-            variants[row["weights"]] = {} if is_fdp else overrides
-        return variants
-    return {"": {}}
+    if name not in _VARIED:
+        return {"": {}}
+    table = paper_table("table14" if name == "figure4" else name)
+    variants = {}
+    for row in table.rows:
+        overrides = {option: row[option.rpartition(".")[2]] for option in _VARIED[name]}
+        # FDP itself has none, so that its run is that of the other tables.
+        is_fdp = all(attrgetter(option)(TrainConfig()) == value for option, value in overrides.items())
+        variants[row[table.columns[0]]] = {} if is_fdp else overrides
+    return variants

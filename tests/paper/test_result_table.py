@@ -127,7 +127,7 @@ def test_the_run_with_another_rule_is_named(tmp_path):
         RunResult(without, tmp_path, make_report(0.5)),
     ]
     found = list(notes.training(results))
-    assert any(n.startswith("FDP w/o MER predicts no") and "--select=last" in n for n in found)
+    assert any(n.startswith("FDP w/o L_MER predicts no") and "--select=last" in n for n in found)
 
 
 def test_shared_facts_are_shown_once_and_others_by_run(tmp_path):
@@ -141,7 +141,7 @@ def test_shared_facts_are_shown_once_and_others_by_run(tmp_path):
         )
     )
     assert sum("samm 5class" in note for note in found) == 1
-    assert found[1:] == ["FDP: 136 clips, a", "FDP w/o DIC: 1,135 clips, b"]
+    assert found[1:] == ["FDP: 136 clips, a", "FDP w/o L_DIC: 1,135 clips, b"]
 
 
 def test_the_image_error_is_compared_subject_by_subject():
