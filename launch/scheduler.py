@@ -216,6 +216,9 @@ class WorkerHandle:
 class Scheduler:
     """Trains the pending folds of a plan, each until it is done or has failed for good.
 
+    A worker that fails is replaced here and not by Ray, whose restarts and retries would log no
+    failure, pin no cores, and hold up the other folds of the queue.
+
     Attributes:
       workers: the running workers.
       groups: all groups of folds; empty until the first worker has chosen their size.
@@ -324,7 +327,7 @@ class Scheduler:
         options = self._ray.remote(Worker).options(
             num_gpus=self._resources.gpus,
             num_cpus=self._resources.cpus,
-            max_restarts=0,  # Ray would pin a restarted worker to no cores, and log no failure
+            max_restarts=0,
             runtime_env={"env_vars": self._resources.environment(os.environ)},
         )
         return options.remote()
