@@ -57,13 +57,12 @@ def _facts(report: dict) -> list[str]:
         left_out = "trained on one corpus and tested on the other"
     elif report["group_folds"]:
         left_out = f"{report['group_folds']} groups of subjects left out in turn"
-    seeds = report["seeds"]
     return [
         f"{report['dataset']} {report['protocol']}",
         left_out + ("" if report["complete"] else " (folds are missing)"),
         f"labels {report['label_version']}",
         f"{report['n_clips']:,} clips",
-        f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}",
+        formatting.seeds_text(report),
         f"rule {formatting.rule_name(report['select'])}",
         f"{report['steps']:,} steps of {report['preset']}",
     ]
@@ -131,10 +130,9 @@ def differences(results: Sequence[RunResult], of_images: bool) -> Iterator[str]:
         known.sort(key=lambda result: result.report[key], reverse=not of_images)
         yield f"Order by {title}, best first: {', '.join(result.run.name for result in known)}."
     full = next((result for result in trained if not result.run.overrides), None)
+    others = [result for result in trained if full and result is not full]
     lines, clear = [], []
-    for result in trained if full else ():
-        if result is full:
-            continue
+    for result in others:
         texts, interval = _difference(full, result, of_images)
         if texts:
             lines.append(f"{result.run.name}: {'; '.join(texts)}")
