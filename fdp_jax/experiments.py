@@ -162,7 +162,7 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Re
     folders = dict.fromkeys(corpora, parent)
     if parent and (len(corpora) > 1 or not parent.is_dir()):
         folders = {name: folder_of(name, parent) for name in corpora}
-    runs = []
+    runs: list[Resolved] = []
     for run in experiment.runs:
         init = options.weights if run.is_fine_tuned else options.init
         own = dataclasses.replace(

@@ -20,7 +20,7 @@ FOLDS = (
 AUXILIARY = (
     "MSE e-3 is the mean squared error of the constructed dynamic images in thousandths, and tau is"
     " Kendall's tau of the rank scores with time, both on test clips; tau seen is that of the"
-    " training clips, which are evaluated after the last step only, for the selection rule last."
+    " training clips, which only --select=last and all evaluate."
 )
 VALID_TESTS = (
     "A valid test compares two trainings on the same clips, by McNemar's exact test and bootstrap"

@@ -172,10 +172,10 @@ def _variants(name: str) -> dict[Any, dict[str, Any]]:
     if name not in _VARIED:
         return {"": {}}
     table = paper_table("table14" if name == "figure4" else name)
-    variants = {}
+    fdp, variants = TrainConfig(), {}
     for row in table.rows:
         overrides = {option: row[option.rpartition(".")[2]] for option in _VARIED[name]}
         # FDP itself has none, so that its run is that of the other tables.
-        is_fdp = all(attrgetter(option)(TrainConfig()) == value for option, value in overrides.items())
+        is_fdp = all(attrgetter(option)(fdp) == value for option, value in overrides.items())
         variants[row[table.columns[0]]] = {} if is_fdp else overrides
     return variants

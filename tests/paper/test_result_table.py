@@ -166,7 +166,7 @@ def test_an_empty_tau_is_explained(tmp_path):
     chosen = experiment("table11")
     table = variants_table(chosen, [RunResult(chosen.runs[2], tmp_path, report)])
     assert table.rows[0][-3:] == (9.0, 0.5, None)
-    assert any("tau seen" in note and "the selection rule last" in note for note in table.notes)
+    assert any("tau seen" in note and "only --select=last" in note for note in table.notes)
     assert not any("has learnt" in note for note in table.notes)
     report["auxiliary"]["rank"] |= {"verdict": "nothing"}
     table = variants_table(chosen, [RunResult(chosen.runs[2], tmp_path, report)])
