@@ -25,7 +25,6 @@ import tyro
 from datasets.command_line import run_command
 from datasets.errors import UserError
 from datasets.protocols import Protocol
-from fdp_jax.config import preset
 from fdp_jax.corpora import MissingCorpusError, folder_of
 from fdp_jax.environment import use_large_pages
 from fdp_jax.options import (
@@ -100,11 +99,10 @@ def main(
         print("\n".join(f"{name:<8} {registry.experiment(name).title}" for name in registry.NAMES))
         return
     if options.name not in registry.NAMES:
-        unknown = f"there is no experiment '{options.name}'"
-        raise UserError(
-            f"{unknown if options.name else 'name one experiment'}; they are"
-            f" {', '.join(registry.NAMES)}"
-        )
+        mistake = "name one experiment"
+        if options.name:
+            mistake = f"there is no experiment '{options.name}'"
+        raise UserError(f"{mistake}; they are {', '.join(registry.NAMES)}")
     if options.table is not None:  # the experiment depends on the classes that are built
         find_protocol_of(options)
         options = dataclasses.replace(options, table=None)
@@ -113,11 +111,9 @@ def main(
     )
     _check_options(experiment, arguments)
     runs = _resolve_runs(experiment, options)
-    parameters = _count_parameters(experiment) if experiment.name == "table10" else {}
-    results = []
-    if experiment.trains:
-        results = _train_all(experiment, runs, train, f"{program} {shlex.join(arguments)}")
-    table = _make_table(experiment, options, runs, results, parameters)
+    command = f"{program} {shlex.join(arguments)}"
+    results = _train_all(experiment, runs, train, command) if experiment.trains else []
+    table = _make_table(experiment, options, runs, results)
     files = table.write(options.workdir.expanduser())
     print(table.as_json() if options.json else f"{table.as_text()}\nWritten: {', '.join(files)}")
     if failed := [result for result in results if result.failed]:
@@ -166,21 +162,20 @@ def _resolve_runs(experiment: Experiment, options: ExperimentOptions) -> list[Re
     folders = dict.fromkeys(corpora, parent)
     if parent and (len(corpora) > 1 or not parent.is_dir()):
         folders = {name: folder_of(name, parent) for name in corpora}
-    inits = [options.weights if run.init else options.init for run in experiment.runs]
-    return [
-        resolve_options(
-            dataclasses.replace(
-                options,
-                dataset=run.dataset,
-                protocol=run.protocol,
-                manual_dir=folders[run.dataset] if run.dataset else parent,
-                workdir=options.workdir / f"{run.folder(options.preset)}{init_suffix(init)}",
-                init=init,
-                config=run.config(options.config),
-            )
+    runs: list[Resolved] = []
+    for run in experiment.runs:
+        init = options.weights if run.is_fine_tuned else options.init
+        own = dataclasses.replace(
+            options,
+            dataset=run.dataset,
+            protocol=run.protocol,
+            manual_dir=folders[run.dataset] if run.dataset else parent,
+            workdir=options.workdir / f"{run.folder(options.preset)}{init_suffix(init)}",
+            init=init,
+            config=run.config(options.config),
         )
-        for run, init in zip(experiment.runs, inits, strict=True)
-    ]
+        runs.append(resolve_options(own))
+    return runs
 
 
 def _train_all(
@@ -196,16 +191,16 @@ def _train_all(
     print(f"{experiment.name}: {_describe_plan(experiment, runs)}", file=sys.stderr)
     results = []
     for run, (options, protocol) in zip(experiment.runs, runs, strict=True):
-        report, reason, failed = None, "", False
         progress = f"run {len(results) + 1} of {len(runs)}"
         print(f"{experiment.name}, {progress}: {options.workdir}", file=sys.stderr)
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout is for the table
                 report = train(options, protocol, command)
+            results.append(RunResult(run, options.workdir, report))
         except UserError as error:
-            reason, failed = str(error), not isinstance(error, MissingCorpusError)
             print(f"{run.name}: {error}", file=sys.stderr)
-        results.append(RunResult(run, options.workdir, report, reason, failed))
+            failed = not isinstance(error, MissingCorpusError)
+            results.append(RunResult(run, options.workdir, None, str(error), failed))
     if experiment.name != "table10" and not any(result.report for result in results):
         if failed := [result.reason for result in results if result.failed]:
             raise UserError(f"no run was completed: {failed[0]}")
@@ -236,27 +231,22 @@ def _make_table(
     options: ExperimentOptions,
     runs: Sequence[Resolved],
     results: Sequence[RunResult],
-    parameters: dict[str, int],
 ) -> "ResultTable":
-    from fdp_jax.paper import pictures, result_table  # late, since they need matplotlib
+    from fdp_jax.paper import pictures, pretraining, result_table  # late, with matplotlib
 
     match experiment.kind:
         case "spotting":
-            from fdp_jax.paper.drawn_videos import spotting_table
-
-            return spotting_table(experiment, options.weights, options.seed)
+            return pretraining.spotting_table(experiment, options.weights, options.seed)
         case "pretraining":
-            from fdp_jax.paper.pretraining import pretraining_table
-
-            return pretraining_table(experiment, results, *runs[0], options.weights)
+            return pretraining.pretraining_table(experiment, results, *runs[0], options.weights)
         case "methods":
             return result_table.methods_table(experiment, results)
         case "significance":
             return result_table.significance_table(experiment)
         case "variants":
-            return result_table.variants_table(experiment, results, parameters)
+            return result_table.variants_table(experiment, results)
         case "images":
-            table = result_table.variants_table(experiment, results, parameters)
+            table = result_table.variants_table(experiment, results)
             panels = pictures.constructions(results)
         case "clips":
             panels = pictures.correct_and_wrong(results)
@@ -265,17 +255,6 @@ def _make_table(
             panels = pictures.dynamic_images(*runs[0])
             table = result_table.clips_table(experiment, panels, results)
     return dataclasses.replace(table, picture=pictures.draw(panels))
-
-
-def _count_parameters(experiment: Experiment) -> dict[str, int]:
-    """Returns backbone -> parameters at the paper's sizes, and prints them before training."""
-    from fdp_jax.models.fdp import count_backbone_params
-
-    paper = preset("paper")
-    counts = {run.name: count_backbone_params(run.config(paper)) for run in experiment.runs}
-    text = "; ".join(f"{name} {count:,}" for name, count in counts.items())
-    print(f"Parameters at the paper's sizes: {text}", file=sys.stderr)
-    return counts
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from datasets.errors import UserError
 from fdp_jax.environment import LARGE_PAGES, without_proxies
 from fdp_jax.options import TrainOptions
 from fdp_jax.plan import FoldGroup, FoldTask, Plan
-from launch.worker import Worker, first_line
+from launch.worker import Worker, first_line, usable_cores
 
 ROOT = Path(__file__).parents[1]
 USABLE_MEMORY = 0.9  # of a worker's share of a GPU; the driver needs the rest
@@ -107,18 +107,20 @@ def connect(address: str) -> Iterator[ModuleType]:
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray itself does not for HOST:PORT
     import ray
 
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    local = {
-        "num_cpus": cores,
-        "object_store_memory": OBJECT_STORE_BYTES,
-        "include_dashboard": False,
-    }
-    settings = {"address": address} if address else {"address": "local", **local}
+    settings: dict[str, Any] = {"address": address}
     with (
         contextlib.redirect_stdout(io.StringIO()),  # Ray's own messages
         without_proxies(),
-        contextlib.nullcontext() if address else _short_temporary_folder(),
+        contextlib.nullcontext() if address else _temporary_folder() as temporary,
     ):
+        if not address:
+            settings = {
+                "address": "local",
+                "num_cpus": len(usable_cores()) or os.cpu_count(),
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "include_dashboard": False,
+                "_temp_dir": temporary,
+            }
         try:
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **settings)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -140,29 +142,24 @@ def connect(address: str) -> Iterator[ModuleType]:
             ray.shutdown()
 
 
-@contextlib.contextmanager
-def _short_temporary_folder() -> Iterator[None]:
-    """Lets Ray use another folder where its sockets' paths would be too long for the system.
+def _temporary_folder() -> contextlib.AbstractContextManager[str | None]:
+    """Returns a new folder for Ray where its sockets' paths would be too long for the system.
+
+    Elsewhere, None leaves the choice to Ray.
 
     Raises:
-      UserError: there is no other.
+      UserError: there is no shorter path.
     """
     ours = os.environ.get("TMPDIR") or tempfile.gettempdir()  # as Ray chooses
     if "RAY_TMPDIR" in os.environ or len(os.fsencode(ours)) <= LONGEST_TEMPORARY_FOLDER:
-        yield
-        return
+        return contextlib.nullcontext()
     short = next((place for place in ("/tmp", "/var/tmp") if os.access(place, os.W_OK)), None)
     if short is None:
         raise UserError(
             f"the path of the temporary folder, {ours}, is too long for the sockets of Ray; name a "
             "shorter one with RAY_TMPDIR=DIR in the environment"
         )
-    with tempfile.TemporaryDirectory(prefix="fdp_", dir=short, ignore_cleanup_errors=True) as path:
-        os.environ["RAY_TMPDIR"] = path
-        try:
-            yield
-        finally:
-            del os.environ["RAY_TMPDIR"]
+    return tempfile.TemporaryDirectory(prefix="fdp_", dir=short, ignore_cleanup_errors=True)
 
 
 def check_address(address: str) -> None:
@@ -219,6 +216,9 @@ class WorkerHandle:
 class Scheduler:
     """Trains the pending folds of a plan, each until it is done or has failed for good.
 
+    A worker that fails is replaced here and not by Ray, whose restarts and retries would log no
+    failure, pin no cores, and hold up the other folds of the queue.
+
     Attributes:
       workers: the running workers.
       groups: all groups of folds; empty until the first worker has chosen their size.
@@ -270,9 +270,8 @@ class Scheduler:
             ended, tasks = await asyncio.wait(
                 tasks, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
             )
-            for error in [task.exception() for task in ended]:
-                if error:  # of the launcher itself
-                    raise error
+            for task in ended:
+                task.result()  # raises an error of the launcher itself
 
     def _machines(self) -> list[dict[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
@@ -328,7 +327,7 @@ class Scheduler:
         options = self._ray.remote(Worker).options(
             num_gpus=self._resources.gpus,
             num_cpus=self._resources.cpus,
-            max_restarts=0,  # Ray would pin a restarted worker to no cores, and log no failure
+            max_restarts=0,
             runtime_env={"env_vars": self._resources.environment(os.environ)},
         )
         return options.remote()

@@ -35,7 +35,7 @@ class Worker:
             "node": ray.get_runtime_context().get_node_id(),
             "pid": os.getpid(),
             "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-            "cores": _cores(),
+            "cores": usable_cores(),
         }
 
     def prepare(
@@ -115,7 +115,7 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "")[:150]
 
 
-def _cores() -> list[int]:
+def usable_cores() -> list[int]:
     """Returns the cores that this process may use; empty where a process cannot choose."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -123,7 +123,7 @@ def _cores() -> list[int]:
 def _redirect_output(logs: Sequence[Path], header: str) -> None:
     """Appends a header to all logs, and from now on all output, also of C++, to the first."""
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    cores, gpu = ",".join(map(str, _cores())), os.environ.get("CUDA_VISIBLE_DEVICES")
+    cores, gpu = ",".join(map(str, usable_cores())), os.environ.get("CUDA_VISIBLE_DEVICES")
     header = f"{now} {header}; {socket.gethostname()}, process {os.getpid()}, cores {cores}"
     header += f", CUDA_VISIBLE_DEVICES={gpu}" if gpu else ""
     for log in logs:

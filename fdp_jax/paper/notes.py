@@ -20,7 +20,7 @@ FOLDS = (
 AUXILIARY = (
     "MSE e-3 is the mean squared error of the constructed dynamic images in thousandths, and tau is"
     " Kendall's tau of the rank scores with time, both on test clips; tau seen is that of the"
-    " training clips."
+    " training clips, which only --select=last and all evaluate."
 )
 VALID_TESTS = (
     "A valid test compares two trainings on the same clips, by McNemar's exact test and bootstrap"
@@ -57,13 +57,12 @@ def _facts(report: dict) -> list[str]:
         left_out = "trained on one corpus and tested on the other"
     elif report["group_folds"]:
         left_out = f"{report['group_folds']} groups of subjects left out in turn"
-    seeds = report["seeds"]
     return [
         f"{report['dataset']} {report['protocol']}",
         left_out + ("" if report["complete"] else " (folds are missing)"),
         f"labels {report['label_version']}",
         f"{report['n_clips']:,} clips",
-        f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}",
+        formatting.seeds_text(report),
         f"rule {formatting.rule_name(report['select'])}",
         f"{report['steps']:,} steps of {report['preset']}",
     ]
@@ -120,17 +119,6 @@ def baselines(results: Sequence[RunResult]) -> Iterator[str]:
                 verdicts[formatting.auxiliary_summary(task, levels)].append(name)
     for verdict, names in verdicts.items():
         yield f"{formatting.listing(names)}: {verdict}"
-    without = [
-        result.run.name
-        for result in _trained(results)
-        if result.report["auxiliary"]["rank"]
-        and result.report["train_set_metrics"]["kendall_tau"] is None
-    ]
-    if without:
-        yield (
-            f"tau seen is empty for {formatting.listing(without)}: training clips are evaluated"
-            " after the last step only, for the selection rule last."
-        )
 
 
 def differences(results: Sequence[RunResult], of_images: bool) -> Iterator[str]:
@@ -142,10 +130,9 @@ def differences(results: Sequence[RunResult], of_images: bool) -> Iterator[str]:
         known.sort(key=lambda result: result.report[key], reverse=not of_images)
         yield f"Order by {title}, best first: {', '.join(result.run.name for result in known)}."
     full = next((result for result in trained if not result.run.overrides), None)
+    others = [result for result in trained if full and result is not full]
     lines, clear = [], []
-    for result in trained if full else ():
-        if result is full:
-            continue
+    for result in others:
         texts, interval = _difference(full, result, of_images)
         if texts:
             lines.append(f"{result.run.name}: {'; '.join(texts)}")

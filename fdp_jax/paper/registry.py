@@ -5,16 +5,16 @@ A run that several experiments need has one work directory. Nothing heavy is imp
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
 from datasets.errors import UserError
 from datasets.protocols import get_protocol
 from datasets.reading import find_protocol
-from fdp_jax.config import LossConfig, TrainConfig, fine_tuned
+from fdp_jax.config import TrainConfig, fine_tuned
 from fdp_jax.paper_numbers import paper_table
-from fdp_jax.weights import BUNDLED_NAME
 
 Kind = Literal[
     "methods", "variants", "images", "clips", "inputs", "significance", "spotting", "pretraining"
@@ -44,16 +44,16 @@ _EXPERIMENTS: dict[str, tuple[Kind, str, str]] = {
     "figure4": ("images", "samm/5class", "dynamic images constructed by FDP and its variants"),
 }
 NAMES = tuple(_EXPERIMENTS)
-_ABLATIONS = {
-    "": "FDP",
-    "no_dic": "FDP w/o DIC",
-    "no_rank": "FDP w/o rank",
-    "no_local": "FDP w/o L",
-    "no_global": "FDP w/o G",
-    "no_local_global": "FDP w/o L&G",
-    "no_mer": "FDP w/o MER",
+# Name -> options of `TrainConfig` that its rows differ in; without the group, they are columns of
+# the paper's table.
+_VARIED = {
+    "table9": ("ablate",),
+    "table10": ("backbone",),
+    "table11": ("loss.dynamic_image_weight", "loss.rank_weight"),
+    "table14": ("ablate",),
+    "figure4": ("ablate",),
 }
-_WEIGHTS = ("dynamic_image_weight", "rank_weight")
+_FINE_TUNED = "fine-tuned"
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,8 @@ class RunSpec:
     name: str  # as in the rows of the table
     dataset: str  # "" for a composite
     protocol: str
-    overrides: Mapping[str, str | float] = field(default_factory=dict)  # option -> value
-
-    @property
-    def init(self) -> str:
-        """Weights that it starts from, where the experiment sets them."""
-        return str(self.overrides.get("init", ""))
-
-    @property
-    def options(self) -> dict[str, str | float]:
-        """The overrides of options in `TrainConfig`."""
-        return {name: value for name, value in self.overrides.items() if name != "init"}
+    overrides: Mapping[str, str | float]  # option of `TrainConfig` -> value
+    is_fine_tuned: bool  # starts from the experiment's --weights
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -88,16 +79,14 @@ class RunSpec:
     def folder(self, preset: str) -> str:
         """Returns the name of the work directory."""
         parts = [self.dataset, self.protocol, preset]
-        for option, value in self.options.items():
+        for option, value in self.overrides.items():
             parts.append(str(value) if option == "ablate" else f"{option}={value}")
         return "_".join(filter(None, parts))
 
     def config(self, common: TrainConfig) -> TrainConfig:
         """Returns the options of this run, given those common to all runs."""
-        config = common
-        if self.init:
-            config = fine_tuned(config)
-        for option, value in self.options.items():
+        config = fine_tuned(common) if self.is_fine_tuned else common
+        for option, value in self.overrides.items():
             group, _, name = option.rpartition(".")
             if group:
                 inner = dataclasses.replace(getattr(config, group), **{name: float(value)})
@@ -137,7 +126,9 @@ class Experiment:
     @property
     def own_options(self) -> tuple[str, ...]:
         """The options that distinguish its runs, which a user cannot set."""
-        return tuple(dict.fromkeys(option for run in self.runs for option in run.overrides))
+        options = [option for run in self.runs for option in run.overrides]
+        options += ["init" for run in self.runs if run.is_fine_tuned]
+        return tuple(dict.fromkeys(options))
 
 
 def experiment(
@@ -167,7 +158,7 @@ def experiment(
             chosen = find_protocol(dataset or published[0][0], protocol or None, data_dir)
             corpora = ((chosen.dataset, chosen.name),)
     runs = tuple(
-        RunSpec(row or corpus or task, corpus, task, overrides)
+        RunSpec(row or corpus or task, corpus, task, overrides, row == _FINE_TUNED)
         for corpus, task in corpora
         for row, overrides in _variants(name).items()
     )
@@ -177,19 +168,14 @@ def experiment(
 def _variants(name: str) -> dict[Any, dict[str, Any]]:
     """Returns row -> options that differ from FDP's; one nameless row if there are no variants."""
     if name == "pretraining":
-        return {"from scratch": {}, "fine-tuned": {"init": BUNDLED_NAME}}
-    if name in ("table9", "table14", "figure4"):
-        ablations = paper_table("table9" if name == "table9" else "table14").column("ablate")
-        return {_ABLATIONS[value]: {"ablate": value} if value else {} for value in ablations}
-    if name == "table10":
-        backbones = paper_table(name).column("backbone")
-        return {value: {"backbone": value} if value != "fdp" else {} for value in backbones}
-    if name == "table11":
-        variants = {}
-        for row in paper_table(name).rows:
-            # FDP has the default weights, so its run is that of the other tables.
-            is_fdp = all(row[weight] == getattr(LossConfig, weight) for weight in _WEIGHTS)
-            overrides = {f"loss.{weight}": row[weight] for weight in _WEIGHTS}
-            variants[row["weights"]] = {} if is_fdp else overrides
-        return variants
-    return {"": {}}
+        return {"from scratch": {}, _FINE_TUNED: {}}
+    if name not in _VARIED:
+        return {"": {}}
+    table = paper_table("table14" if name == "figure4" else name)
+    fdp, variants = TrainConfig(), {}
+    for row in table.rows:
+        overrides = {option: row[option.rpartition(".")[2]] for option in _VARIED[name]}
+        # FDP itself has none, so that its run is that of the other tables.
+        is_fdp = all(attrgetter(option)(fdp) == value for option, value in overrides.items())
+        variants[row[table.columns[0]]] = {} if is_fdp else overrides
+    return variants

@@ -314,11 +314,11 @@ def test_without_a_short_temporary_folder_one_sentence_says_so(monkeypatch):
     monkeypatch.setenv("TMPDIR", "/scratch/jobs/0123456789/of_one_user_on_a_cluster")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     too_long = pytest.raises(UserError, match=r"/of_one_user_on_a_cluster, is too long .* RAY_TMP")
-    with too_long, scheduler._short_temporary_folder():
+    with too_long, scheduler._temporary_folder():
         pass
     monkeypatch.setenv("RAY_TMPDIR", "/chosen")
-    with scheduler._short_temporary_folder():
-        assert os.environ["RAY_TMPDIR"] == "/chosen"
+    with scheduler._temporary_folder() as folder:
+        assert folder is None  # Ray takes the chosen one
 
 
 def test_the_environment_of_a_worker(monkeypatch):

@@ -81,7 +81,7 @@ def test_another_protocol_is_in_no_column_of_the_paper(tmp_path):
     assert table.columns[:2] == ("corpus", "protocol") and len(table.rows) == 1
     assert "table4 has no numbers for samm 3class" in table.notes[0]
     chosen = experiment("table11", "samm", "3class")
-    table = variants_table(chosen, [RunResult(chosen.runs[0], tmp_path, report)], {})
+    table = variants_table(chosen, [RunResult(chosen.runs[0], tmp_path, report)])
     warning = "The paper's numbers are for samm 5class, those computed here for samm 3class."
     assert table.notes[0] == warning
 
@@ -109,7 +109,7 @@ def test_every_rule_has_its_row_and_test_best_its_warning(tmp_path, name):
         if name == "table4":
             table = methods_table(chosen, results)
         else:
-            table = variants_table(chosen, results, {"resnet18": 1})
+            table = variants_table(chosen, results)
         place = table.columns.index("samm.acc" if name == "table4" else "Acc")
         rows = [row for row in table.rows if name != "table4" or "trained here" in row[0]]
         assert [row[place] for row in rows[: len(rules)]] == [50.0, 60.0, 70.0][: len(rules)]
@@ -127,7 +127,7 @@ def test_the_run_with_another_rule_is_named(tmp_path):
         RunResult(without, tmp_path, make_report(0.5)),
     ]
     found = list(notes.training(results))
-    assert any(n.startswith("FDP w/o MER predicts no") and "--select=last" in n for n in found)
+    assert any(n.startswith("FDP w/o L_MER predicts no") and "--select=last" in n for n in found)
 
 
 def test_shared_facts_are_shown_once_and_others_by_run(tmp_path):
@@ -141,7 +141,7 @@ def test_shared_facts_are_shown_once_and_others_by_run(tmp_path):
         )
     )
     assert sum("samm 5class" in note for note in found) == 1
-    assert found[1:] == ["FDP: 136 clips, a", "FDP w/o DIC: 1,135 clips, b"]
+    assert found[1:] == ["FDP: 136 clips, a", "FDP w/o L_DIC: 1,135 clips, b"]
 
 
 def test_the_image_error_is_compared_subject_by_subject():
@@ -164,12 +164,12 @@ def test_an_empty_tau_is_explained(tmp_path):
     levels = {"verdict": "learnt", "best_constant": 16.0, "loss": 9.0, "kendall_tau": 0.5}
     report = make_report(0.5, auxiliary={"dynamic_image": None, "rank": levels})
     chosen = experiment("table11")
-    table = variants_table(chosen, [RunResult(chosen.runs[2], tmp_path, report)], {})
+    table = variants_table(chosen, [RunResult(chosen.runs[2], tmp_path, report)])
     assert table.rows[0][-3:] == (9.0, 0.5, None)
-    assert any("tau seen is empty for 100, 0.1" in note for note in table.notes)
+    assert any("tau seen" in note and "only --select=last" in note for note in table.notes)
     assert not any("has learnt" in note for note in table.notes)
     report["auxiliary"]["rank"] |= {"verdict": "nothing"}
-    table = variants_table(chosen, [RunResult(chosen.runs[2], tmp_path, report)], {})
+    table = variants_table(chosen, [RunResult(chosen.runs[2], tmp_path, report)])
     assert any(note.startswith("100, 0.1: The rank scorer has learnt") for note in table.notes)
 
 
