@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from datasets.errors import UserError
@@ -48,7 +50,7 @@ def read_progress(task: FoldTask, steps: int, folds_at_once: int) -> FoldProgres
 
 
 class ProgressDisplay:
-    """A line for all folds and one for each running one, on a terminal; else a line a minute."""
+    """A line for each running fold and one for all, on a terminal; else a line a minute."""
 
     def __init__(self, plan: Plan, live: Live):
         """Args: plan: of the run; live: started and stopped by the caller."""
@@ -112,28 +114,31 @@ class ProgressDisplay:
             return
         self._last_line = time.monotonic()
         steps = self._plan.options.config.steps
-        running, lines = [], []
+        running = []  # (name, device, progress)
         for job, device in [(w.job, w.device) for w in scheduler.workers if w.job]:
             for task, fold in zip(job.group.tasks, job.folds, strict=True):
                 progress = read_progress(task, steps, len(job.folds))
-                running.append(progress)
-                facts = [f"{self._describe([fold])} {progress.step}/{progress.steps}"]
-                if progress.seconds_left is not None:
-                    facts.append(f"{duration(progress.seconds_left)} left")
-                lines.append(", ".join(filter(None, [*facts, device, progress.losses])))
-        lines.insert(0, self._counts(scheduler, running))
-        if is_terminal:
-            text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
-            self._live.update(text, refresh=True)
-        else:
-            self._print(f"{datetime.datetime.now():%H:%M:%S} {'; '.join(lines)}")
+                running.append((self._describe([fold]), device, progress))
+        done, total = self._finished_before + len(scheduler.done), len(self._plan.tasks)
+        counts = self._counts(scheduler, [progress for *_, progress in running])
+        if not is_terminal:
+            now = datetime.datetime.now().strftime("%H:%M:%S")
+            each = [f"{name} {progress.step}/{progress.steps}" for name, _, progress in running]
+            self._print("; ".join([f"{now} {done}/{total} folds done, {counts}", *each]))
+            return
+        table = Table.grid(padding=(0, 1))
+        for name, device, progress in running:
+            left = progress.seconds_left
+            facts = ["" if left is None else f"{duration(left)} left", device, progress.losses]
+            _add_row(table, name, progress.step, progress.steps, ", ".join(filter(None, facts)))
+        _add_row(table, "folds", done, total, counts)
+        self._live.update(table, refresh=True)
 
     def _counts(self, scheduler: Scheduler, running: Sequence[FoldProgress]) -> str:
-        done, total = self._finished_before + len(scheduler.done), len(self._plan.tasks)
         failed = sum(len(job.folds) for job in scheduler.failed)
-        waiting = total - done - failed - len(running)
-        counts = f"{done}/{total} folds done, {len(running)} running, {waiting} waiting"
-        counts += f", {failed} failed"
+        through = self._finished_before + len(scheduler.done) + failed
+        waiting = len(self._plan.tasks) - through - len(running)
+        counts = f"{len(running)} running, {waiting} waiting, {failed} failed"
         if starting := sum(worker.job is None for worker in scheduler.workers):
             counts += f", {starting} worker{'s' if starting > 1 else ''} starting"
         known = [fold for fold in running if fold.seconds_left]
@@ -142,3 +147,8 @@ class ProgressDisplay:
         steps = sum(fold.steps - fold.step for fold in running) + waiting * running[0].steps
         per_second = sum((fold.steps - fold.step) / fold.seconds_left for fold in known)
         return f"{counts}, about {duration(steps / per_second)} left"
+
+
+def _add_row(table: Table, name: str, done: int, total: int, facts: str) -> None:
+    bar = ProgressBar(total, done, width=10)
+    table.add_row(Text(name), bar, f"{done}/{total}", Text(facts, no_wrap=True))
