@@ -121,7 +121,7 @@ def pretrain(options: Options, command: str) -> Path:
     groups = make_folds(clips.datasets, clips.subjects, group_folds=options.config.group_folds)
     held_out = dataclasses.replace(groups[0], name=HELD_OUT)
     plan = Plan(train_options, clips, command, [held_out])
-    report = train(plan, lambda: corpus)
+    report = train(plan, corpus)
     scores = held_out_scores(report, plan)
     rows = [("Held-out people", "", "Without learning")]
     rows += [(name, f"{value:.4g}", f"{trivial:.4g}") for name, value, trivial in scores]

@@ -1,5 +1,6 @@
 """Protocols over several corpora: clips, folds, a training from end to end, and the command."""
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -286,12 +287,12 @@ def test_restored_steps_do_not_count_into_the_rate():
     with tqdm(total=1000, file=io.StringIO(), smoothing=0) as bar:
         bar._time = lambda: now[0]
         bar.start_t = bar.last_print_t = 0.0
-        progress = _Progress(bar)
-        progress(900, {})
-        now[0] = 2.0
-        losses = {"cross_entropy": 1.0, "dynamic_image": 1.0, "rank": 1.0}
-        progress(10, losses)
-        shown = bar.format_dict
+        with contextlib.closing(_Progress(bar)) as progress:
+            progress(900, {})
+            now[0] = 2.0
+            losses = {"cross_entropy": 1.0, "dynamic_image": 1.0, "rank": 1.0}
+            progress(10, losses)
+            shown = bar.format_dict
     assert (shown["n"], shown["initial"]) == (910, 900)
     rate = (shown["n"] - shown["initial"]) / shown["elapsed"]
     assert rate == pytest.approx(5.0, rel=1e-3)
