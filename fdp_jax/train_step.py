@@ -5,7 +5,7 @@ Axes: K = folds trained as one program, b = clips of a batch.
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import flax.struct
@@ -165,6 +165,38 @@ def update(
     return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
 
 
+def compile_train_step(
+    config: TrainConfig, classes: int, folds: int, corpus: PackedClips
+) -> jax.stages.Compiled:
+    """Compiles the step of K folds, once per process; `train_step` does not compile it again.
+
+    Args:
+      config: options of the training.
+      classes: m.
+      folds: K.
+      corpus: all clips, of which only the shapes matter.
+    """
+    leaves, structure = jax.tree.flatten(corpus)
+    shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+    return _compile_train_step(config, classes, folds, structure, shapes)
+
+
+@cache
+def _compile_train_step(
+    config: TrainConfig,
+    classes: int,
+    folds: int,
+    structure: jax.tree_util.PyTreeDef,
+    shapes: tuple[jax.ShapeDtypeStruct, ...],
+) -> jax.stages.Compiled:
+    keys = jax.random.split(jax.random.key(0), folds)
+    state = jax.eval_shape(jax.vmap(partial(create_train_state, config, classes)), keys)
+    corpus = structure.unflatten(shapes)
+    indices = jax.ShapeDtypeStruct((folds, config.batch_size), jnp.int32)
+    lowered = train_step.lower(state, corpus, indices, keys, config=config, classes=classes)
+    return lowered.compile()
+
+
 @partial(jax.jit, static_argnames=("config", "classes"))
 def eval_step(
     variables: dict, corpus: PackedClips, indices: jax.Array, *, config: TrainConfig, classes: int
@@ -194,13 +226,16 @@ def stack_states(states: Iterable[TrainState], folds: int) -> TrainState:
     """Returns the states of K folds as one with leaves [K, ...].
 
     Args:
-      states: K states; consumed one at a time, so that they need not exist together.
+      states: consumed one at a time, so that they need not exist together; copies of the last one
+        fill up the places of those that are missing.
       folds: K.
     """
     stacked: Any = None
     for place, state in enumerate(states):
         stacked = _zeros(state, folds) if stacked is None else stacked
         stacked = _with_fold(stacked, state, place)
+    for missing in range(place + 1, folds):
+        stacked = _with_fold(stacked, state, missing)
     return stacked
 
 
