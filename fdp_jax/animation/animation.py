@@ -30,6 +30,7 @@ from fdp_jax.config import ClipConfig
 from fdp_jax.input_pipeline import GREY_WEIGHTS, Batch, PackedClips, dynamic_image
 
 UNITS = tuple(ACTION_UNITS)
+NEUTRAL_SHARE = 0.2  # of the clips
 Range = tuple[float, float]
 
 
@@ -37,7 +38,6 @@ Range = tuple[float, float]
 class AnimationConfig:
     """What is drawn at random for every clip; ranges are uniform."""
 
-    neutral_share: float = 0.2  # of the clips
     peak: Range = (0.02, 0.10)  # largest displacement of the expression, at its apex
     unit_strength: Range = (0.7, 1.3)  # of each unit in an expression
     asymmetry: float = 0.2  # by which a side may be stronger than the mean of both
@@ -208,11 +208,11 @@ _ALWAYS, _SOMETIMES = _units_by_category("always"), _units_by_category("sometime
 _ONE_SIDED = np.array([shown.one_sided for shown in EXPRESSIONS.values()])
 
 
-def draw_labels(key: jax.Array, count: int, config: AnimationConfig | None = None) -> jax.Array:
-    """Returns random categories, int32 [count], of which `neutral_share` are without expression."""
-    neutral = (config or AnimationConfig()).neutral_share
-    shares = np.full(len(CATEGORIES), (1 - neutral) / (len(CATEGORIES) - 1), np.float32)
-    shares[_NEUTRAL_LABEL] = neutral
+def draw_labels(key: jax.Array, count: int) -> jax.Array:
+    """Returns random categories, int32 [count], of which `NEUTRAL_SHARE` are without expression."""
+    others = (1 - NEUTRAL_SHARE) / (len(CATEGORIES) - 1)
+    shares = np.full(len(CATEGORIES), others, np.float32)
+    shares[_NEUTRAL_LABEL] = NEUTRAL_SHARE
     return jax.random.categorical(key, np.log(shares), shape=(count,)).astype(jnp.int32)
 
 
@@ -224,7 +224,7 @@ def animate(
     key: jax.Array,
     frames: int,
     size: int,
-    config: AnimationConfig | None = None,
+    config: AnimationConfig,
 ) -> jax.Array:
     """Draws one clip of each still.
 
@@ -241,7 +241,6 @@ def animate(
     Returns:
       float32 [b, t, size, size, 3], whole grey levels from 0 to 255.
     """
-    config = config or AnimationConfig()
 
     def draw(pixels, places, label, corner, flip, key) -> jax.Array:
         motion_key, look_key, noise_key = jax.random.split(key, 3)
