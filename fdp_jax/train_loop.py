@@ -24,7 +24,6 @@ from fdp_jax.fold_training import (
     write_predictions,
 )
 from fdp_jax.input_pipeline import PackedClips
-from fdp_jax.optimizer import learning_rate_schedule
 from fdp_jax.options import TrainOptions
 from fdp_jax.plan import (
     MAX_FOLDS_AT_ONCE,
@@ -39,6 +38,7 @@ from fdp_jax.train_step import (
     create_train_state,
     fold_state,
     fold_variables,
+    learning_rate_schedule,
     stack_states,
     train_step,
 )

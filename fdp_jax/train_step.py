@@ -1,4 +1,4 @@
-"""Jitted training and evaluation steps, and the state that they work on.
+"""Jitted training and evaluation steps, the state that they work on, and the optimiser.
 
 Axes: K = folds trained as one program, b = clips of a batch.
 """
@@ -15,11 +15,10 @@ import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from fdp_jax.config import TrainConfig
+from fdp_jax.config import OptimizerConfig, TrainConfig
 from fdp_jax.input_pipeline import Batch, PackedClips, evaluation_batch
 from fdp_jax.losses import clip_losses, total_loss
 from fdp_jax.models.fdp import FDP, Outputs, make_model
-from fdp_jax.optimizer import make_optimizer
 from fdp_jax.rng import Purpose, derive_key
 
 Metrics = dict[str, jax.Array]
@@ -47,6 +46,30 @@ class TrainState:
     def variables(self) -> dict:
         """What prediction needs, as linen names it."""
         return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """Returns step (from 0) -> learning rate: linear warm-up, then constant or cosine to 0."""
+    if config.schedule == "constant":
+        after = optax.constant_schedule(config.learning_rate)
+    else:
+        after = optax.cosine_decay_schedule(
+            config.learning_rate, max(steps - config.warmup_steps, 1)
+        )
+    # The first step of the warm-up has a learning rate above 0.
+    warmup = optax.linear_schedule(
+        config.learning_rate / (config.warmup_steps + 1), config.learning_rate, config.warmup_steps
+    )
+    return optax.join_schedules([warmup, after], [config.warmup_steps])
+
+
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Returns Adam (beta_1 0.9, eps 1e-8) on gradients plus weight_decay * w, as PyTorch has it."""
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay),
+        optax.scale_by_adam(b2=config.second_moment_decay),
+        optax.scale_by_learning_rate(learning_rate_schedule(config, steps)),
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1))
