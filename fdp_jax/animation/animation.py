@@ -162,36 +162,13 @@ class _Draws:
         return jax.random.bernoulli(self.key(), probability, shape)
 
 
-class _Pushes(NamedTuple):
-    """All pushes of all units; arrays with the axis q.
-
-    Attributes:
-      unit: int, index into `UNITS`.
-      place: int, index into `PLACES`.
-      shift, direction: float32 [q, 2], outwards and down.
-      radius: float32.
-    """
-
-    unit: np.ndarray
-    place: np.ndarray
-    shift: np.ndarray
-    direction: np.ndarray
-    radius: np.ndarray
-
-
-def _collect_pushes() -> _Pushes:
-    pushes = [(unit, push) for unit in ACTION_UNITS.values() for push in unit.pushes]
-    units, places = list(ACTION_UNITS.values()), list(PLACES)
-    return _Pushes(
-        np.array([units.index(unit) for unit, _ in pushes]),
-        np.array([places.index(push.place) for _, push in pushes]),
-        np.array([push.shift for _, push in pushes], np.float32),
-        np.array([(push.outwards, push.down) for _, push in pushes], np.float32),
-        np.array([push.radius for _, push in pushes], np.float32),
-    )
-
-
-_PUSHES = _collect_pushes()
+# All pushes of all units; arrays with the axis q.
+_PUSHES = [push for unit in ACTION_UNITS.values() for push in unit.pushes]
+_UNIT_OF_PUSH = np.repeat(np.arange(len(UNITS)), [len(u.pushes) for u in ACTION_UNITS.values()])
+_PLACE_OF_PUSH = np.array([list(PLACES).index(push.place) for push in _PUSHES])
+_SHIFTS = np.array([push.shift for push in _PUSHES], np.float32)  # [q, 2]: outwards and down
+_DIRECTIONS = np.array([(push.outwards, push.down) for push in _PUSHES], np.float32)
+_RADII = np.array([push.radius for push in _PUSHES], np.float32)
 _MIRROR = np.array([[-1.0, 1.0], [1.0, 1.0]], np.float32)  # [side, xy]: outwards is left, or right
 _NEUTRAL_LABEL = CATEGORIES.index(NEUTRAL)
 
@@ -273,9 +250,9 @@ def draw_motion(
     draws = _Draws(key)
     eyes = places[list(PLACES).index("eye")]  # [side, xy]
     eye_distance = jnp.linalg.norm(eyes[1] - eyes[0])
-    jitter = config.push_jitter * draws.normal((len(_PUSHES.unit), 2, 2))
-    shift = _PUSHES.shift[:, None] * _MIRROR + jitter
-    radius = draws.uniform(*config.radius, (len(UNITS),))[_PUSHES.unit]
+    jitter = config.push_jitter * draws.normal((len(_PUSHES), 2, 2))
+    shift = _SHIFTS[:, None] * _MIRROR + jitter
+    radius = draws.uniform(*config.radius, (len(UNITS),))[_UNIT_OF_PUSH]
     expression, peak = _draw_expression(draws, label, config)
     twitch = draws.happens(config.twitches / len(UNITS), (len(UNITS), 1))
     twitch = twitch & draws.happens(0.6, (len(UNITS), 2))  # often on one side alone
@@ -285,10 +262,10 @@ def draw_motion(
     return Motion(
         eyes=eyes.mean(axis=0),
         eye_distance=eye_distance,
-        centres=places[_PUSHES.place] + eye_distance * shift,
-        directions=_PUSHES.direction[:, None] * _MIRROR,
-        radii=eye_distance * _PUSHES.radius * radius,
-        layers=jnp.stack([layer.astype(jnp.float32)[_PUSHES.unit] for layer in layers]),
+        centres=places[_PLACE_OF_PUSH] + eye_distance * shift,
+        directions=_DIRECTIONS[:, None] * _MIRROR,
+        radii=eye_distance * _RADII * radius,
+        layers=jnp.stack([layer.astype(jnp.float32)[_UNIT_OF_PUSH] for layer in layers]),
         peaks=jnp.stack(peaks),
         strengths=_draw_strengths(draws, frames, config),
         head=_draw_head(draws, frames, config),
