@@ -129,13 +129,13 @@ class BestStepTracker:
     otherwise the earlier step does.
 
     Attributes:
-      rule: test-best or val.
+      rule: test-best or val; None in a training that is not evaluated.
       count: number of evaluations.
       best_step: 0 before the first evaluation.
       outputs: outputs of the best step on the clips left out, as `predict_clips` returns.
     """
 
-    def __init__(self, rule: str, stored: Mapping[str, np.ndarray] | None = None):
+    def __init__(self, rule: str | None, stored: Mapping[str, np.ndarray] | None = None):
         """Starts empty, or from the arrays of `as_arrays`."""
         stored = dict(stored or {})
         self.rule = rule
@@ -145,7 +145,9 @@ class BestStepTracker:
         self.outputs = stored
 
     def as_arrays(self) -> dict[str, np.ndarray]:
-        """Returns the whole tracker as arrays, for a checkpoint."""
+        """Returns the whole tracker as arrays, for a checkpoint; none without a rule."""
+        if self.rule is None:
+            return {}
         return {
             "tracker.count": np.array(self.count),
             "tracker.best_step": np.array(self.best_step),

@@ -54,7 +54,7 @@ class FoldTraining:
     Attributes:
       key: from which all random keys of the fold derive, the same in every training.
       start: the step it resumed from.
-      tracker: of the best step, where a selection rule needs one.
+      tracker: of the best step.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class FoldTraining:
         self._variables: dict | None = None  # after the last step
         self.key = fold_key(task.seed, task.fold.name)
         self.start = 0
-        self.tracker = BestStepTracker(rule) if rule else None
+        self.tracker = BestStepTracker(rule)
 
     def restore(self, step: int) -> TrainState:
         """Returns the state after `step`; the log and the evaluations are set back to it."""
@@ -85,15 +85,15 @@ class FoldTraining:
             state, init = self._first_state(self.key), self._plan.init
             return with_weights(state, init.arrays) if init else state
         shapes = jax.eval_shape(self._first_state, self.key)
-        state, stored = self._checkpoints.restore(shapes, step)
-        self._set_tracker(stored)
+        state, evaluations = self._checkpoints.restore(shapes, step)
+        self.tracker = BestStepTracker(self.tracker.rule, evaluations)
         return jax.device_put(state, may_alias=False)
 
     def load_final(self) -> None:
         """Loads the weights of a training that is complete but not evaluated yet."""
         shapes = jax.eval_shape(self._first_state, self.key)
-        self._variables, stored = self._checkpoints.final(shapes)
-        self._set_tracker(stored)
+        self._variables, evaluations = self._checkpoints.final(shapes)
+        self.tracker = BestStepTracker(self.tracker.rule, evaluations)
         self._resume_at(self._config.steps)
 
     def _first_state(self, key: jax.Array) -> TrainState:
@@ -103,10 +103,6 @@ class FoldTraining:
         self.start = step
         self._log = TrainingLog(self._training.directory, step)
         self._progress(step, {})
-
-    def _set_tracker(self, stored: dict[str, np.ndarray]) -> None:
-        if self.tracker:
-            self.tracker = BestStepTracker(self.tracker.rule, stored)
 
     def batch_indices(self, step: int) -> np.ndarray:
         """Returns the clips of a step, int32 [b]."""
@@ -140,18 +136,18 @@ class FoldTraining:
 
     def save(self, state: TrainState) -> None:
         """Writes a checkpoint."""
-        self._checkpoints.save(state, self.tracker.as_arrays() if self.tracker else {})
+        self._checkpoints.save(state, self.tracker.as_arrays())
 
     def finish(self, variables: dict) -> None:
         """Writes the weights after the last step."""
-        self._checkpoints.finish(variables, self.tracker.as_arrays() if self.tracker else {})
+        self._checkpoints.finish(variables, self.tracker.as_arrays())
         self._variables = variables
 
     def select(self) -> dict[str, Selection]:
         """Returns the result of every selection rule that the training serves."""
-        fold, config = self._task.fold, self._config
+        fold, config, tracker = self._task.fold, self._config, self.tracker
         selections = {}
-        if tracker := self.tracker:
+        if tracker.rule:
             selections[tracker.rule] = Selection(tracker.best_step, tracker.count, tracker.outputs)
         if "last" in self._training.rules:
             outputs = self._predict(self._variables, fold.test, config.steps)

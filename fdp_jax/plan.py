@@ -188,7 +188,7 @@ class Plan:
         tasks = [task for task in group.tasks if not task.directory.is_finished()]
         tasks = [task for task in tasks if task.directory.log.exists()]
         steps = self.options.config.steps
-        point_of: dict[int, str] = {}  # place of a fold -> of the first training it has not finished
+        point_of: dict[int, str] = {}  # place -> point in the first training it has not finished
         for number, trainings in enumerate(zip(*(task.trainings for task in tasks), strict=True)):
             saved = [training.directory.resumable_steps(steps) for training in trainings]
             which = " of its second training" if number else ""

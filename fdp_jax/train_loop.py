@@ -124,7 +124,7 @@ def _train_loop(
             )
         since_log.append(metrics)
         done = step + 1
-        if folds[0].tracker and is_evaluation_due(done, config):
+        if folds[0].tracker.rule and is_evaluation_due(done, config):
             for place, fold in enumerate(folds):
                 fold.evaluate(done, fold_variables(state, place))
         if not is_log_due(done, plan.options):

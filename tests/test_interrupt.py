@@ -95,7 +95,8 @@ def test_a_training_names_the_step_of_its_last_checkpoint(data_dir, tmp_path):
         "0 of 2 folds finished, 1 not begun",
         stderr.splitlines()[-1],
     )
-    assert int(found[1]) in directory.resumable_steps(1_000_000)  # one may be renamed in that moment
+    # One may be renamed in that moment.
+    assert int(found[1]) in directory.resumable_steps(1_000_000)
     assert "fold 1/2 s01" in stderr and "compiling" in stderr
 
 
