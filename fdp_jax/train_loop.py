@@ -79,14 +79,15 @@ def train_folds(
         for trainings in zip(*(task.trainings for task in tasks), strict=True):
             with contextlib.ExitStack() as stack:
                 folds = [
-                    stack.enter_context(
-                        contextlib.closing(FoldTraining(task, training, plan, corpus, progress))
-                    )
+                    FoldTraining(task, training, plan, corpus, progress)
                     for task, training in zip(tasks, trainings, strict=True)
                 ]
+                for fold in folds:
+                    stack.callback(fold.close)
                 resumable = [t.directory.resumable_steps(config.steps) for t in trainings]
                 for start, places in resume_groups(resumable, config.steps):
-                    _train_loop([folds[p] for p in places], start, plan, corpus, group.size)
+                    together = [folds[place] for place in places]
+                    _train_loop(together, start, plan, corpus, group.size)
                 # Every fold is complete on disk by now: a kill from here on costs no step.
                 for place, fold in enumerate(folds):
                     selections[place] |= fold.select()
