@@ -16,7 +16,6 @@ from fdp_jax.splits import Fold, choose_folds, hold_out, make_folds
 from fdp_jax.weights import read_weights
 from fdp_jax.workdir import (
     FoldDirectory,
-    TrainingDirectory,
     check_or_create_config,
     check_writable,
     drop_training_states,
@@ -43,7 +42,7 @@ class Training:
 
     rules: tuple[str, ...]
     split: Fold
-    directory: TrainingDirectory
+    directory: FoldDirectory
 
     @property
     def evaluating_rule(self) -> str | None:

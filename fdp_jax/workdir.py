@@ -31,8 +31,8 @@ FORMAT = 2  # of a work directory; config.json names it
 
 
 @dataclass(frozen=True)
-class TrainingDirectory:
-    """Paths of one training."""
+class FoldDirectory:
+    """Paths of one fold; its first training uses the same folder."""
 
     path: Path
 
@@ -68,15 +68,10 @@ class TrainingDirectory:
         """The same losses as events."""
         return self.path / "tensorboard"
 
-
-@dataclass(frozen=True)
-class FoldDirectory(TrainingDirectory):
-    """Paths of one fold; its first training uses the same folder."""
-
     @property
-    def second_training(self) -> TrainingDirectory:
-        """Paths of the second training, where a fold needs two."""
-        return TrainingDirectory(self.path / "val")
+    def second_training(self) -> "FoldDirectory":
+        """Checkpoints, log and events of the second training, where a fold needs two."""
+        return FoldDirectory(self.path / "val")
 
     @property
     def predictions(self) -> Path:
