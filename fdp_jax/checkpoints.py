@@ -14,12 +14,10 @@ import orbax.checkpoint as ocp
 from datasets.errors import UserError
 from fdp_jax.files import write_atomically
 from fdp_jax.train_step import TrainState
-from fdp_jax.workdir import FINAL_WEIGHTS
-
-KEPT = 2  # one more than needed, in case the newest cannot be read
+from fdp_jax.workdir import FINAL_WEIGHTS, KEPT_CHECKPOINTS
 
 
-class FoldCheckpoints:
+class Checkpoints:
     """The folder `checkpoints` of one training.
 
     During training it holds `<step>/`, the whole state, and `evaluations/<step>.npz`, the tracker
@@ -27,9 +25,15 @@ class FoldCheckpoints:
     running statistics alone, and `evaluations/final.npz`.
     """
 
-    def __init__(self, directory: Path):
-        """Args: directory: created with the first checkpoint."""
+    def __init__(self, directory: Path, has_evaluations: bool = False):
+        """Takes a folder, which is created with the first checkpoint.
+
+        Args:
+          directory: the folder.
+          has_evaluations: whether the training keeps evaluations.
+        """
         self._directory = directory.absolute()
+        self._has_evaluations = has_evaluations
         self._manager: ocp.CheckpointManager | None = None
 
     def _open(self) -> ocp.CheckpointManager:
@@ -37,7 +41,7 @@ class FoldCheckpoints:
             self._manager = ocp.CheckpointManager(
                 self._directory,
                 options=ocp.CheckpointManagerOptions(
-                    max_to_keep=KEPT, create=True, enable_async_checkpointing=False
+                    max_to_keep=KEPT_CHECKPOINTS, create=True, enable_async_checkpointing=False
                 ),
             )
         return self._manager
@@ -53,8 +57,7 @@ class FoldCheckpoints:
           UserError: it cannot be written.
         """
         step = int(state.step)
-        if evaluations:  # first, so that a saved state always has its evaluations
-            write_atomically(self._evaluations(step), partial(np.savez, **evaluations))
+        self._write_evaluations(step, evaluations)
         with _writable(self._directory):
             self._open().save(step, args=ocp.args.StandardSave(jax.device_get(state)))
         kept = {str(saved) for saved in self._open().all_steps()}
@@ -62,27 +65,19 @@ class FoldCheckpoints:
             if path.stem not in kept:
                 path.unlink()
 
-    def newest_steps(self) -> tuple[int, ...]:
-        """Returns the steps to resume from, newest first: the last two saved, or 0 for one."""
-        return (*sorted(self._open().all_steps(), reverse=True), 0)[:KEPT]
-
-    def restore(
-        self, shapes: TrainState, step: int, has_evaluations: bool
-    ) -> tuple[TrainState, dict[str, np.ndarray]]:
+    def restore(self, shapes: TrainState, step: int) -> tuple[TrainState, dict[str, np.ndarray]]:
         """Returns the state saved at a step, on the host, and its evaluations.
 
         Args:
           shapes: a state of the same shapes.
-          step: one of `newest_steps`, not 0.
-          has_evaluations: whether the training keeps evaluations.
+          step: of a checkpoint.
 
         Raises:
           UserError: the checkpoint cannot be read.
         """
         with _readable(self._directory / str(step)):
             target = ocp.args.StandardRestore(_shapes_on_host(shapes))
-            state = self._open().restore(step, args=target)
-            return state, self._read_evaluations(step) if has_evaluations else {}
+            return self._open().restore(step, args=target), self._read_evaluations(step)
 
     def drop_after(self, step: int) -> None:
         """Removes later checkpoints, before a training resumes from `step`.
@@ -105,42 +100,37 @@ class FoldCheckpoints:
         Raises:
           UserError: they cannot be written.
         """
-        if evaluations:  # first, so that final weights always have their evaluations
-            write_atomically(self._evaluations(FINAL_WEIGHTS), partial(np.savez, **evaluations))
+        self._write_evaluations(FINAL_WEIGHTS, evaluations)
         with _writable(self._directory), ocp.StandardCheckpointer() as checkpointer:
             path = self._directory / FINAL_WEIGHTS
             checkpointer.save(path, jax.device_get(variables), force=True)
 
-    def is_finished(self, has_evaluations: bool) -> bool:
-        """Returns whether the training is complete."""
-        weights, evaluations = (
-            self._directory / FINAL_WEIGHTS,
-            self._evaluations(FINAL_WEIGHTS),
-        )
-        return weights.exists() and (evaluations.exists() or not has_evaluations)
-
-    def final(self, shapes: TrainState, has_evaluations: bool) -> tuple[dict, dict]:
+    def final(self, shapes: TrainState) -> tuple[dict, dict[str, np.ndarray]]:
         """Returns what `finish` saved: variables and evaluations.
 
         Raises:
           UserError: it cannot be read.
         """
-        evaluations = {}
-        if has_evaluations:
-            with _readable(self._evaluations(FINAL_WEIGHTS)):
-                evaluations = self._read_evaluations(FINAL_WEIGHTS)
+        with _readable(self._evaluations(FINAL_WEIGHTS)):
+            evaluations = self._read_evaluations(FINAL_WEIGHTS)
         return load_final_weights(self._directory, shapes.variables), evaluations
 
     def close(self) -> None:
         """Closes Orbax's manager."""
         if self._manager is not None:
             self._manager.close()
-            self._manager = None
 
     def _evaluations(self, step: int | str) -> Path:
         return self._directory / "evaluations" / f"{step}.npz"
 
+    def _write_evaluations(self, step: int | str, evaluations: Mapping[str, np.ndarray]) -> None:
+        """Comes before the state or the weights, so that they always have their evaluations."""
+        if self._has_evaluations:
+            write_atomically(self._evaluations(step), partial(np.savez, **evaluations))
+
     def _read_evaluations(self, step: int | str) -> dict[str, np.ndarray]:
+        if not self._has_evaluations:
+            return {}
         with np.load(self._evaluations(step), allow_pickle=False) as stored:
             return dict(stored)
 

@@ -9,7 +9,7 @@ import numpy as np
 from datasets.crop import Crop
 from datasets.errors import UserError
 from datasets.protocols import Membership, Protocol
-from datasets.reading import build_command, open_corpus
+from datasets.reading import Corpus, build_command, open_corpus
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,6 @@ class Clips:
         return content.hexdigest()
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Clips of one corpus; in a composite the sentences name it.
-
-    Attributes:
-      dataset: name of the corpus.
-      rows: (subject, clip, class, frames) of each clip, sorted by subject and clip.
-      label_version: version of the emotions that the protocol uses.
-      corrections, warnings: sentences.
-      crop: geometry of the face crops.
-    """
-
-    dataset: str
-    rows: list[tuple[str, str, str, np.ndarray]]
-    label_version: str
-    corrections: tuple[str, ...]
-    warnings: tuple[str, ...]
-    crop: Crop
-
-
 def load_clips(protocol: Protocol, data_dir: Path, last_frame: str = "offset") -> Clips:
     """Reads the built corpora of a protocol, each clip from its onset to `last_frame`.
 
@@ -98,39 +78,62 @@ def load_clips(protocol: Protocol, data_dir: Path, last_frame: str = "offset") -
       UserError: a corpus is not built there, none of its clips belongs to the protocol, or the
         corpora's face crops differ.
     """
-    parts = [_load_part(protocol, part, data_dir, last_frame) for part in protocol.parts]
-    crop = _common_crop(parts, data_dir)
-    rows = [(part.dataset, *row) for part in parts for row in part.rows]
-    frames = [row[4] for row in rows]
+    corpora = {name: open_corpus(name, data_dir) for name in protocol.datasets}
+    crop = _common_crop({name: corpus.crop for name, corpus in corpora.items()}, data_dir)
+    rows, versions, corrections, warnings = [], [], [], []
+    for part in protocol.parts:
+        corpus, name = corpora[part.dataset], part.dataset
+        chosen, without_apex = _choose_clips(corpus, part, last_frame)
+        if not chosen:
+            emotions = {example[part.label_field] for example in corpus} - {""}
+            raise UserError(
+                f"no clip of {name} in {data_dir} belongs to the protocol {protocol.name}: "
+                f"its emotions are {', '.join(sorted(emotions)) or 'not given'}"
+            )
+        chosen.sort(key=lambda row: row[:2])
+        rows += [(name, *row) for row in chosen]
+        version = corpus.label_version_of(part.label_field)
+        versions.append(f"{name} {version}" if protocol.is_composite else version)
+        lead = f"{name}: " if protocol.is_composite else ""
+        corrections += [f"{lead}{correction}" for correction in corpus.corrections]
+        warnings += [f"{lead}{warning}" for warning in corpus.warnings]
+        if without_apex:
+            warnings.append(
+                f"{lead}{without_apex} clips without an apex in the sheet end at the offset"
+            )
+        subjects, categories = [row[0] for row in chosen], [row[2] for row in chosen]
+        if deviation := protocol.deviation(part, categories, subjects, version):
+            warnings.append(deviation)
+    if protocol.note:
+        warnings.append(protocol.note)
+    datasets, subjects, names, categories, frames = zip(*rows, strict=True)
     lengths = np.array([len(clip) for clip in frames], np.int32)
     channels = 1 if all((clip == clip[..., :1]).all() for clip in frames) else 3
-    warnings = [warning for part in parts for warning in part.warnings]
     return Clips(
         protocol=protocol,
         frames=np.concatenate([clip[..., :channels] for clip in frames]),
         starts=(np.cumsum(lengths) - lengths).astype(np.int32),
         lengths=lengths,
-        labels=np.array([protocol.classes.index(row[3]) for row in rows], np.int32),
-        datasets=tuple(row[0] for row in rows),
-        subjects=tuple(row[1] for row in rows),
-        names=tuple(row[2] for row in rows),
-        label_version=", ".join(part.label_version for part in parts),
-        corrections=tuple(sentence for part in parts for sentence in part.corrections),
-        warnings=tuple([*warnings, protocol.note] if protocol.note else warnings),
+        labels=np.array([protocol.classes.index(category) for category in categories], np.int32),
+        datasets=datasets,
+        subjects=subjects,
+        names=names,
+        label_version=", ".join(versions),
+        corrections=tuple(corrections),
+        warnings=tuple(warnings),
         crop=crop,
     )
 
 
-def _load_part(protocol: Protocol, part: Membership, data_dir: Path, last_frame: str) -> _Part:
-    """Returns the clips of one corpus that belong to the protocol.
+def _choose_clips(
+    corpus: Corpus, part: Membership, last_frame: str
+) -> tuple[list[tuple[str, str, str, np.ndarray]], int]:
+    """Returns (subject, clip, class, frames) of the clips that belong to the protocol.
 
-    Raises:
-      UserError: none does.
+    With them comes the number of those without an apex, if they are to end there.
     """
-    corpus = open_corpus(part.dataset, data_dir)
-    rows, emotions, without_apex = [], set(), 0
+    chosen, without_apex = [], 0
     for example in corpus:
-        emotions.add(example[part.label_field])
         category = part.class_of_clip(example)
         if category is not None:
             frames = example["frames"]
@@ -138,31 +141,8 @@ def _load_part(protocol: Protocol, part: Membership, data_dir: Path, last_frame:
                 count = _frames_until_apex(example)
                 without_apex += count is None
                 frames = frames[:count]
-            rows.append((example["subject"], example["clip"], category, frames))
-    if not rows:
-        raise UserError(
-            f"no clip of {part.dataset} in {data_dir} belongs to the protocol {protocol.name}: "
-            f"its emotions are {', '.join(sorted(emotions - {''})) or 'not given'}"
-        )
-    rows.sort(key=lambda row: row[:2])
-    version = corpus.label_version_of(part.label_field)
-    deviation = protocol.deviation(
-        part, [row[2] for row in rows], [row[0] for row in rows], version
-    )
-    lead = f"{part.dataset}: " if protocol.is_composite else ""
-    warnings = [f"{lead}{warning}" for warning in corpus.warnings]
-    if without_apex:
-        warnings.append(
-            f"{lead}{without_apex} clips without an apex in the sheet end at the offset"
-        )
-    return _Part(
-        dataset=part.dataset,
-        rows=rows,
-        label_version=f"{part.dataset} {version}" if protocol.is_composite else version,
-        corrections=tuple(f"{lead}{correction}" for correction in corpus.corrections),
-        warnings=tuple([*warnings, deviation] if deviation else warnings),
-        crop=corpus.crop,
-    )
+            chosen.append((example["subject"], example["clip"], category, frames))
+    return chosen, without_apex
 
 
 def _frames_until_apex(example: dict) -> int | None:
@@ -177,9 +157,8 @@ def _frames_until_apex(example: dict) -> int | None:
     return round(share * (len(example["frames"]) - 1)) + 1
 
 
-def _common_crop(parts: list[_Part], data_dir: Path) -> Crop:
-    """Returns the geometry of all face crops; raises UserError unless it is the same."""
-    crops = {part.dataset: part.crop for part in parts}
+def _common_crop(crops: dict[str, Crop], data_dir: Path) -> Crop:
+    """Returns the geometry of the face crops of all corpora, which must be the same."""
     wanted = max(crops.values(), key=lambda crop: crop.side)
     if set(crops.values()) != {wanted}:
         found = ", ".join(f"{dataset} {crop.as_options}" for dataset, crop in crops.items())

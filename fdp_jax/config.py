@@ -7,7 +7,7 @@ Nothing heavy is imported here, so that a command line can be checked before jax
 import dataclasses
 import math
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -218,15 +218,11 @@ def fine_tuned(config: TrainConfig) -> TrainConfig:
 
 def as_dict(config: object) -> dict:
     """Returns a config as nested dictionaries of plain values, for JSON."""
-    values = ((f.name, getattr(config, f.name)) for f in dataclasses.fields(config))
-    return {
-        name: list(value)
-        if isinstance(value, tuple)
-        else as_dict(value)
-        if dataclasses.is_dataclass(value)
-        else value
-        for name, value in values
-    }
+    return dataclasses.asdict(config, dict_factory=_with_lists)
+
+
+def _with_lists(entries: Iterable[tuple[str, object]]) -> dict:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in entries}
 
 
 def config_from_dict(values: Mapping, source: object) -> TrainConfig:

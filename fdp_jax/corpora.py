@@ -5,7 +5,7 @@ from pathlib import Path
 from datasets.errors import UserError
 from datasets.options import BuildOptions
 from datasets.protocols import Protocol
-from datasets.reading import build_command, find_protocol, is_built, needs_manual_dir
+from datasets.reading import build_command, is_built, needs_manual_dir
 
 
 class MissingCorpusError(UserError):
@@ -37,24 +37,22 @@ def ensure_built(protocol: Protocol, data_dir: Path, manual_dir: Path | None, cr
             _build(name, data_dir, folders[name])
 
 
-def protocol_of(dataset: str, name: str, data_dir: Path, table: Path | None, crop: int) -> Protocol:
-    """Returns the protocol of a run, after building the corpus of a table, which defines it.
+def build_table(dataset: str, data_dir: Path, table: Path, crop: int) -> None:
+    """Builds a corpus of the user's own from its table.
 
     Args:
-      dataset, name: corpus and protocol as on the command line, "" if they were not named.
+      dataset: name of the corpus; "" if it was not named.
       data_dir: folder of built corpora.
-      table: of a corpus of the user's own; None if it is built, or the corpus is none.
+      table: of the corpus.
       crop: size of the network's input, pixels.
 
     Raises:
-      UserError: as `datasets.reading.find_protocol` and `datasets.build.build_corpus`.
+      UserError: the corpus has no name, or as `datasets.build.build_corpus`.
     """
-    if table is not None:
-        if not dataset:
-            raise UserError("name the corpus of --table, as with --dataset=own")
-        _check_crop([] if is_built(dataset, data_dir) else [dataset], data_dir, crop)
-        _build(dataset, data_dir, None, table)
-    return find_protocol(dataset or None, name or None, data_dir)
+    if not dataset:
+        raise UserError("name the corpus of --table, as with --dataset=own")
+    _check_crop([] if is_built(dataset, data_dir) else [dataset], data_dir, crop)
+    _build(dataset, data_dir, None, table)
 
 
 def _check_crop(missing: list[str], data_dir: Path, crop: int) -> None:

@@ -1,6 +1,6 @@
-"""Predictions of a network on clips, as arrays on the host and as rows of the prediction table."""
+"""Predictions of a network on clips, and the search for the best step of a training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from fdp_jax.train_step import eval_step
 
 # Arrays of `predict_clips` that go into the prediction table; the others go into `outputs.npz`.
 TABLE_ARRAYS = ("probabilities", "dic_mse")
+_NO_SCORE = (-1.0, 0.0)  # lower than any score
 
 
 def pack_clips(clips: Clips) -> PackedClips:
@@ -114,3 +115,69 @@ def train_set_metrics(
         ranks = rank_levels(arrays["rank_scores"], rank_slope)
         metrics["rank_loss"], metrics["kendall_tau"] = ranks["loss"], ranks["kendall_tau"]
     return metrics
+
+
+def is_evaluation_due(step: int, config: TrainConfig) -> bool:
+    """Returns whether to evaluate after `step`: at regular steps, and after the last."""
+    return step % config.evaluate_every == 0 or step == config.steps
+
+
+class BestStepTracker:
+    """The evaluations of one training so far, and the outputs of the best step.
+
+    The step with most correct clips is the best; under `val` the lower cross-entropy breaks ties,
+    otherwise the earlier step does.
+
+    Attributes:
+      rule: test-best or val; None in a training that is not evaluated.
+      count: number of evaluations.
+      best_step: 0 before the first evaluation.
+      outputs: outputs of the best step on the clips left out, as `predict_clips` returns.
+    """
+
+    def __init__(self, rule: str | None, stored: Mapping[str, np.ndarray] | None = None):
+        """Starts empty, or from the arrays of `as_arrays`."""
+        stored = dict(stored or {})
+        self.rule = rule
+        self.count = int(stored.pop("tracker.count", 0))
+        self.best_step = int(stored.pop("tracker.best_step", 0))
+        self._best_score = tuple(stored.pop("tracker.best_score", _NO_SCORE))
+        self.outputs = stored
+
+    def as_arrays(self) -> dict[str, np.ndarray]:
+        """Returns the whole tracker as arrays, for a checkpoint; none without a rule."""
+        if self.rule is None:
+            return {}
+        return {
+            "tracker.count": np.array(self.count),
+            "tracker.best_step": np.array(self.best_step),
+            "tracker.best_score": np.array(self._best_score, np.float64),
+            **self.outputs,
+        }
+
+    def update(
+        self,
+        step: int,
+        probabilities: np.ndarray,
+        labels: np.ndarray,
+        predict: Callable[[], dict[str, np.ndarray]],
+    ) -> None:
+        """Adds one evaluation.
+
+        Args:
+          step: number of steps done.
+          probabilities: float32 [clip, m], of the evaluated clips.
+          labels: int32 [clip].
+          predict: returns `outputs`; called if this is the best evaluation so far.
+        """
+        self.count += 1
+        correct = float((probabilities.argmax(axis=1) == labels).sum())
+        score = (correct, -_cross_entropy(probabilities, labels) if self.rule == "val" else 0.0)
+        if score > self._best_score:
+            self.best_step, self._best_score, self.outputs = step, score, predict()
+
+
+def _cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over clips; an underflowed probability counts as the smallest positive number."""
+    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(of_label, np.finfo(np.float32).tiny)).mean())

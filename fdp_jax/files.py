@@ -1,5 +1,6 @@
 """Atomic file writing: a reader sees the old file or the complete new one."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -25,13 +26,18 @@ def write_atomically(
       UserError: the path cannot be written (read-only, disk full, a folder of that name, ...).
     """
     path = Path(path)
+    if isinstance(content, str):
+        content = content.encode("utf-8", errors="backslashreplace")
     # The name carries a random part, so that two processes at the same file cannot mix their bytes.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "xb") as file:
-                _fill(file, content)
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content)
                 file.flush()
                 # Without it a power cut can leave the new name on a file of no bytes.
                 os.fsync(file.fileno())
@@ -61,23 +67,9 @@ def write_checked_archive(path: Path, entries: Mapping[str, bytes]) -> None:
     write_atomically(path, body + hashlib.sha256(body).hexdigest().encode())
 
 
-def _fill(file: BinaryIO, content: str | bytes | Callable[[BinaryIO], object]) -> None:
-    if callable(content):
-        content(file)
-        return
-    if isinstance(content, str):
-        content = content.encode("utf-8", errors="backslashreplace")
-    file.write(content)
-
-
 def _sync_folder(folder: Path) -> None:
     """Makes the rename itself durable, so that `done.json` cannot outlive the files before it."""
-    if os.name != "posix":
-        return
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.suppress(OSError):  # some network file systems refuse; the file itself is safe
         os.fsync(descriptor)
-    except OSError:
-        pass  # Some network file systems refuse this on folders; the file itself is safe.
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)

@@ -8,14 +8,19 @@ import jax
 import numpy as np
 
 from datasets.errors import UserError
-from fdp_jax.checkpoints import FoldCheckpoints
+from fdp_jax.checkpoints import Checkpoints
 from fdp_jax.environment import device_name, installed_versions, peak_memory_bytes
-from fdp_jax.evaluate import TABLE_ARRAYS, fold_table, predict_clips, train_set_metrics
+from fdp_jax.evaluate import (
+    TABLE_ARRAYS,
+    BestStepTracker,
+    fold_table,
+    predict_clips,
+    train_set_metrics,
+)
 from fdp_jax.files import write_atomically
 from fdp_jax.input_pipeline import PackedClips
 from fdp_jax.metrics.predictions import pool
-from fdp_jax.model_selection import BestStepTracker
-from fdp_jax.plan import FoldTask, Plan
+from fdp_jax.plan import FoldTask, Plan, Training
 from fdp_jax.rng import batch_indices, fold_key
 from fdp_jax.train_step import TrainState, create_train_state, with_weights
 from fdp_jax.training_log import TrainingLog, read_log
@@ -49,61 +54,55 @@ class FoldTraining:
     Attributes:
       key: from which all random keys of the fold derive, the same in every training.
       start: the step it resumed from.
-      tracker: of the best step, where a selection rule needs one.
+      tracker: of the best step.
     """
 
     def __init__(
-        self, task: FoldTask, number: int, plan: Plan, corpus: PackedClips, progress: Progress
+        self,
+        task: FoldTask,
+        training: Training,
+        plan: Plan,
+        corpus: PackedClips,
+        progress: Progress,
     ):
-        """Args: number: of the training; others as of `train_folds`."""
-        self._task, self._plan, self._corpus, self._progress = task, plan, corpus, progress
-        self._training = task.trainings[number]
+        """Args: training: one of the fold's; others as of `train_folds`."""
+        self._task, self._training = task, training
+        self._plan, self._corpus, self._progress = plan, corpus, progress
         self._config = plan.options.config
-        directories = (task.directory, task.directory.second_training)
-        self._directory = directories[number]
-        self._checkpoints = FoldCheckpoints(self._directory.checkpoints)
+        rule = training.evaluating_rule
+        self._checkpoints = Checkpoints(training.directory.checkpoints, rule is not None)
         self._log: TrainingLog | None = None
         self._variables: dict | None = None  # after the last step
         self.key = fold_key(task.seed, task.fold.name)
         self.start = 0
-        rule = self._training.evaluating_rule
-        self.tracker = BestStepTracker(rule) if rule else None
-
-    def resumable_steps(self) -> tuple[int, ...]:
-        """Returns the steps it can resume from, as `resume_groups` takes them."""
-        if self._checkpoints.is_finished(self.tracker is not None):
-            return (self._config.steps,)
-        return self._checkpoints.newest_steps()
+        self.tracker = BestStepTracker(rule)
 
     def restore(self, step: int) -> TrainState:
         """Returns the state after `step`; the log and the evaluations are set back to it."""
         self._checkpoints.drop_after(step)
         self._resume_at(step)
-        create = partial(create_train_state, self._config, self._plan.classes)
         if step == 0:
-            state, init = create(self.key), self._plan.init
+            state, init = self._first_state(self.key), self._plan.init
             return with_weights(state, init.arrays) if init else state
-        shapes = jax.eval_shape(create, self.key)
-        state, stored = self._checkpoints.restore(shapes, step, self.tracker is not None)
-        self._set_tracker(stored)
+        shapes = jax.eval_shape(self._first_state, self.key)
+        state, evaluations = self._checkpoints.restore(shapes, step)
+        self.tracker = BestStepTracker(self.tracker.rule, evaluations)
         return jax.device_put(state, may_alias=False)
 
     def load_final(self) -> None:
         """Loads the weights of a training that is complete but not evaluated yet."""
-        create = partial(create_train_state, self._config, self._plan.classes)
-        shapes = jax.eval_shape(create, self.key)
-        self._variables, stored = self._checkpoints.final(shapes, self.tracker is not None)
-        self._set_tracker(stored)
+        shapes = jax.eval_shape(self._first_state, self.key)
+        self._variables, evaluations = self._checkpoints.final(shapes)
+        self.tracker = BestStepTracker(self.tracker.rule, evaluations)
         self._resume_at(self._config.steps)
+
+    def _first_state(self, key: jax.Array) -> TrainState:
+        return create_train_state(self._config, self._plan.classes, key)
 
     def _resume_at(self, step: int) -> None:
         self.start = step
-        self._log = TrainingLog(self._directory, step)
+        self._log = TrainingLog(self._training.directory, step)
         self._progress(step, {})
-
-    def _set_tracker(self, stored: dict[str, np.ndarray]) -> None:
-        if self.tracker:
-            self.tracker = BestStepTracker(self.tracker.rule, stored)
 
     def batch_indices(self, step: int) -> np.ndarray:
         """Returns the clips of a step, int32 [b]."""
@@ -137,18 +136,18 @@ class FoldTraining:
 
     def save(self, state: TrainState) -> None:
         """Writes a checkpoint."""
-        self._checkpoints.save(state, self.tracker.as_arrays() if self.tracker else {})
+        self._checkpoints.save(state, self.tracker.as_arrays())
 
     def finish(self, variables: dict) -> None:
         """Writes the weights after the last step."""
-        self._checkpoints.finish(variables, self.tracker.as_arrays() if self.tracker else {})
+        self._checkpoints.finish(variables, self.tracker.as_arrays())
         self._variables = variables
 
     def select(self) -> dict[str, Selection]:
         """Returns the result of every selection rule that the training serves."""
-        fold, config = self._task.fold, self._config
+        fold, config, tracker = self._task.fold, self._config, self.tracker
         selections = {}
-        if tracker := self.tracker:
+        if tracker.rule:
             selections[tracker.rule] = Selection(tracker.best_step, tracker.count, tracker.outputs)
         if "last" in self._training.rules:
             outputs = self._predict(self._variables, fold.test, config.steps)
@@ -198,10 +197,10 @@ def write_done(
 
     Steps and final losses are those of the first training; seconds and restored steps of all.
     """
-    directories = (task.directory, task.directory.second_training)[: len(task.trainings)]
-    logs = [read_log(directory.log) for directory in directories]
+    logs = [read_log(training.directory.log) for training in task.trainings]
     held_out = [t.split.people for t in task.trainings if t.split is not task.fold]
     losses = ("total", "cross_entropy", "dynamic_image", "rank")
+    last = selections.get("last")
     write_json(
         task.directory.done,
         {
@@ -217,9 +216,7 @@ def write_done(
             "folds_at_once": folds_at_once,
             "seconds": sum(row["seconds"] for rows in logs for row in rows),  # over all sessions
             "peak_memory_bytes": peak_memory_bytes(),
-            "train_set_metrics": selections["last"].train_set_metrics
-            if "last" in selections
-            else None,
+            "train_set_metrics": last.train_set_metrics if last else None,
             "final_losses": {name: logs[0][-1].get(name) for name in losses},
             "device": device_name(),
             "versions": installed_versions(),

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from datasets.command_line import parse_options
 from datasets.errors import UserError
 from datasets.protocols import COMPOSITES, CORPORA, OWN, Protocol, get_protocol, protocols_of
+from datasets.reading import find_protocol
 from fdp_jax.config import (
     PRESETS,
     Ints,
@@ -20,7 +21,7 @@ from fdp_jax.config import (
     preset,
     validate,
 )
-from fdp_jax.corpora import protocol_of
+from fdp_jax.corpora import build_table
 
 try:
     from tyro.conf import arg
@@ -193,18 +194,16 @@ def resolve_options(options: AnyOptions) -> tuple[AnyOptions, Protocol]:
 
 
 def find_protocol_of(options: TrainOptions) -> Protocol:
-    """Returns the protocol of a run, after building the corpus of `--table`.
+    """Returns the protocol of a run, after building the corpus of `--table`, which defines it.
 
     Raises:
       UserError: unknown corpus or protocol, or a table that cannot be built.
     """
-    return protocol_of(
-        options.dataset,
-        options.protocol,
-        options.data_dir.expanduser(),
-        options.table and options.table.expanduser(),
-        options.config.clip.crop,
-    )
+    data_dir = options.data_dir.expanduser()
+    if options.table is not None:
+        table = options.table.expanduser()
+        build_table(options.dataset, data_dir, table, options.config.clip.crop)
+    return find_protocol(options.dataset or None, options.protocol or None, data_dir)
 
 
 def init_suffix(init: str) -> str:

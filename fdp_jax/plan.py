@@ -9,14 +9,12 @@ from typing import TypeVar
 from datasets.errors import UserError
 from datasets.protocols import Protocol
 from fdp_jax.clips import Clips, load_clips
-from fdp_jax.config import PRESETS, as_dict, evaluations_per_fold
+from fdp_jax.config import PRESETS, RULES, as_dict, evaluations_per_fold
 from fdp_jax.corpora import ensure_built
-from fdp_jax.model_selection import Training, plan_trainings
 from fdp_jax.options import TrainOptions
-from fdp_jax.splits import Fold, choose_folds, make_folds
+from fdp_jax.splits import Fold, choose_folds, hold_out, make_folds
 from fdp_jax.weights import read_weights
 from fdp_jax.workdir import (
-    FINAL_WEIGHTS,
     FoldDirectory,
     check_or_create_config,
     check_writable,
@@ -33,13 +31,33 @@ CPU_STEP_SECONDS = {"paper": 2.5, "small": 0.12}  # preset -> on two cores, from
 
 
 @dataclass(frozen=True, eq=False)
+class Training:
+    """One training that a fold needs.
+
+    Attributes:
+      rules: selection rules that it serves.
+      split: its `train` is trained on; its `test` is evaluated if a rule needs that.
+      directory: folder of its checkpoints and log.
+    """
+
+    rules: tuple[str, ...]
+    split: Fold
+    directory: FoldDirectory
+
+    @property
+    def evaluating_rule(self) -> str | None:
+        """The rule that searches for the best step; at most one per training."""
+        return next((rule for rule in self.rules if rule != "last"), None)
+
+
+@dataclass(frozen=True, eq=False)
 class FoldTask:
     """One fold of one seed.
 
     Attributes:
       seed: seed of the run.
       fold: who is left out.
-      trainings: trainings that the selection rules need.
+      trainings: of `plan_trainings`.
       directory: folder of its results.
     """
 
@@ -118,16 +136,12 @@ class Plan:
         self.folds = folds or make_folds(
             clips.datasets, clips.subjects, clips.protocol.split, config.group_folds
         )
-        self.tasks = [
-            FoldTask(
-                seed,
-                fold,
-                plan_trainings(clips, fold, seed, config.select),
-                fold_directory(options.workdir, seed, fold.name),
-            )
-            for seed in options.all_seeds
-            for fold in choose_folds(self.folds, options.folds)
-        ]
+        self.tasks = []
+        for seed in options.all_seeds:
+            for fold in choose_folds(self.folds, options.folds):
+                directory = fold_directory(options.workdir, seed, fold.name)
+                trainings = plan_trainings(clips, fold, seed, config.select, directory)
+                self.tasks.append(FoldTask(seed, fold, trainings, directory))
 
     @property
     def workdir(self) -> Path:
@@ -140,19 +154,15 @@ class Plan:
         """m, number of categories."""
         return len(self.clips.protocol.classes)
 
-    def _seed_folder(self, seed: int) -> Path:
-        return self.workdir / f"seed_{seed}"
-
     def pending(self) -> list[FoldTask]:
         """Returns the tasks that are not finished yet."""
         return [task for task in self.tasks if not task.directory.is_finished()]
 
     def groups(self, folds_at_once: int) -> list[FoldGroup]:
         """Returns the pending tasks in groups, cut from all tasks so that they never change."""
-        pending = set(map(id, self.pending()))
         groups = []
         for tasks in split_evenly(self.tasks, folds_at_once):
-            unfinished = tuple(task for task in tasks if id(task) in pending)
+            unfinished = tuple(task for task in tasks if not task.directory.is_finished())
             if unfinished:
                 groups.append(FoldGroup(unfinished, len(tasks)))
         return groups
@@ -176,22 +186,19 @@ class Plan:
         """Returns a phrase for each fold of a group that is begun and not finished."""
         tasks = [task for task in group.tasks if not task.directory.is_finished()]
         tasks = [task for task in tasks if task.directory.log.exists()]
-        steps, points = self.options.config.steps, {}
-        count = len(tasks[0].trainings) if tasks else 0
-        for number in range(count):
-            directories = [(t.directory, t.directory.second_training)[number] for t in tasks]
-            saved = [
-                (steps,) if (d.checkpoints / FINAL_WEIGHTS).exists() else d.saved_steps()[:2]
-                for d in directories
-            ]
+        steps = self.options.config.steps
+        point_of: dict[int, str] = {}  # place -> point in the first training it has not finished
+        for number, trainings in enumerate(zip(*(task.trainings for task in tasks), strict=True)):
+            saved = [training.directory.resumable_steps(steps) for training in trainings]
             which = " of its second training" if number else ""
+            is_last = number == len(tasks[0].trainings) - 1
             for step, places in resume_groups(saved, steps):
-                if step < steps or number == count - 1:  # else its next training counts
+                if step < steps or is_last:
                     found = dict.fromkeys(places, f"from step {step} of {steps}{which}")
-                    points = found | points
+                    point_of = found | point_of
         seeds = len(self.options.all_seeds) > 1
         return [
-            f"fold {task.fold.name}{f' (seed {task.seed})' if seeds else ''} {points[place]}"
+            f"fold {task.fold.name}{f' (seed {task.seed})' if seeds else ''} {point_of[place]}"
             for place, task in enumerate(tasks)
         ]
 
@@ -222,43 +229,78 @@ class Plan:
 
     def write_run_files(self, environment: Environment) -> None:
         """Writes `run.json` of each seed, what the report needs; an existing one stays."""
-        for seed in self.options.all_seeds:
-            path = self._seed_folder(seed) / "run.json"
-            if not path.exists():
-                write_json(path, self._run_file(seed, environment))
-
-    def _run_file(self, seed: int, environment: Environment) -> dict:
         clips, config, protocol = self.clips, self.options.config, self.clips.protocol
-        return {
-            "dataset": protocol.dataset,
-            "protocol": protocol.name,
-            "split": protocol.split,
-            "select": config.select,
-            "evaluations": evaluations_per_fold(config),
-            "seed": seed,
-            "folds": [
-                {
-                    "name": fold.name,
-                    "datasets": [dataset for dataset, _ in fold.people],
-                    "subjects": [subject for _, subject in fold.people],
-                    "n_clips": len(fold.test),
-                }
-                for fold in self.folds
-            ],
-            "classes": list(protocol.classes),
-            "input": {**asdict(clips.crop), "is_grey": clips.is_grey},
-            "group_folds": config.group_folds or None,
-            "parameters": environment.parameters,
-            "steps": config.steps,
-            "label_version": clips.label_version,
-            "corrections": list(clips.corrections),
-            "warnings": list(clips.warnings),
-            "device": environment.device,
-            "versions": environment.versions,
-            "rank_slope": config.loss.rank_slope,
-            "command": self.command,
-            "init": self.init.description if self.init else None,
-        }
+        folds = [
+            {
+                "name": fold.name,
+                "datasets": [dataset for dataset, _ in fold.people],
+                "subjects": [subject for _, subject in fold.people],
+                "n_clips": len(fold.test),
+            }
+            for fold in self.folds
+        ]
+        for seed in self.options.all_seeds:
+            path = self.workdir / f"seed_{seed}" / "run.json"
+            if path.exists():
+                continue
+            content = {
+                "dataset": protocol.dataset,
+                "protocol": protocol.name,
+                "split": protocol.split,
+                "select": config.select,
+                "evaluations": evaluations_per_fold(config),
+                "seed": seed,
+                "folds": folds,
+                "classes": list(protocol.classes),
+                "input": {**asdict(clips.crop), "is_grey": clips.is_grey},
+                "group_folds": config.group_folds or None,
+                "parameters": environment.parameters,
+                "steps": config.steps,
+                "label_version": clips.label_version,
+                "corrections": list(clips.corrections),
+                "warnings": list(clips.warnings),
+                "device": environment.device,
+                "versions": environment.versions,
+                "rank_slope": config.loss.rank_slope,
+                "command": self.command,
+                "init": self.init.description if self.init else None,
+            }
+            write_json(path, content)
+
+
+def make_plan(options: TrainOptions, protocol: Protocol, command: str) -> Plan:
+    """Builds the corpora where needed, loads the clips and plans.
+
+    Raises:
+      UserError: the work directory cannot be written, or the clips cannot be built or read.
+    """
+    check_writable(options.workdir)
+    ensure_built(protocol, options.data_dir, options.manual_dir, options.config.clip.crop)
+    clips = load_clips(protocol, options.data_dir, options.config.clip.last_frame)
+    return Plan(options, clips, command)
+
+
+def plan_trainings(
+    clips: Clips, fold: Fold, seed: int, select: str, directory: FoldDirectory
+) -> tuple[Training, ...]:
+    """Returns the trainings that the selection rules of `--select` need in one fold, in order.
+
+    `last` predicts after the fixed number of steps. The others evaluate at regular steps and keep
+    the predictions of the best step: `test-best` evaluates on the people left out themselves, which
+    makes it optimistic; `val` on people held out of the training part. `last` and `test-best` share
+    a training; `val` needs its own, as its held-out people are missing from the training data.
+
+    Raises:
+      UserError: nobody can be held out.
+    """
+    trainings = []
+    if shared := tuple(rule for rule in RULES[select] if rule != "val"):
+        trainings.append(Training(shared, fold, directory))
+    if "val" in RULES[select]:
+        inner = hold_out(fold, clips.datasets, clips.subjects, clips.labels, seed)
+        own = directory.second_training if trainings else directory
+        trainings.append(Training(("val",), inner, own))
+    return tuple(trainings)
 
 
 def describe_work(options: TrainOptions, trainings: int, on_cpu: bool | None) -> str:
@@ -298,18 +340,6 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def make_plan(options: TrainOptions, protocol: Protocol, command: str) -> Plan:
-    """Builds the corpora where needed, loads the clips and plans.
-
-    Raises:
-      UserError: the work directory cannot be written, or the clips cannot be built or read.
-    """
-    check_writable(options.workdir)
-    ensure_built(protocol, options.data_dir, options.manual_dir, options.config.clip.crop)
-    clips = load_clips(protocol, options.data_dir, options.config.clip.last_frame)
-    return Plan(options, clips, command)
 
 
 def resume_groups(resumable: Sequence[Sequence[int]], steps: int) -> list[tuple[int, list[int]]]:

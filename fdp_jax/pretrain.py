@@ -19,9 +19,11 @@ from datasets.command_line import parse_options, run_command
 from datasets.errors import UserError
 from datasets.protocols import CORPORA
 from datasets.reading import is_built
+from fdp_jax.animation.action_units import DATASET, NEUTRAL
 from fdp_jax.config import PRESETS, OptimizerConfig, TrainConfig, preset, validate
 from fdp_jax.environment import start_jax, use_large_pages
 from fdp_jax.options import SYNONYMS, TrainOptions, arg, preset_name
+from fdp_jax.workdir import check_writable
 
 if TYPE_CHECKING:
     from fdp_jax.plan import Plan
@@ -92,16 +94,14 @@ def pretrain(options: Options, command: str) -> Path:
     Raises:
       UserError: the faces cannot be read, or as of `train.train`.
     """
-    from fdp_jax.workdir import check_writable
-
     workdir = (options.workdir or Path("runs") / f"pretrained_{options.preset}").expanduser()
     out = (options.out or workdir / "pretrained.weights").expanduser()
     check_writable(workdir)
     check_writable(out.parent, "folder", "out")
     faces = _faces(options)
 
-    start_jax(options.compilation_cache.expanduser())
-    from fdp_jax.animation.action_units import DATASET
+    compilation_cache = options.compilation_cache.expanduser()
+    start_jax(compilation_cache)
     from fdp_jax.animation.clips import animated_clips
     from fdp_jax.plan import Plan
     from fdp_jax.reporting.formatting import table
@@ -115,13 +115,13 @@ def pretrain(options: Options, command: str) -> Path:
         preset=options.preset,
         seed=options.seed,
         workdir=workdir,
-        compilation_cache=options.compilation_cache.expanduser(),
+        compilation_cache=compilation_cache,
         config=options.config,
     )
     groups = make_folds(clips.datasets, clips.subjects, group_folds=options.config.group_folds)
     held_out = dataclasses.replace(groups[0], name=HELD_OUT)
     plan = Plan(train_options, clips, command, [held_out])
-    report = train(plan, lambda: corpus)
+    report = train(plan, corpus)
     scores = held_out_scores(report, plan)
     rows = [("Held-out people", "", "Without learning")]
     rows += [(name, f"{value:.4g}", f"{trivial:.4g}") for name, value, trivial in scores]
@@ -132,7 +132,6 @@ def pretrain(options: Options, command: str) -> Path:
 
 def held_out_scores(report: dict, plan: "Plan") -> list[tuple[str, float, float]]:
     """Returns (name, value, value without learning) of every task, on the people held out."""
-    from fdp_jax.animation.action_units import NEUTRAL
     from fdp_jax.metrics.predictions import PredictionTable
     from fdp_jax.metrics.spotting import detection_auc
 

@@ -15,8 +15,10 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from tqdm import tqdm
 
 from datasets.command_line import run_command
 from fdp_jax.environment import (
@@ -28,8 +30,6 @@ from fdp_jax.environment import (
 from fdp_jax.options import parse_train_options
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from fdp_jax.input_pipeline import PackedClips
     from fdp_jax.plan import FoldGroup, FoldTask, Plan
 
@@ -46,12 +46,12 @@ def main() -> None:
     train(make_plan(options, protocol, f"{PROGRAM} {shlex.join(arguments)}"))
 
 
-def train(plan: "Plan", pack: "Callable[[], PackedClips] | None" = None) -> dict:
+def train(plan: "Plan", corpus: "PackedClips | None" = None) -> dict:
     """Trains all pending folds of a plan and writes the report; Ctrl-C ends the process at once.
 
     Args:
       plan: of the run.
-      pack: moves the clips to the device; by default those of the plan.
+      corpus: the clips on the device; by default those of the plan are moved there.
 
     Returns:
       The content of `report.json`.
@@ -61,84 +61,62 @@ def train(plan: "Plan", pack: "Callable[[], PackedClips] | None" = None) -> dict
         not finite, or the device has too little memory.
     """
     start_jax(plan.options.compilation_cache)  # without a device, nothing is written
+    import jax
+
+    from fdp_jax.evaluate import pack_clips
+    from fdp_jax.plan import describe_work
     from fdp_jax.report import print_summary, write_report
     from fdp_jax.train_loop import choose_folds_at_once, describe_environment, train_folds
 
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's pages of tracebacks
+    options = plan.options
     groups: list[FoldGroup] = []
     with exit_on_interrupt(lambda: f"interrupted; {plan.describe_resume(groups)}"):
         plan.claim_workdir()
         plan.write_run_files(describe_environment(plan))
         plan.remove_training_states_of_finished_folds()
-        if pending := _announce(plan):
-            corpus = pack() if pack else _pack_clips(plan)
-            with clear_out_of_memory_error(), _Progress.shown(plan, pending) as progress:
+        pending = plan.pending()
+        if finished := len(plan.tasks) - len(pending):
+            print(f"{finished} of {len(plan.tasks)} folds are finished already")
+        if pending:
+            trainings = sum(len(task.trainings) for task in pending)
+            work = describe_work(options, trainings, jax.default_backend() == "cpu")
+            print(f"To train in {plan.workdir}: {work}", flush=True)
+            if corpus is None:
+                corpus = pack_clips(plan.clips)
+            steps = options.config.steps * trainings
+            bar = tqdm(total=steps, unit="step", dynamic_ncols=True, smoothing=0)
+            with clear_out_of_memory_error(), contextlib.closing(_Progress(bar)) as progress:
                 groups += plan.groups(choose_folds_at_once(plan, corpus))
                 for group in groups:
-                    progress.begin(_describe(group, pending, plan.options.all_seeds))
+                    progress.begin(_describe(group, pending, options.all_seeds))
                     train_folds(group, plan, corpus, progress)
     report = write_report(plan.workdir)
     print_summary(report, plan.workdir)
     return report
 
 
-def _announce(plan: "Plan") -> "list[FoldTask]":
-    """Prints what is finished and what is to be trained, and returns the latter."""
-    import jax
-
-    from fdp_jax.plan import describe_work
-
-    pending = plan.pending()
-    if finished := len(plan.tasks) - len(pending):
-        print(f"{finished} of {len(plan.tasks)} folds are finished already")
-    if pending:
-        on_cpu = jax.default_backend() == "cpu"
-        work = describe_work(plan.options, _count_trainings(pending), on_cpu)
-        print(f"To train in {plan.workdir}: {work}", flush=True)
-    return pending
-
-
-def _count_trainings(tasks: "Sequence[FoldTask]") -> int:
-    return sum(len(task.trainings) for task in tasks)
-
-
-def _pack_clips(plan: "Plan") -> "PackedClips":
-    from fdp_jax.evaluate import pack_clips
-
-    return pack_clips(plan.clips)
-
-
 class _Progress:
     """A bar over the steps, which shows that a training is alive while XLA compiles."""
 
-    def __init__(self, bar: "tqdm"):
-        self._bar, self._compiling = bar, time.monotonic()
+    def __init__(self, bar: tqdm):
+        self._bar, self._compiling, self._ended = bar, time.monotonic(), threading.Event()
+        # A log file gets a line now and then, a terminal a clock.
+        seconds = 1.0 if sys.stderr.isatty() else 30.0
+        threading.Thread(target=self._tick, args=(seconds,), daemon=True).start()
 
-    @classmethod
-    @contextlib.contextmanager
-    def shown(cls, plan: "Plan", pending: "list[FoldTask]") -> "Iterator[_Progress]":
-        """Shows the bar within the context."""
-        from tqdm import tqdm
-
-        total = plan.options.config.steps * _count_trainings(pending)
-        ended = threading.Event()
-        with tqdm(total=total, unit="step", dynamic_ncols=True, smoothing=0) as bar:
-            progress = cls(bar)
-            # A log file gets a line now and then, a terminal a clock.
-            seconds = 1.0 if sys.stderr.isatty() else 30.0
-            threading.Thread(target=progress._tick, args=(ended, seconds), daemon=True).start()
-            try:
-                yield progress
-            finally:
-                ended.set()
-
-    def _tick(self, ended: threading.Event, seconds: float) -> None:
-        while not ended.wait(seconds):
+    def _tick(self, seconds: float) -> None:
+        while not self._ended.wait(seconds):
             if since := self._compiling:
                 self._bar.set_postfix_str(
                     f"compiling for {time.monotonic() - since:.0f} s", refresh=False
                 )
             self._bar.refresh()
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._ended.set()
+        self._bar.close()
 
     def begin(self, name: str) -> None:
         """Shows the name of the folds that are next, whose program is compiled first."""

@@ -6,21 +6,21 @@ One fold is the ordinary case, K = 1. On disk every fold is as if it had been tr
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdp_jax.config import RULES, TrainConfig
+from fdp_jax.config import RULES
 from fdp_jax.environment import (
     device_name,
     installed_versions,
     keep_freed_memory,
     return_freed_memory,
 )
+from fdp_jax.evaluate import is_evaluation_due
 from fdp_jax.fold_training import (
     FoldTraining,
     Progress,
@@ -29,8 +29,6 @@ from fdp_jax.fold_training import (
     write_predictions,
 )
 from fdp_jax.input_pipeline import PackedClips
-from fdp_jax.model_selection import is_evaluation_due
-from fdp_jax.optimizer import learning_rate_schedule
 from fdp_jax.options import TrainOptions
 from fdp_jax.plan import (
     MAX_FOLDS_AT_ONCE,
@@ -41,10 +39,11 @@ from fdp_jax.plan import (
     split_evenly,
 )
 from fdp_jax.train_step import (
-    TrainState,
+    compile_train_step,
     create_train_state,
     fold_state,
     fold_variables,
+    learning_rate_schedule,
     stack_states,
     train_step,
 )
@@ -76,19 +75,22 @@ def train_folds(
       UserError: a checkpoint cannot be read, a file cannot be written, another process trains one
         of the folds, or a loss or output is not finite.
     """
-    tasks = group.tasks
+    tasks, config = group.tasks, plan.options.config
     with contextlib.ExitStack() as locks:
         for task in tasks:
             locks.enter_context(task.directory.locked(lock_timeout))
         selections: list[dict[str, Selection]] = [{} for _ in tasks]
         restored = [0] * len(tasks)
-        for number in range(len(tasks[0].trainings)):
+        for trainings in zip(*(task.trainings for task in tasks), strict=True):
             with contextlib.ExitStack() as stack:
-                folds = [FoldTraining(task, number, plan, corpus, progress) for task in tasks]
+                folds = [
+                    FoldTraining(task, training, plan, corpus, progress)
+                    for task, training in zip(tasks, trainings, strict=True)
+                ]
                 for fold in folds:
                     stack.callback(fold.close)
-                resumable = [fold.resumable_steps() for fold in folds]
-                for start, places in resume_groups(resumable, plan.options.config.steps):
+                resumable = [t.directory.resumable_steps(config.steps) for t in trainings]
+                for start, places in resume_groups(resumable, config.steps):
                     together = [folds[place] for place in places]
                     _train_loop(together, start, plan, corpus, group.size)
                 # Every fold is complete on disk by now: a kill from here on costs no step.
@@ -96,7 +98,7 @@ def train_folds(
                     selections[place] |= fold.select()
                     restored[place] += fold.start
         for task, selection, steps in zip(tasks, selections, restored, strict=True):
-            selection = {rule: selection[rule] for rule in RULES[plan.options.config.select]}
+            selection = {rule: selection[rule] for rule in RULES[config.select]}
             write_predictions(task, plan, selection)
             write_done(task, plan, selection, steps, group.size)
             drop_training_states(task.directory)
@@ -111,11 +113,10 @@ def _train_loop(
         for fold in folds:
             fold.load_final()
         return
-    schedule = LogAndCheckpointSchedule.of(plan.options)
     learning_rate = learning_rate_schedule(config.optimizer, config.steps)
     compile_train_step(config, classes, size, corpus)
     filled = [*folds, *[folds[-1]] * (size - len(folds))]
-    state = stack_states(_restored_states(folds, start, size), size)
+    state = stack_states((fold.restore(start) for fold in folds), size)
     keys = jnp.stack([fold.key for fold in filled])
     keep_freed_memory()
     since_log: list[dict[str, jax.Array]] = []
@@ -129,10 +130,10 @@ def _train_loop(
             )
         since_log.append(metrics)
         done = step + 1
-        if folds[0].tracker and is_evaluation_due(done, config):
+        if folds[0].tracker.rule and is_evaluation_due(done, config):
             for place, fold in enumerate(folds):
                 fold.evaluate(done, fold_variables(state, place))
-        if not schedule.is_log_due(done, config.steps):
+        if not is_log_due(done, plan.options):
             continue
         averages = _average(since_log)
         now = time.monotonic()
@@ -144,7 +145,7 @@ def _train_loop(
         for fold, of_fold in zip(folds, averages, strict=False):
             fold.log(done, len(since_log), of_fold | common)
         since_log, logged = [], now
-        if done < config.steps and schedule.is_checkpoint_due(done, now - saved, save_seconds):
+        if done < config.steps and is_checkpoint_due(done, plan.options, now - saved, save_seconds):
             for place, fold in enumerate(folds):
                 fold.save(fold_state(state, place))
             saved = time.monotonic()
@@ -152,15 +153,6 @@ def _train_loop(
     return_freed_memory()
     for place, fold in enumerate(folds):
         fold.finish(fold_variables(state, place))
-
-
-def _restored_states(folds: Sequence[FoldTraining], start: int, size: int) -> Iterator[TrainState]:
-    """Yields the states of the folds, one at a time, then copies of the last up to `size`."""
-    for fold in folds:
-        state = fold.restore(start)
-        yield state
-    for _ in range(size - len(folds)):
-        yield state
 
 
 def _average(metrics: Sequence[dict[str, jax.Array]]) -> list[dict[str, float]]:
@@ -176,48 +168,35 @@ def _average(metrics: Sequence[dict[str, jax.Array]]) -> list[dict[str, float]]:
     ]
 
 
-@dataclass(frozen=True)
-class LogAndCheckpointSchedule:
-    """When a training writes log lines and checkpoints; changes no number.
+def is_log_due(step: int, options: TrainOptions) -> bool:
+    """Returns whether a line of the log is due after `step`.
 
-    Attributes:
-      log_every: steps between lines.
-      checkpoint_every: checkpoints are written after multiples of this many steps.
-      checkpoint_seconds: least time between two of them; 0 writes one at each multiple.
+    That is also wherever a checkpoint may be, so that a resumed log does not depend on the clock.
     """
+    is_last = step == options.config.steps
+    return is_last or step % options.log_every == 0 or step % options.checkpoint_every == 0
 
-    log_every: int
-    checkpoint_every: int
-    checkpoint_seconds: float = 0.0
 
-    @classmethod
-    def of(cls, options: TrainOptions) -> "LogAndCheckpointSchedule":
-        """Takes the schedule from the options of a command."""
-        return cls(options.log_every, options.checkpoint_every, options.checkpoint_seconds)
+def is_checkpoint_due(
+    step: int, options: TrainOptions, seconds: float, save_seconds: float
+) -> bool:
+    """Returns whether a checkpoint is due.
 
-    def is_log_due(self, step: int, steps: int) -> bool:
-        """Returns whether a line is due: also wherever a checkpoint may be, so that a resumed log
-        does not depend on the clock."""
-        return step % self.log_every == 0 or step % self.checkpoint_every == 0 or step == steps
-
-    def is_checkpoint_due(self, step: int, seconds: float, save_seconds: float) -> bool:
-        """Returns whether a checkpoint is due.
-
-        Args:
-          step: steps done.
-          seconds: since the last checkpoint was complete.
-          save_seconds: duration of writing it; a slow disk gets fewer.
-        """
-        least = self.checkpoint_seconds and max(
-            self.checkpoint_seconds, save_seconds / MAX_CHECKPOINT_SHARE
-        )
-        return step % self.checkpoint_every == 0 and seconds >= least
+    Args:
+      step: steps done.
+      options: of the command.
+      seconds: since the last checkpoint was complete.
+      save_seconds: duration of writing it; a slow disk gets fewer.
+    """
+    least = options.checkpoint_seconds  # 0: one at each multiple, whatever it takes
+    if least:
+        least = max(least, save_seconds / MAX_CHECKPOINT_SHARE)
+    return step % options.checkpoint_every == 0 and seconds >= least
 
 
 def describe_environment(plan: Plan) -> Environment:
     """Returns what `run.json` says about this process and the network."""
-    config, classes = plan.options.config, plan.classes
-    create = partial(create_train_state, config, classes)
+    create = partial(create_train_state, plan.options.config, plan.classes)
     params = jax.eval_shape(create, jax.random.key(0)).params
     sizes = {
         name: sum(leaf.size for leaf in jax.tree.leaves(module)) for name, module in params.items()
@@ -241,44 +220,10 @@ def choose_folds_at_once(plan: Plan, corpus: PackedClips) -> int:
     most = len(split_evenly(plan.tasks, MAX_FOLDS_AT_ONCE)[0])
     if jax.default_backend() == "cpu" or most == 1 or "bytes_limit" not in statistics:
         return 1
-    config, classes = plan.options.config, plan.classes
-    program = compile_train_step(config, classes, most, corpus)
-    needs = program.memory_analysis()
+    needs = compile_train_step(plan.options.config, plan.classes, most, corpus).memory_analysis()
     packed = sum(leaf.nbytes for leaf in jax.tree.leaves(corpus))  # in use already
     needed = needs.temp_size_in_bytes + needs.argument_size_in_bytes - packed
     needed += needs.output_size_in_bytes - needs.alias_size_in_bytes
     free = statistics["bytes_limit"] - statistics["bytes_in_use"]
     fitting = int(USABLE_MEMORY * free // math.ceil(needed / most))
     return min(max(fitting, 1), MAX_FOLDS_AT_ONCE)
-
-
-def compile_train_step(
-    config: TrainConfig, classes: int, folds: int, corpus: PackedClips
-) -> jax.stages.Compiled:
-    """Compiles the step of K folds, once per process; `train_step` does not compile it again.
-
-    Args:
-      config: options of the training.
-      classes: m.
-      folds: K.
-      corpus: all clips, of which only the shapes matter.
-    """
-    leaves, structure = jax.tree.flatten(corpus)
-    shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-    return _compile_train_step(config, classes, folds, structure, shapes)
-
-
-@cache
-def _compile_train_step(
-    config: TrainConfig,
-    classes: int,
-    folds: int,
-    structure: jax.tree_util.PyTreeDef,
-    shapes: tuple[jax.ShapeDtypeStruct, ...],
-) -> jax.stages.Compiled:
-    keys = jax.random.split(jax.random.key(0), folds)
-    state = jax.eval_shape(jax.vmap(partial(create_train_state, config, classes)), keys)
-    corpus = structure.unflatten(shapes)
-    indices = jax.ShapeDtypeStruct((folds, config.batch_size), jnp.int32)
-    lowered = train_step.lower(state, corpus, indices, keys, config=config, classes=classes)
-    return lowered.compile()

@@ -1,11 +1,11 @@
-"""Jitted training and evaluation steps, and the state that they work on.
+"""Jitted training and evaluation steps, the state that they work on, and the optimiser.
 
 Axes: K = folds trained as one program, b = clips of a batch.
 """
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import flax.struct
@@ -15,11 +15,10 @@ import numpy as np
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from fdp_jax.config import TrainConfig
+from fdp_jax.config import OptimizerConfig, TrainConfig
 from fdp_jax.input_pipeline import Batch, PackedClips, evaluation_batch
 from fdp_jax.losses import clip_losses, total_loss
 from fdp_jax.models.fdp import FDP, Outputs, make_model
-from fdp_jax.optimizer import make_optimizer
 from fdp_jax.rng import Purpose, derive_key
 
 Metrics = dict[str, jax.Array]
@@ -47,6 +46,30 @@ class TrainState:
     def variables(self) -> dict:
         """What prediction needs, as linen names it."""
         return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def learning_rate_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """Returns step (from 0) -> learning rate: linear warm-up, then constant or cosine to 0."""
+    if config.schedule == "constant":
+        after = optax.constant_schedule(config.learning_rate)
+    else:
+        after = optax.cosine_decay_schedule(
+            config.learning_rate, max(steps - config.warmup_steps, 1)
+        )
+    # The first step of the warm-up has a learning rate above 0.
+    warmup = optax.linear_schedule(
+        config.learning_rate / (config.warmup_steps + 1), config.learning_rate, config.warmup_steps
+    )
+    return optax.join_schedules([warmup, after], [config.warmup_steps])
+
+
+def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Returns Adam (beta_1 0.9, eps 1e-8) on gradients plus weight_decay * w, as PyTorch has it."""
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay),
+        optax.scale_by_adam(b2=config.second_moment_decay),
+        optax.scale_by_learning_rate(learning_rate_schedule(config, steps)),
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -165,6 +188,38 @@ def update(
     return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
 
 
+def compile_train_step(
+    config: TrainConfig, classes: int, folds: int, corpus: PackedClips
+) -> jax.stages.Compiled:
+    """Compiles the step of K folds, once per process; `train_step` does not compile it again.
+
+    Args:
+      config: options of the training.
+      classes: m.
+      folds: K.
+      corpus: all clips, of which only the shapes matter.
+    """
+    leaves, structure = jax.tree.flatten(corpus)
+    shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+    return _compile_train_step(config, classes, folds, structure, shapes)
+
+
+@cache
+def _compile_train_step(
+    config: TrainConfig,
+    classes: int,
+    folds: int,
+    structure: jax.tree_util.PyTreeDef,
+    shapes: tuple[jax.ShapeDtypeStruct, ...],
+) -> jax.stages.Compiled:
+    keys = jax.random.split(jax.random.key(0), folds)
+    state = jax.eval_shape(jax.vmap(partial(create_train_state, config, classes)), keys)
+    corpus = structure.unflatten(shapes)
+    indices = jax.ShapeDtypeStruct((folds, config.batch_size), jnp.int32)
+    lowered = train_step.lower(state, corpus, indices, keys, config=config, classes=classes)
+    return lowered.compile()
+
+
 @partial(jax.jit, static_argnames=("config", "classes"))
 def eval_step(
     variables: dict, corpus: PackedClips, indices: jax.Array, *, config: TrainConfig, classes: int
@@ -194,13 +249,16 @@ def stack_states(states: Iterable[TrainState], folds: int) -> TrainState:
     """Returns the states of K folds as one with leaves [K, ...].
 
     Args:
-      states: K states; consumed one at a time, so that they need not exist together.
+      states: consumed one at a time, so that they need not exist together; copies of the last one
+        fill up the places of those that are missing.
       folds: K.
     """
     stacked: Any = None
     for place, state in enumerate(states):
         stacked = _zeros(state, folds) if stacked is None else stacked
         stacked = _with_fold(stacked, state, place)
+    for missing in range(place + 1, folds):
+        stacked = _with_fold(stacked, state, missing)
     return stacked
 
 

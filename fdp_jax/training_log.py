@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from fdp_jax.files import write_atomically
-from fdp_jax.workdir import TrainingDirectory
+from fdp_jax.workdir import FoldDirectory
 
 
 class TrainingLog:
     """Appends to a log, after dropping the lines beyond the restored step."""
 
-    def __init__(self, directory: TrainingDirectory, restored_step: int):
+    def __init__(self, directory: FoldDirectory, restored_step: int):
         """Opens the log of a training that resumes from `restored_step`."""
         self._path = directory.log
         kept = [row for row in read_log(self._path) if row["step"] <= restored_step]

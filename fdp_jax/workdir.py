@@ -26,12 +26,13 @@ from datasets.errors import UserError
 from fdp_jax.files import write_atomically
 
 FINAL_WEIGHTS = "final"  # folder beside the checkpoints
+KEPT_CHECKPOINTS = 2  # one more than needed, in case the newest cannot be read
 FORMAT = 2  # of a work directory; config.json names it
 
 
 @dataclass(frozen=True)
-class TrainingDirectory:
-    """Paths of one training."""
+class FoldDirectory:
+    """Paths of one fold; its first training uses the same folder."""
 
     path: Path
 
@@ -40,11 +41,22 @@ class TrainingDirectory:
         """Orbax's folder."""
         return self.path / "checkpoints"
 
-    def saved_steps(self) -> tuple[int, ...]:
-        """Returns the steps of its checkpoints, newest first, and 0, the start."""
+    def resumable_steps(self, steps: int) -> tuple[int, ...]:
+        """Returns the steps to resume from, newest first.
+
+        Args:
+          steps: of the training.
+
+        Returns:
+          `steps` alone if the training is finished; else those of the kept checkpoints, or 0 in
+          place of one that is missing.
+        """
         folder = self.checkpoints
+        if (folder / FINAL_WEIGHTS).exists():
+            return (steps,)
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        return (*sorted((int(name) for name in names if name.isdecimal()), reverse=True), 0)
+        saved = sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+        return (*saved, 0)[:KEPT_CHECKPOINTS]
 
     @property
     def log(self) -> Path:
@@ -56,15 +68,10 @@ class TrainingDirectory:
         """The same losses as events."""
         return self.path / "tensorboard"
 
-
-@dataclass(frozen=True)
-class FoldDirectory(TrainingDirectory):
-    """Paths of one fold; its first training uses the same folder."""
-
     @property
-    def second_training(self) -> TrainingDirectory:
-        """Paths of the second training, where a fold needs two."""
-        return TrainingDirectory(self.path / "val")
+    def second_training(self) -> "FoldDirectory":
+        """Checkpoints, log and events of the second training, where a fold needs two."""
+        return FoldDirectory(self.path / "val")
 
     @property
     def predictions(self) -> Path:

@@ -11,18 +11,20 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax import train_loop
-from fdp_jax.checkpoints import FoldCheckpoints
+from fdp_jax.checkpoints import Checkpoints
 from fdp_jax.evaluate import pack_clips
-from fdp_jax.plan import split_evenly
+from fdp_jax.options import TrainOptions
+from fdp_jax.plan import resume_groups, split_evenly
 from fdp_jax.rng import batch_indices, fold_key
 from fdp_jax.splits import make_folds
-from fdp_jax.train_loop import (
-    LogAndCheckpointSchedule,
-    choose_folds_at_once,
+from fdp_jax.train_loop import choose_folds_at_once, is_checkpoint_due
+from fdp_jax.train_step import (
     compile_train_step,
-    resume_groups,
+    create_train_state,
+    fold_state,
+    stack_states,
+    train_step,
 )
-from fdp_jax.train_step import create_train_state, fold_state, stack_states, train_step
 from fdp_jax.training_log import read_log
 from fdp_jax.workdir import fold_directory
 from tests.conftest import run_module
@@ -252,8 +254,7 @@ def test_a_loss_that_is_not_finite_names_its_fold_and_keeps_the_others(
         with pytest.raises(UserError, match="loss of fold p2 is not finite between steps 7"):
             train(tmp_path, 4)
     for name in FOLDS:
-        checkpoints = FoldCheckpoints(fold_directory(tmp_path, 0, name).checkpoints)
-        assert checkpoints.newest_steps() == (6, 3)
+        assert fold_directory(tmp_path, 0, name).resumable_steps(CONFIG.steps) == (6, 3)
     assert_same_results(at_once, train(tmp_path, 4))
 
 
@@ -271,16 +272,22 @@ def test_a_group_of_which_another_process_trains_one_is_refused(tmp_path):
 # Checkpoints.
 
 
-def test_a_checkpoint_waits_for_the_clock_and_for_a_slow_disk():
-    schedule = LogAndCheckpointSchedule(20, 100, checkpoint_seconds=60)
-    assert not schedule.is_checkpoint_due(100, seconds=59.9, save_seconds=0)
-    assert schedule.is_checkpoint_due(100, seconds=60, save_seconds=0)
-    assert not schedule.is_checkpoint_due(99, seconds=1e6, save_seconds=0)
-    assert schedule.is_checkpoint_due(200, seconds=60, save_seconds=1.7)  # 3 in 100 of the time
-    assert not schedule.is_checkpoint_due(200, seconds=99, save_seconds=3)
-    assert schedule.is_checkpoint_due(200, seconds=101, save_seconds=3)
-    always = LogAndCheckpointSchedule(20, 100)
-    assert always.is_checkpoint_due(100, seconds=0, save_seconds=1e6)
+@pytest.mark.parametrize(
+    ("step", "seconds", "save_seconds", "due"),
+    [
+        (100, 59.9, 0, False),
+        (100, 60, 0, True),
+        (99, 1e6, 0, False),
+        (200, 60, 1.7, True),  # 3 in 100 of the time
+        (200, 99, 3, False),
+        (200, 101, 3, True),
+    ],
+)
+def test_a_checkpoint_waits_for_the_clock_and_for_a_slow_disk(step, seconds, save_seconds, due):
+    options = TrainOptions(checkpoint_every=100, checkpoint_seconds=60)
+    assert is_checkpoint_due(step, options, seconds, save_seconds) is due
+    always = TrainOptions(checkpoint_every=100, checkpoint_seconds=0)
+    assert is_checkpoint_due(step, always, 0, 1e6) is (step % 100 == 0)
 
 
 def test_lines_of_the_log_do_not_depend_on_the_clock(tmp_path, monkeypatch):
@@ -289,16 +296,16 @@ def test_lines_of_the_log_do_not_depend_on_the_clock(tmp_path, monkeypatch):
     def save(*arguments):
         raise AssertionError("a checkpoint before its time")
 
-    monkeypatch.setattr(FoldCheckpoints, "save", save)
+    monkeypatch.setattr(Checkpoints, "save", save)
     other = train(tmp_path / "other", 1, folds=("p0",), checkpoint_seconds=1e6)
     assert rows_of(usual, "p0") == rows_of(other, "p0")
 
 
 def test_a_checkpoint_gives_back_every_number(tmp_path):
     state = create_train_state(TINY, 2, fold_key(0, "p0")).replace(step=jnp.int32(7))
-    checkpoints = FoldCheckpoints(tmp_path)
+    checkpoints = Checkpoints(tmp_path, has_evaluations=True)
     checkpoints.save(state, {"evaluated": np.arange(3)})
-    restored, evaluations = checkpoints.restore(state, 7, has_evaluations=True)
+    restored, evaluations = checkpoints.restore(state, 7)
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(restored), strict=True):
         assert a.dtype == b.dtype and np.array_equal(a, b)
@@ -336,13 +343,13 @@ def kill(workdir, owner, name, calls, folds_at_once=4):
 @pytest.mark.parametrize(
     ("owner", "name", "calls", "restored"),
     [
-        (FoldCheckpoints, "save", 2, [0, 0, 0, 0]),  # two of four have their first
-        (FoldCheckpoints, "save", 5, [3, 3, 3, 3]),  # one is ahead of three
-        (FoldCheckpoints, "finish", 0, [6, 6, 6, 6]),
-        (FoldCheckpoints, "finish", 3, [9, 9, 9, 6]),  # three have finished the first training
-        (FoldCheckpoints, "save", 11, [9, 9, 9, 9]),  # the last misses its first of the second
-        (FoldCheckpoints, "save", 14, [12, 12, 12, 12]),
-        (FoldCheckpoints, "finish", 6, [18, 18, 15, 15]),
+        (Checkpoints, "save", 2, [0, 0, 0, 0]),  # two of four have their first
+        (Checkpoints, "save", 5, [3, 3, 3, 3]),  # one is ahead of three
+        (Checkpoints, "finish", 0, [6, 6, 6, 6]),
+        (Checkpoints, "finish", 3, [9, 9, 9, 6]),  # three have finished the first training
+        (Checkpoints, "save", 11, [9, 9, 9, 9]),  # the last misses its first of the second
+        (Checkpoints, "save", 14, [12, 12, 12, 12]),
+        (Checkpoints, "finish", 6, [18, 18, 15, 15]),
         (train_loop, "write_predictions", 0, [18, 18, 18, 18]),
         (train_loop, "write_done", 2, [None, None, 18, 18]),
         (train_loop, "drop_training_states", 1, [None, None, 18, 18]),
@@ -364,7 +371,7 @@ def test_a_group_killed_again_and_again_resumes_to_the_same_bits(at_once, tmp_pa
     while True:
         try:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(FoldCheckpoints, "save", killed_after(5, FoldCheckpoints.save))
+                patch.setattr(Checkpoints, "save", killed_after(5, Checkpoints.save))
                 train(tmp_path, 4)
             break
         except Killed:
@@ -376,7 +383,7 @@ def test_a_group_killed_again_and_again_resumes_to_the_same_bits(at_once, tmp_pa
 
 def test_folds_that_were_not_trained_together_keep_their_work(tmp_path, monkeypatch):
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(FoldCheckpoints, "finish", killed_after(0, FoldCheckpoints.finish))
+        patch.setattr(Checkpoints, "finish", killed_after(0, Checkpoints.finish))
         train(tmp_path, 1)  # p0 has 6, the others nothing
     real, parts = train_loop._train_loop, []
 

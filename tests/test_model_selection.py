@@ -10,10 +10,9 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax.config import evaluations_per_fold
-from fdp_jax.evaluate import pack_clips
+from fdp_jax.evaluate import BestStepTracker, is_evaluation_due, pack_clips
 from fdp_jax.metrics.predictions import PredictionTable
-from fdp_jax.model_selection import BestStepTracker, is_evaluation_due, plan_trainings
-from fdp_jax.plan import FoldGroup, FoldTask
+from fdp_jax.plan import FoldGroup, FoldTask, plan_trainings
 from fdp_jax.splits import Fold, hold_out, make_folds
 from fdp_jax.train_loop import train_folds
 from fdp_jax.training_log import read_log
@@ -52,10 +51,11 @@ def train(clips, path, of_config, fold=None, progress=lambda steps, metrics: Non
     """Trains one fold into the folder `path`."""
     fold = fold or fold_of(clips)
     plan = make_tiny_plan(path, clips, of_config, log_every=3, checkpoint_every=4)
-    trainings = plan_trainings(clips, fold, seed, of_config.select)
-    task = FoldTask(seed, fold, trainings, FoldDirectory(path))
+    directory = FoldDirectory(path)
+    trainings = plan_trainings(clips, fold, seed, of_config.select, directory)
+    task = FoldTask(seed, fold, trainings, directory)
     train_folds(FoldGroup((task,), 1), plan, pack_clips(clips), progress)
-    return task.directory
+    return directory
 
 
 def by_rule(directory) -> dict[str, PredictionTable]:

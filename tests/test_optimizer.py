@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fdp_jax.config import OptimizerConfig
-from fdp_jax.optimizer import learning_rate_schedule, make_optimizer
+from fdp_jax.train_step import learning_rate_schedule, make_optimizer
 
 
 def test_warm_up_rises_and_cosine_falls_to_zero():

@@ -10,7 +10,7 @@ import pytest
 
 from datasets.errors import UserError
 from fdp_jax import evaluate, fold_training, train_loop
-from fdp_jax.checkpoints import FoldCheckpoints, load_final_weights
+from fdp_jax.checkpoints import Checkpoints, load_final_weights
 from fdp_jax.config import TrainConfig
 from fdp_jax.evaluate import pack_clips
 from fdp_jax.rng import fold_key
@@ -148,7 +148,7 @@ def test_stopped_between_two_files_at_the_end_resumes_to_the_same_bits(
         raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        owners = (train_loop, fold_training, FoldCheckpoints)
+        owners = (train_loop, fold_training, Checkpoints)
         patch.setattr(next(owner for owner in owners if hasattr(owner, broken)), broken, stop)
         train(random_clips(), tmp_path)
     finished = fold_path(tmp_path).is_finished()
@@ -180,7 +180,7 @@ def test_outputs_that_are_not_finite_leave_no_prediction(tmp_path, monkeypatch):
 
 def test_checkpoint_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "checkpoints").write_text("a file where a folder should be")
-    checkpoints = FoldCheckpoints(tmp_path / "checkpoints")
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
     with pytest.raises(UserError, match=r"checkpoint cannot be written to .*checkpoints"):
         checkpoints.save(create_train_state(TINY, 2, fold_key(0, "p0")), {})
 
@@ -213,14 +213,14 @@ def test_log_averages_the_steps_since_the_last_line(trained, tmp_path):
 
 
 def test_checkpoint_cut_short_is_one_sentence(tmp_path):
-    checkpoints = FoldCheckpoints(tmp_path)
+    checkpoints = Checkpoints(tmp_path)
     state = create_train_state(TINY, 2, fold_key(0, "p0"))
     checkpoints.save(state.replace(step=state.step + 3), {})
     for path in (tmp_path / "3").rglob("*"):
         if path.is_file() and path.stat().st_size > 1000:
             path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(UserError, match=r"checkpoint .*/3 cannot be read.*delete that folder"):
-        FoldCheckpoints(tmp_path).restore(state, 3, has_evaluations=False)
+        Checkpoints(tmp_path).restore(state, 3)
 
 
 def test_final_weights_that_are_missing_are_one_sentence(tmp_path):

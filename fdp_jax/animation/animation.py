@@ -30,6 +30,7 @@ from fdp_jax.config import ClipConfig
 from fdp_jax.input_pipeline import GREY_WEIGHTS, Batch, PackedClips, dynamic_image
 
 UNITS = tuple(ACTION_UNITS)
+NEUTRAL_SHARE = 0.2  # of the clips
 Range = tuple[float, float]
 
 
@@ -37,7 +38,6 @@ Range = tuple[float, float]
 class AnimationConfig:
     """What is drawn at random for every clip; ranges are uniform."""
 
-    neutral_share: float = 0.2  # of the clips
     peak: Range = (0.02, 0.10)  # largest displacement of the expression, at its apex
     unit_strength: Range = (0.7, 1.3)  # of each unit in an expression
     asymmetry: float = 0.2  # by which a side may be stronger than the mean of both
@@ -162,36 +162,13 @@ class _Draws:
         return jax.random.bernoulli(self.key(), probability, shape)
 
 
-class _Pushes(NamedTuple):
-    """All pushes of all units; arrays with the axis q.
-
-    Attributes:
-      unit: int, index into `UNITS`.
-      place: int, index into `PLACES`.
-      shift, direction: float32 [q, 2], outwards and down.
-      radius: float32.
-    """
-
-    unit: np.ndarray
-    place: np.ndarray
-    shift: np.ndarray
-    direction: np.ndarray
-    radius: np.ndarray
-
-
-def _collect_pushes() -> _Pushes:
-    pushes = [(unit, push) for unit in ACTION_UNITS.values() for push in unit.pushes]
-    units, places = list(ACTION_UNITS.values()), list(PLACES)
-    return _Pushes(
-        np.array([units.index(unit) for unit, _ in pushes]),
-        np.array([places.index(push.place) for _, push in pushes]),
-        np.array([push.shift for _, push in pushes], np.float32),
-        np.array([(push.outwards, push.down) for _, push in pushes], np.float32),
-        np.array([push.radius for _, push in pushes], np.float32),
-    )
-
-
-_PUSHES = _collect_pushes()
+# All pushes of all units; arrays with the axis q.
+_PUSHES = [push for unit in ACTION_UNITS.values() for push in unit.pushes]
+_UNIT_OF_PUSH = np.repeat(np.arange(len(UNITS)), [len(u.pushes) for u in ACTION_UNITS.values()])
+_PLACE_OF_PUSH = np.array([list(PLACES).index(push.place) for push in _PUSHES])
+_SHIFTS = np.array([push.shift for push in _PUSHES], np.float32)  # [q, 2]: outwards and down
+_DIRECTIONS = np.array([(push.outwards, push.down) for push in _PUSHES], np.float32)
+_RADII = np.array([push.radius for push in _PUSHES], np.float32)
 _MIRROR = np.array([[-1.0, 1.0], [1.0, 1.0]], np.float32)  # [side, xy]: outwards is left, or right
 _NEUTRAL_LABEL = CATEGORIES.index(NEUTRAL)
 
@@ -208,11 +185,11 @@ _ALWAYS, _SOMETIMES = _units_by_category("always"), _units_by_category("sometime
 _ONE_SIDED = np.array([shown.one_sided for shown in EXPRESSIONS.values()])
 
 
-def draw_labels(key: jax.Array, count: int, config: AnimationConfig | None = None) -> jax.Array:
-    """Returns random categories, int32 [count], of which `neutral_share` are without expression."""
-    neutral = (config or AnimationConfig()).neutral_share
-    shares = np.full(len(CATEGORIES), (1 - neutral) / (len(CATEGORIES) - 1), np.float32)
-    shares[_NEUTRAL_LABEL] = neutral
+def draw_labels(key: jax.Array, count: int) -> jax.Array:
+    """Returns random categories, int32 [count], of which `NEUTRAL_SHARE` are without expression."""
+    others = (1 - NEUTRAL_SHARE) / (len(CATEGORIES) - 1)
+    shares = np.full(len(CATEGORIES), others, np.float32)
+    shares[_NEUTRAL_LABEL] = NEUTRAL_SHARE
     return jax.random.categorical(key, np.log(shares), shape=(count,)).astype(jnp.int32)
 
 
@@ -224,7 +201,7 @@ def animate(
     key: jax.Array,
     frames: int,
     size: int,
-    config: AnimationConfig | None = None,
+    config: AnimationConfig,
 ) -> jax.Array:
     """Draws one clip of each still.
 
@@ -241,7 +218,6 @@ def animate(
     Returns:
       float32 [b, t, size, size, 3], whole grey levels from 0 to 255.
     """
-    config = config or AnimationConfig()
 
     def draw(pixels, places, label, corner, flip, key) -> jax.Array:
         motion_key, look_key, noise_key = jax.random.split(key, 3)
@@ -274,9 +250,9 @@ def draw_motion(
     draws = _Draws(key)
     eyes = places[list(PLACES).index("eye")]  # [side, xy]
     eye_distance = jnp.linalg.norm(eyes[1] - eyes[0])
-    jitter = config.push_jitter * draws.normal((len(_PUSHES.unit), 2, 2))
-    shift = _PUSHES.shift[:, None] * _MIRROR + jitter
-    radius = draws.uniform(*config.radius, (len(UNITS),))[_PUSHES.unit]
+    jitter = config.push_jitter * draws.normal((len(_PUSHES), 2, 2))
+    shift = _SHIFTS[:, None] * _MIRROR + jitter
+    radius = draws.uniform(*config.radius, (len(UNITS),))[_UNIT_OF_PUSH]
     expression, peak = _draw_expression(draws, label, config)
     twitch = draws.happens(config.twitches / len(UNITS), (len(UNITS), 1))
     twitch = twitch & draws.happens(0.6, (len(UNITS), 2))  # often on one side alone
@@ -286,10 +262,10 @@ def draw_motion(
     return Motion(
         eyes=eyes.mean(axis=0),
         eye_distance=eye_distance,
-        centres=places[_PUSHES.place] + eye_distance * shift,
-        directions=_PUSHES.direction[:, None] * _MIRROR,
-        radii=eye_distance * _PUSHES.radius * radius,
-        layers=jnp.stack([layer.astype(jnp.float32)[_PUSHES.unit] for layer in layers]),
+        centres=places[_PLACE_OF_PUSH] + eye_distance * shift,
+        directions=_DIRECTIONS[:, None] * _MIRROR,
+        radii=eye_distance * _RADII * radius,
+        layers=jnp.stack([layer.astype(jnp.float32)[_UNIT_OF_PUSH] for layer in layers]),
         peaks=jnp.stack(peaks),
         strengths=_draw_strengths(draws, frames, config),
         head=_draw_head(draws, frames, config),

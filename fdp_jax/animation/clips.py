@@ -1,5 +1,7 @@
 """The animated corpus: endless clips of stills for training, one fixed clip of each to evaluate."""
 
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,10 +36,9 @@ def animated_clips(faces: Faces, config: ClipConfig) -> tuple[Clips, AnimatedCli
     starts = np.arange(n, dtype=np.int32) * frames
     lengths = np.full(n, frames, np.int32)
     fixed = _fixed_clips(stills, labels, config, side)
-    numbers: dict[str, int] = {}
-    names = []
+    numbers, names = Counter(), []
     for person in faces.people:
-        numbers[person] = numbers.get(person, 0) + 1
+        numbers[person] += 1
         names.append(f"{person}_{numbers[person]:02d}")
     skipped = f"{faces.skipped} of its pictures show no face." if faces.skipped else ""
     clips = Clips(

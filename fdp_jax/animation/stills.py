@@ -6,7 +6,8 @@ Axes: n stills, h w pixels, c channels, xy = (column, row) in pixels.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -48,28 +49,6 @@ class Faces:
     skipped: int
 
 
-@dataclasses.dataclass(frozen=True)
-class _DrawnFace:
-    spec: ClipSpec
-
-    @property
-    def person(self) -> str:
-        return self.spec.subject
-
-    def read(self) -> np.ndarray:
-        return next(self.spec.frames())
-
-
-@dataclasses.dataclass(frozen=True)
-class _Photograph:
-    path: Path
-    person: str
-
-    def read(self) -> np.ndarray:
-        frames = EightBitFrames(lambda: [read_frame(self.path)])
-        return next(pixels for pixels in frames if pixels is not None)
-
-
 def drawn_faces(people: int, stills_per_person: int, seed: int, workers: int = 0) -> Faces:
     """Draws people that no corpus of another seed holds, each with several resting faces.
 
@@ -82,8 +61,13 @@ def drawn_faces(people: int, stills_per_person: int, seed: int, workers: int = 0
         for person in range(people)
         for number in range(stills_per_person)
     ]
+    pictures = [partial(_draw, spec) for spec in specs]
     source = f"{people} drawn people of seed {seed}"
-    return _find_faces([_DrawnFace(spec) for spec in specs], source, workers)
+    return _find_faces(pictures, [spec.subject for spec in specs], source, workers)
+
+
+def _draw(spec: ClipSpec) -> np.ndarray:
+    return next(spec.frames())
 
 
 def photographed_faces(folder: Path, workers: int = 0) -> Faces:
@@ -97,14 +81,18 @@ def photographed_faces(folder: Path, workers: int = 0) -> Faces:
             f"there is no folder {folder}; give a folder of photographs, or the name of a built "
             f"corpus ({', '.join((*CORPORA, OWN))}), with --faces"
         )
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if is_picture(path):
-            inner = path.relative_to(folder).parts
-            found.append(_Photograph(path, inner[0] if len(inner) > 1 else path.stem))
-    if not found:
+    paths = [path for path in sorted(folder.rglob("*")) if is_picture(path)]
+    if not paths:
         raise UserError(f"the folder {folder} holds no pictures, such as .jpg or .png files")
-    return _find_faces(found, f"photographs of {folder.name}", workers)
+    inside = [path.relative_to(folder) for path in paths]
+    people = [path.parts[0] if len(path.parts) > 1 else path.stem for path in inside]
+    pictures = [partial(_read, path) for path in paths]
+    return _find_faces(pictures, people, f"photographs of {folder.name}", workers)
+
+
+def _read(path: Path) -> np.ndarray:
+    frames = EightBitFrames(lambda: [read_frame(path)])
+    return next(pixels for pixels in frames if pixels is not None)
 
 
 def corpus_faces(name: str, data_dir: Path) -> Faces:
@@ -145,11 +133,14 @@ def places_of(landmarks: np.ndarray) -> np.ndarray:
     )
 
 
-def _find_faces(tasks: Sequence[_DrawnFace | _Photograph], source: str, workers: int) -> Faces:
-    found = map_in_processes(_FaceFinder, (get_face_models(),), tasks, workers)
-    found = tqdm(found, "finding faces", len(tasks), unit="picture")
-    pairs = zip(found, tasks, strict=True)
-    return _stack(((*face, task.person) for face, task in pairs), len(tasks), source)
+def _find_faces(
+    pictures: Sequence[Callable[[], np.ndarray]], people: Sequence[str], source: str, workers: int
+) -> Faces:
+    """Finds the faces in pictures, which worker processes read."""
+    found = map_in_processes(_FaceFinder, (get_face_models(),), pictures, workers)
+    found = tqdm(found, "finding faces", len(pictures), unit="picture")
+    pairs = zip(found, people, strict=True)
+    return _stack(((*face, person) for face, person in pairs), len(pictures), source)
 
 
 class _FaceFinder:
@@ -159,10 +150,10 @@ class _FaceFinder:
         self._landmarker = FaceLandmarker(models)
 
     def __call__(
-        self, task: _DrawnFace | _Photograph
+        self, read: Callable[[], np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
         """Returns the aligned picture [h, w, 3] and its places; None twice without a face."""
-        frame = task.read()
+        frame = read()
         landmarks = self._landmarker.find(frame)
         matrix = similarity_of_face(landmarks, CROP)
         if matrix is None:

@@ -34,13 +34,8 @@ from fdp_jax.options import TrainOptions
 from fdp_jax.plan import Plan
 from fdp_jax.report import write_report
 from fdp_jax.rng import fold_key
-from fdp_jax.train_loop import (
-    choose_folds_at_once,
-    compile_train_step,
-    describe_environment,
-    train_folds,
-)
-from fdp_jax.train_step import create_train_state, eval_step, stack_states
+from fdp_jax.train_loop import choose_folds_at_once, describe_environment, train_folds
+from fdp_jax.train_step import compile_train_step, create_train_state, eval_step, stack_states
 
 CLIPS, PEOPLE = 136, 28  # of SAMM
 CASME3 = 860, 94  # the same of CAS(ME)^3

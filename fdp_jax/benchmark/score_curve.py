@@ -24,8 +24,13 @@ from fdp_jax.input_pipeline import PackedClips
 from fdp_jax.metrics.scores import score
 from fdp_jax.rng import batch_indices, fold_key
 from fdp_jax.splits import Fold, make_folds
-from fdp_jax.train_loop import compile_train_step
-from fdp_jax.train_step import create_train_state, fold_variables, stack_states, with_weights
+from fdp_jax.train_step import (
+    compile_train_step,
+    create_train_state,
+    fold_variables,
+    stack_states,
+    with_weights,
+)
 from fdp_jax.weights import BUNDLED_NAME, read_weights
 
 SEED, GROUPS, POINTS = 0, 3, 30  # points of a curve

@@ -12,10 +12,9 @@ from fdp_jax.benchmark.torch_reference import TorchFDP, torch_loss
 from fdp_jax.benchmark.torch_weights import load_flax
 from fdp_jax.config import TrainConfig
 from fdp_jax.input_pipeline import Batch, PackedClips, evaluation_batch, training_batch
-from fdp_jax.optimizer import learning_rate_schedule
 from fdp_jax.rng import Purpose, derive_key, fold_key
 from fdp_jax.splits import Fold
-from fdp_jax.train_step import create_train_state
+from fdp_jax.train_step import create_train_state, learning_rate_schedule
 
 
 class TorchTraining:

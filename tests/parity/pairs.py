@@ -16,8 +16,7 @@ from fdp_jax.config import LossConfig, OptimizerConfig, TrainConfig, preset
 from fdp_jax.input_pipeline import Batch
 from fdp_jax.losses import clip_losses, total_loss
 from fdp_jax.models.fdp import FDP, Outputs, make_model
-from fdp_jax.optimizer import make_optimizer
-from fdp_jax.train_step import TrainState, create_train_state, update
+from fdp_jax.train_step import TrainState, create_train_state, make_optimizer, update
 
 CLASSES = 5
 # The paper's, in every preset.
