@@ -219,7 +219,7 @@ def _class_rows(report: dict) -> Rows:
 def _subject_rows(report: dict) -> Rows:
     name = "acc" if has_scores(report) else "dic_mse"
     title = "Accuracy" if has_scores(report) else score_titles(report)[name]
-    rows = [("Subject", "Fold", "Clips", title)]
+    rows: Rows = [("Subject", "Fold", "Clips", title)]
     for entry in report["per_subject"]:
         filters = {"run": HEADLINE, "subject": entry["subject"]}
         value = Cell(number(entry, name), filters, entry["acc"])
@@ -230,7 +230,7 @@ def _subject_rows(report: dict) -> Rows:
 def _auxiliary_rows(report: dict) -> Rows:
     image, rank = report["auxiliary"]["dynamic_image"], report["auxiliary"]["rank"]
     last, train = report["training_losses"], report["train_set_metrics"]
-    rows = [("", "Test clips", "Training clips", "Last training steps")]
+    rows: Rows = [("", "Test clips", "Training clips", "Last training steps")]
     if image:
         errors = (image["mse"], train["dic_mse"], last["dynamic_image"])
         rows.append(("Dynamic image MSE", *map(compact, errors)))
