@@ -224,6 +224,7 @@ def measure_loop(config: TrainConfig, repeats: int) -> None:
     bare = TrainSteps(config, folds=1)
     measured: dict[str, list[float]] = {"bare_seconds": [], "loop_seconds": []}
     for _ in range(repeats):
+        keep_freed_memory()  # which the loop ended
         measured["bare_seconds"].append(bare.run(steps))
         with tempfile.TemporaryDirectory() as folder:
             seconds: list[float] = []
