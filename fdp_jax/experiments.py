@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,16 +215,20 @@ def _describe_plan(experiment: Experiment, runs: Sequence[Resolved]) -> str:
     """Returns how much the runs train, before any of them has a corpus."""
     from fdp_jax.plan import describe_work, expected_folds  # late, since it needs scikit-learn
 
-    options, _ = runs[0]
-    config = options.config
     names = ", ".join(run.name for run in experiment.runs)
     lead = f"{len(runs)} run{'s' if len(runs) > 1 else ''} ({names})"
-    folds = [expected_folds(protocol, o.config.group_folds) for o, protocol in runs]
-    each = len(options.all_seeds) * (2 if config.select == "all" else 1)
-    if None in folds:
-        return f"{lead} of {config.steps:,} steps per fold and seed"
-    work = describe_work(options, sum(folds) * each, on_cpu=None)
-    return f"{lead}, together {work}; finished ones are reused"
+    trainings: Counter[int] = Counter()  # of so many steps
+    of_steps = {}
+    for options, protocol in runs:
+        config = options.config
+        folds = expected_folds(protocol, config.group_folds)
+        if folds is None:
+            return f"{lead} of {config.steps:,} steps per fold and seed"
+        of_steps[config.steps] = options
+        rounds = 2 if config.select == "all" else 1
+        trainings[config.steps] += folds * len(options.all_seeds) * rounds
+    work = [describe_work(of_steps[steps], n, on_cpu=None) for steps, n in trainings.items()]
+    return f"{lead}, together {' and '.join(work)}; finished ones are reused"
 
 
 def _make_table(

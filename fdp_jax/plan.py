@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 MAX_FOLDS_AT_ONCE = 32  # more would let a kill cost more and keep a device no busier
 BUSY_WITH = 8  # folds at once that keep a device about as busy as more
-CPU_STEP_SECONDS = {"paper": 2.5, "small": 0.12}  # preset -> on two cores, from benchmarks/
+CPU_STEP_SECONDS = {"paper": 1.6, "small": 0.09}  # preset -> on two cores, from benchmarks/
 
 
 @dataclass(frozen=True, eq=False)

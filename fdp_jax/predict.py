@@ -9,8 +9,9 @@
 
 Without --onset and --offset, a window of half a second slides over the video in steps of a tenth.
 The bundled network separates windows with an expression from those without one, and the command
-reports the intervals that it finds: onset, apex, offset and category. A network without the category `none`
-names the category that fits each window best and does not detect whether there is an expression.
+reports the intervals that it finds: onset, apex, offset and category. A network without the
+category `none` names the category that fits each window best and does not detect whether there is
+an expression.
 Writes prediction.html, prediction.json, windows.csv and pictures; nothing leaves the machine. A
 prediction is no lie detector.
 

@@ -229,12 +229,16 @@ def test_the_trainer_gets_the_options_of_each_run(tmp_path, capsys, without_comp
     [
         (["table9", "--dataset=samm"],
          "table9: 6 runs (FDP, FDP w/o L_DIC, FDP w/o L_Rank, FDP w/o L, FDP w/o G, FDP w/o L&G), "
-         "together 162 trainings of 2,000 steps, about 225.0 h on a CPU of two cores "
-         "(--preset=small computes a step 21 times faster); finished ones are reused"),
+         "together 162 trainings of 2,000 steps, about 144.0 h on a CPU of two cores "
+         "(--preset=small computes a step 18 times faster); finished ones are reused"),
         # Two rounds of trainings for each of two seeds, on drawn faces of unknown number.
         (["table9", "--dataset=synthetic", "--group_folds=3", "--preset=small", "--select=all",
           "--seeds=0,1", "--steps=100"],
-         "together 72 trainings of 100 steps, about 14 min on a CPU of two cores; finished"),
+         "together 72 trainings of 100 steps, about 11 min on a CPU of two cores; finished"),
+        # The bundled weights take a third of the steps.
+        (["pretraining", "--dataset=synthetic", "--group_folds=3", "--preset=small"],
+         "together 3 trainings of 900 steps, about 4 min on a CPU of two cores and 3 trainings of "
+         "300 steps, about 81 s on a CPU of two cores; finished"),
         (["table9", "--dataset=synthetic", "--steps=100"], " of 100 steps per fold and seed"),
         (["table8", "--model.stem_channels=8"], "together 2 trainings of 2,000 steps; finished"),
     ],
