@@ -44,7 +44,7 @@ class LaunchOptions(TrainOptions):
     its memory each. 0 trains on CPUs. auto: 1 if there is a GPU, else 0."""
     cpus_per_fold: int = 1
     """CPU cores for each worker. Without GPUs it is pinned to them and computes the same bits as
-    fdp_jax.train on as many cores; it needs 1.6 GB of memory with --preset=small and 3.4 GB with
+    fdp_jax.train on as many cores; it needs 2.0 GB of memory with --preset=small and 3.9 GB with
     paper, so choose more cores if memory is short."""
     address: str = ""
     """Running Ray cluster to use, as HOST:PORT, or auto for the one this machine belongs to; by
