@@ -44,6 +44,7 @@ from fdp_jax.train_step import (
     fold_state,
     fold_variables,
     learning_rate_schedule,
+    program_bytes,
     stack_states,
     train_step,
 )
@@ -220,10 +221,9 @@ def choose_folds_at_once(plan: Plan, corpus: PackedClips) -> int:
     most = len(split_evenly(plan.tasks, MAX_FOLDS_AT_ONCE)[0])
     if jax.default_backend() == "cpu" or most == 1 or "bytes_limit" not in statistics:
         return 1
-    needs = compile_train_step(plan.options.config, plan.classes, most, corpus).memory_analysis()
+    program = compile_train_step(plan.options.config, plan.classes, most, corpus)
     packed = sum(leaf.nbytes for leaf in jax.tree.leaves(corpus))  # in use already
-    needed = needs.temp_size_in_bytes + needs.argument_size_in_bytes - packed
-    needed += needs.output_size_in_bytes - needs.alias_size_in_bytes
+    needed = program_bytes(program) - packed
     free = statistics["bytes_limit"] - statistics["bytes_in_use"]
     fitting = int(USABLE_MEMORY * free // math.ceil(needed / most))
     return min(max(fitting, 1), MAX_FOLDS_AT_ONCE)

@@ -220,6 +220,13 @@ def _compile_train_step(
     return lowered.compile()
 
 
+def program_bytes(program: jax.stages.Compiled) -> int:
+    """Returns the memory in bytes that a program needs, with its arguments and results."""
+    memory = program.memory_analysis()
+    needed = memory.temp_size_in_bytes + memory.argument_size_in_bytes
+    return needed + memory.output_size_in_bytes - memory.alias_size_in_bytes
+
+
 @partial(jax.jit, static_argnames=("config", "classes"))
 def eval_step(
     variables: dict, corpus: PackedClips, indices: jax.Array, *, config: TrainConfig, classes: int

@@ -35,7 +35,13 @@ from fdp_jax.plan import Plan
 from fdp_jax.report import write_report
 from fdp_jax.rng import fold_key
 from fdp_jax.train_loop import choose_folds_at_once, describe_environment, train_folds
-from fdp_jax.train_step import compile_train_step, create_train_state, eval_step, stack_states
+from fdp_jax.train_step import (
+    compile_train_step,
+    create_train_state,
+    eval_step,
+    program_bytes,
+    stack_states,
+)
 
 CLIPS, PEOPLE = 136, 28  # of SAMM
 CASME3 = 860, 94  # the same of CAS(ME)^3
@@ -72,11 +78,10 @@ class TrainSteps:
         """Compiles, and moves the corpus to the device; by default one of SAMM's size."""
         self.config, self.folds, self.state = config, folds, None
         self.corpus = pack_clips(clips or random_clips())
-        clips = len(self.corpus.labels)
         start = time.perf_counter()
         self.program = compile_train_step(config, CLASSES, folds, self.corpus)
         self.compile_seconds = time.perf_counter() - start
-        indices = np.arange(folds * config.batch_size, dtype=np.int32) % clips
+        indices = np.arange(folds * config.batch_size, dtype=np.int32) % len(self.corpus.labels)
         self.indices = jax.device_put(indices.reshape(folds, config.batch_size))
         self.keys = jax.random.split(jax.random.key(0), folds)
 
@@ -99,15 +104,13 @@ class TrainSteps:
         a process together; on a CPU it is that of the process.
         """
         first = self.compile_seconds + self.folds * self.run(1)
-        memory = self.program.memory_analysis()
-        program_bytes = memory.temp_size_in_bytes + memory.argument_size_in_bytes
-        program_bytes += memory.output_size_in_bytes - memory.alias_size_in_bytes
+        needed = program_bytes(self.program)
         on_cpu = jax.default_backend() == "cpu"
         return {
             "seconds": spread(time_turns(self.run, turns, on_gpu=not on_cpu)),
             "first_step_seconds": first,
-            "peak_bytes": peak_memory_bytes() if on_cpu else program_bytes,
-            "program_bytes": program_bytes,
+            "peak_bytes": peak_memory_bytes() if on_cpu else needed,
+            "program_bytes": needed,
             "flops": (self.program.cost_analysis() or {}).get("flops"),
         }
 

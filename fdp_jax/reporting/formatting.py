@@ -12,7 +12,7 @@ SCORE_TITLES = {
     "weighted_f1": "Weighted F1",
     "uar": "UAR",
 }
-# Score of ours -> scores of the paper that it stands beside.
+# Our score -> the scores of the paper that it is compared with.
 _PUBLISHED = {"acc": ("acc", "war"), "uf1": ("f1",), "weighted_f1": ("f1",), "uar": ("uar",)}
 FEW_SUBJECTS = 20  # with fewer, bootstrap intervals tend to be too narrow
 _IMAGE_TITLES = {"dic_mse": "Dynamic image MSE"}
